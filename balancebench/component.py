@@ -1,0 +1,306 @@
+"""What a plugin declares (components), what it builds (the contracts), and what the harness hands to it (contexts).
+
+Declaring is light: a component names an options model and a `build` function; the heavy import stands in the body
+of `build`. Building happens inside the step that needs it, in a worker process.
+
+Axis suffixes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from balancebench.config import JSON, Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from balancebench.data import DatasetSplits, LabelledImages
+    from balancebench.training.plan import TrainingPlan
+
+__all__ = [
+    "KINDS",
+    "Balancer",
+    "BalancerComponent",
+    "Base",
+    "Classifier",
+    "Component",
+    "Cost",
+    "Dataset",
+    "DatasetComponent",
+    "Evaluation",
+    "FitContext",
+    "Imbalancer",
+    "Kind",
+    "LoadContext",
+    "Metric",
+    "MetricComponent",
+    "MetricValue",
+    "PlanContext",
+    "Predictor",
+    "Requirement",
+    "SynthesisContext",
+    "Undefined",
+    "seed_for",
+]
+
+Kind = Literal["dataset", "imbalancer", "balancer", "classifier", "metric"]
+KINDS: tuple[Kind, ...] = ("dataset", "imbalancer", "balancer", "classifier", "metric")
+
+Requirement = Literal["cuda", "network", "classifier"]
+"""What a component cannot do without: a CUDA device, the network, or (balancers) a classifier to train."""
+
+ContractT = TypeVar("ContractT", covariant=True)
+
+
+def _nothing_outside(_options: Any) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component(Generic[ContractT]):
+    """One thing a suite can name with `use`: a classifier or an imbalancer; the other kinds have subclasses.
+
+    name: lower_snake_case, unique among components of its kind.
+    summary: one line for `balancebench list`.
+    options: the model its options are validated by.
+    build: options -> the object that does the work; import heavy modules in its body.
+    revision: raise it whenever the same options give other outputs; results made before count as missing.
+    citation: the paper, one line, or "".
+    requires: see `Requirement`.
+    smoke: options that make it small enough for a test of seconds.
+    outside_data: options -> a description of data from outside the suite that it brings in ("ImageNet-1k
+    weights"), or None; shown as a mark on every row it touches.
+    """
+
+    name: str
+    summary: str
+    options: type[Options]
+    build: Callable[[Any], ContractT]
+    revision: int = 1
+    citation: str = ""
+    requires: frozenset[Requirement] = frozenset()
+    smoke: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
+    outside_data: Callable[[Any], str | None] = _nothing_outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetComponent(Component[ContractT]):
+    """A dataset. `identity` returns what tells its data apart where options cannot (a folder's file list).
+
+    It is called while a suite is planned: it must be quick and import nothing heavy, and raises DataError where the
+    data is not there.
+    """
+
+    identity: Callable[[Any], JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerComponent(Component[ContractT]):
+    """A balancer. `synthesises`: its `synthesise` makes images, which become a cached step of their own."""
+
+    synthesises: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricComponent(Component[ContractT]):
+    """A metric. `higher_is_better`: None where it ranks nothing (a confusion matrix). `unit`: "%" shows 0..1 as per
+    cent, "" shows the plain number, anything else stands behind the number ("s", "images", "MiB").
+    """
+
+    higher_is_better: bool | None = True
+    unit: str = ""
+
+
+class Dataset(Protocol):
+    """Loads images and labels."""
+
+    def load(self, context: LoadContext) -> DatasetSplits:
+        """Return all splits, uint8; raise DataError where files are missing or broken."""
+        ...
+
+
+class Imbalancer(Protocol):
+    """Chooses which training images stay. NumPy only."""
+
+    def select(
+        self, labels_N: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return the indices of the images kept, each at most once, in any order."""
+        ...
+
+
+class Balancer(Protocol):
+    """Turns an imbalanced training set into a training plan."""
+
+    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
+        """Return the images to add (not `train` itself), or None. Slow, cached, shared by all classifiers.
+
+        Called only where the component says `synthesises`. Every returned image's origin is REPEATED, AUGMENTED or
+        SYNTHETIC. Raises BalancerError where the training set does not allow it.
+        """
+        ...
+
+    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
+        """Return how to train. Cheap, and a function of its arguments alone (`context.rng` included)."""
+        ...
+
+
+class Predictor(Protocol):
+    """A trained classifier."""
+
+    def predict_logits(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits_NK float32 for uint8 images; a softmax over K gives probabilities."""
+        ...
+
+
+class Classifier(Protocol):
+    """Trains on a plan."""
+
+    def fit(self, plan: TrainingPlan, context: FitContext) -> Predictor:
+        """Train from scratch; call `context.epoch_finished` after each epoch and `context.count` for the cost."""
+        ...
+
+
+class Metric(Protocol):
+    """A number, or numbers, from predictions."""
+
+    def __call__(self, evaluation: Evaluation) -> MetricValue:
+        """Return a float, one float a class (K,), a matrix (K, K), or Undefined with the reason; never NaN."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Undefined:
+    """A metric's value where it has none: shown as empty with its reason, never as 0."""
+
+    reason: str
+
+
+MetricValue: TypeAlias = "float | NDArray[np.floating[Any]] | NDArray[np.integer[Any]] | Undefined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a cell cost, its synthesis included."""
+
+    duration_seconds: float
+    images_seen: int
+    optimiser_steps: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a metric sees: test logits and labels, the classes, and how many training images of each were kept.
+
+    logits_NK: float32. labels_N: int64. train_counts_K: int64, the imbalanced training set before balancing.
+    """
+
+    logits_NK: NDArray[np.float32]
+    labels_N: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    train_counts_K: NDArray[np.int64]
+    cost: Cost
+
+
+def seed_for(stream: str, seed: int, *parts: str | int) -> int:
+    """Return the 63-bit seed of a named random stream; streams of different names or seeds are independent.
+
+    It depends on nothing else (not on options, order or machine), so that cells of one task and seed stay paired.
+    """
+    text = "\0".join([stream, str(seed), *(str(part) for part in parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+class Progress(Protocol):
+    """Reports how far a step is; cheap to call often."""
+
+    def __call__(self, done: float, total: float, message: str = "") -> None:
+        """Say that `done` of `total` units are done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContext:
+    """For datasets. scratch: an empty folder, deleted after the step. data_root: where downloads live by default."""
+
+    data_root: Path
+    scratch: Path
+    progress: Progress
+    logger: logging.Logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The balancer that another one wraps, with what it synthesised (None where it synthesises nothing)."""
+
+    balancer: Balancer
+    synthetic: LabelledImages | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanContext:
+    """For `Balancer.plan`. rng: seeded by the cell's generator seed. base: the wrapped balancer, where there is one."""
+
+    rng: np.random.Generator
+    base: Base | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisContext:
+    """For `Balancer.synthesise`.
+
+    seed, rng: of the cell's generator stream. device: "cpu", "cuda" or "cuda:1", "mps".
+    artefacts: a folder; what is written there (weights as safetensors, samples, curves) stays with the step.
+    scratch: an empty folder, deleted after the step.
+    base: the wrapped balancer. train_classifier: for components that require "classifier": plan -> Predictor.
+    withheld: returns the training images the imbalancer removed. **Calling it marks the record** and every row made
+    from it.
+    """
+
+    seed: int
+    rng: np.random.Generator
+    device: str
+    precision: Literal["fp32", "bf16"]
+    deterministic: bool
+    artefacts: Path
+    scratch: Path
+    progress: Progress
+    logger: logging.Logger
+    withheld: Callable[[], LabelledImages]
+    train_classifier: Callable[[TrainingPlan], Predictor]
+    base: Base | None = None
+
+    def torch_generator(self, device: str | None = None) -> torch.Generator:
+        """Return a new torch generator on `device` (this context's by default), seeded by the generator stream."""
+        import torch
+
+        return torch.Generator(device=device or self.device).manual_seed(self.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitContext:
+    """For `Classifier.fit`.
+
+    seed: of the cell's classifier stream; initialise and shuffle from it and from nothing else.
+    epoch_finished(epoch, predictor, values): call after each epoch (numbered from 0) with a predictor for the state
+    of training and any values worth a curve ({"loss": 0.7}); it returns at once unless predictions are wanted.
+    count(images, steps): add to the images seen and optimiser steps taken.
+    """
+
+    seed: int
+    device: str
+    precision: Literal["fp32", "bf16"]
+    deterministic: bool
+    progress: Progress
+    logger: logging.Logger
+    epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None]
+    count: Callable[[int, int], None]

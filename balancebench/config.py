@@ -1,0 +1,50 @@
+"""The base of every options model, and the reference by which one component's options name another."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["JSON", "BalancerReference", "Options", "identity_config"]
+
+JSON = Any
+"""A value that JSON can hold: None, bool, int, float, str, list or dict of such."""
+
+
+class Options(BaseModel):
+    """Base of every options model: unknown keys are errors, values cannot change after validation.
+
+    Give each field a `Field(description=...)`; the description is what `balancebench show` prints. A field
+    that says where data lies rather than what it is (a root folder, a download switch) carries
+    `json_schema_extra={"identity": False}` and stays out of the step's key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class BalancerReference(BaseModel):
+    """A balancer named inside another balancer's options: `base = { use = "smote", neighbours = 3 }`.
+
+    The harness binds the named balancer, plans its synthesis as a step of its own, and hands it over
+    as `context.base`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str
+
+    @property
+    def options(self) -> dict[str, JSON]:
+        """The options given beside `use`."""
+        return dict(self.model_extra or {})
+
+
+def identity_config(options: Options) -> dict[str, JSON]:
+    """Return the options that decide what a step computes, defaults filled in, as JSON values."""
+    schema_extras = {
+        name: cast("dict[str, JSON]", field.json_schema_extra or {})
+        for name, field in type(options).model_fields.items()
+    }
+    kept = {name for name, extra in schema_extras.items() if extra.get("identity", True)}
+    return options.model_dump(mode="json", include=kept)

@@ -1,0 +1,144 @@
+"""Labelled images and the splits of a data set, as they travel between datasets, balancers and classifiers.
+
+Axis suffixes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.errors import DataError
+
+__all__ = ["DatasetSplits", "LabelledImages", "Origin", "class_counts", "concatenate"]
+
+
+class Origin(IntEnum):
+    """Where an image came from."""
+
+    REAL = 0
+    REPEATED = 1
+    AUGMENTED = 2
+    SYNTHETIC = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImages:
+    """Images with one label each.
+
+    images_NCHW: uint8, 0..255, C is 1 (grey) or 3 (RGB); may be memory-mapped and read-only.
+    labels_N: int64, 0..K-1.
+    class_names: K names; the index is the label.
+    superclass_K: for each class the name of its super-class, or None where there are none.
+    origin_N: uint8, values of `Origin`; all REAL when left out.
+
+    Raises DataError where shapes, dtypes or label values do not fit.
+    """
+
+    images_NCHW: NDArray[np.uint8]
+    labels_N: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    superclass_K: tuple[str, ...] | None = None
+    origin_N: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4:
+            raise DataError(f"images must be uint8 NCHW, got {self.images_NCHW.dtype} {self.images_NCHW.shape}")
+        if self.labels_N.dtype != np.int64 or self.labels_N.shape != self.images_NCHW.shape[:1]:
+            raise DataError(
+                f"labels must be int64 of shape ({len(self.images_NCHW)},), got {self.labels_N.dtype} "
+                f"{self.labels_N.shape}"
+            )
+        if len(self.labels_N) and not (self.labels_N.min() >= 0 and self.labels_N.max() < len(self.class_names)):
+            raise DataError(
+                f"labels must lie in 0..{len(self.class_names) - 1}, got {self.labels_N.min()}..{self.labels_N.max()}"
+            )
+        if self.superclass_K is not None and len(self.superclass_K) != len(self.class_names):
+            raise DataError(f"{len(self.class_names)} classes but {len(self.superclass_K)} super-class names")
+        if self.origin_N is None:
+            object.__setattr__(self, "origin_N", np.full(len(self.labels_N), Origin.REAL, dtype=np.uint8))
+        elif self.origin_N.dtype != np.uint8 or self.origin_N.shape != self.labels_N.shape:
+            raise DataError(
+                f"origins must be uint8 of shape {self.labels_N.shape}, got {self.origin_N.dtype} {self.origin_N.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    @property
+    def class_count(self) -> int:
+        """The number of classes K, those without an image included."""
+        return len(self.class_names)
+
+    @property
+    def counts_K(self) -> NDArray[np.int64]:
+        """Images of each class, int64 of shape (K,)."""
+        return class_counts(self.labels_N, self.class_count)
+
+    def take(self, indices_M: NDArray[np.int64], origin: Origin | None = None) -> LabelledImages:
+        """Return a copy with the images at `indices_M`, in that order; `origin` overwrites where they came from."""
+        origin_M = self.origins_N[indices_M] if origin is None else np.full(len(indices_M), origin, dtype=np.uint8)
+        return replace(
+            self,
+            images_NCHW=np.asarray(self.images_NCHW[indices_M]),
+            labels_N=self.labels_N[indices_M],
+            origin_N=origin_M,
+        )
+
+    @property
+    def origins_N(self) -> NDArray[np.uint8]:
+        """`origin_N`, which is never None after construction."""
+        assert self.origin_N is not None  # noqa: S101 - filled in by __post_init__
+        return self.origin_N
+
+    def digest(self) -> str:
+        """Return the SHA-256 of images, labels and class names, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.images_NCHW.shape, self.class_names)).encode())
+        digest.update(np.ascontiguousarray(self.images_NCHW).data)
+        digest.update(np.ascontiguousarray(self.labels_N).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSplits:
+    """What a dataset loads: all its training images, its test images, and validation images where it has them."""
+
+    train: LabelledImages
+    test: LabelledImages
+    validation: LabelledImages | None = None
+
+    def __post_init__(self) -> None:
+        for name, split in (("test", self.test), ("validation", self.validation)):
+            if split is None:
+                continue
+            if split.class_names != self.train.class_names:
+                raise DataError(f"the {name} split has other classes than the training split")
+            if split.images_NCHW.shape[1:] != self.train.images_NCHW.shape[1:]:
+                raise DataError(
+                    f"{name} images have shape {split.images_NCHW.shape[1:]}, training images "
+                    f"{self.train.images_NCHW.shape[1:]}"
+                )
+
+
+def class_counts(labels_N: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
+    """Return the number of images of each class, int64 of shape (K,)."""
+    return np.bincount(labels_N, minlength=class_count).astype(np.int64)
+
+
+def concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
+    """Return the images of all `parts`, in their order; classes must agree."""
+    first = parts[0]
+    if any(part.class_names != first.class_names for part in parts):
+        raise DataError("image sets with different classes cannot be joined")
+    return replace(
+        first,
+        images_NCHW=np.concatenate([part.images_NCHW for part in parts]),
+        labels_N=np.concatenate([part.labels_N for part in parts]),
+        origin_N=np.concatenate([part.origins_N for part in parts]),
+    )

@@ -1,0 +1,142 @@
+"""What a balancer asks of a classifier: a sequence of phases over images, with losses, weights and a head.
+
+One phase over a fuller set is oversampling or a GAN; a second phase with other weights is deferred
+re-weighting; a phase that trains a reset head with class-balanced sampling is cRT; synthetic images first and
+real ones second is pre-training and fine-tuning; `adjust_logits` is post-hoc logit adjustment. A plan with one
+phase and nothing else is the imbalanced baseline.
+
+This module imports no torch; the types of tensors are for readers and checkers.
+Axis suffixes: N images of a batch, C channels, H rows, W columns, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.data import LabelledImages
+from balancebench.errors import BalancerError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Batch", "BatchSource", "BatchTransform", "Loss", "Phase", "Restart", "TrainingPlan"]
+
+Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""loss(logits_NK float32, labels_N int64) -> losses_N float32; the step minimises their mean.
+
+A loss for each image, not a scalar, lets mixing methods weight the losses of their two labels per image. A
+weighted mean that divides by the batch's weights multiplies by N / weights.sum() itself.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One training batch on the device, after augmentation and normalisation.
+
+    images_NCHW: float, normalised. labels_N: int64.
+    second_labels_N, first_weight_N: for mixed images the other label and the share (0..1) of the first one's
+    loss: first_weight * loss(logits, labels) + (1 - first_weight) * loss(logits, second_labels). None: unmixed.
+    """
+
+    images_NCHW: torch.Tensor
+    labels_N: torch.Tensor
+    second_labels_N: torch.Tensor | None = None
+    first_weight_N: torch.Tensor | None = None
+
+
+class BatchSource(Protocol):
+    """What a batch transform may draw from: the step's generator, and further batches of the phase's images."""
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The training run's generator on the images' device; draw from no other."""
+        ...
+
+    def draw(self, size: int, sampling_weight_N: NDArray[np.float64] | None = None) -> Batch:
+        """Draw `size` images with replacement, weighted by `sampling_weight_N` (one weight an image of the phase)."""
+        ...
+
+
+BatchTransform = Callable[[Batch, BatchSource], Batch]
+"""transform(batch, source) -> batch: mixup, CutMix, Remix. Called once a step, after augmentation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A phase that starts afresh: a new optimiser, and a schedule of its own over the phase.
+
+    learning_rate: None keeps the classifier's. schedule: None keeps the classifier's kind of schedule.
+    """
+
+    learning_rate: float | None = None
+    schedule: Literal["constant", "cosine", "multi_step"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of training over one set of images.
+
+    share: of the classifier's budget (epochs or steps), > 0. Shares may sum to more than 1 where a method spends
+    more (cRT's second stage); the record counts what was spent.
+    loss: None is the mean cross-entropy.
+    sampling_weight_N: float64 >= 0, one for each image; batches are drawn with replacement in proportion. None
+    visits every image once an epoch, shuffled.
+    trainable: "head" freezes everything but the last linear layer (batch-norm statistics included).
+    reset_head: initialise the head afresh before the phase.
+    restart: None continues optimiser and schedule across the phase's beginning.
+    """
+
+    images: LabelledImages
+    share: float = 1.0
+    loss: Loss | None = None
+    sampling_weight_N: NDArray[np.float64] | None = None
+    batch_transform: BatchTransform | None = None
+    trainable: Literal["all", "head"] = "all"
+    reset_head: bool = False
+    restart: Restart | None = None
+
+    def __post_init__(self) -> None:
+        if not self.share > 0:
+            raise BalancerError(f"a phase's share of the budget must be above 0, got {self.share}")
+        if len(self.images) == 0:
+            raise BalancerError("a phase needs at least one image")
+        weight_N = self.sampling_weight_N
+        if weight_N is not None:
+            if weight_N.shape != (len(self.images),):
+                raise BalancerError(f"{len(self.images)} images but sampling weights of shape {weight_N.shape}")
+            if not (np.isfinite(weight_N).all() and (weight_N >= 0).all() and weight_N.sum() > 0):
+                raise BalancerError("sampling weights must be finite, not negative, and not all zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """How to train a classifier on a (re-)balanced training set.
+
+    phases: at least one; all over the same classes.
+    head: "linear", or "cosine" for a head of normalised features and weights (LDAM).
+    adjust_head: weight_KD -> weight_KD after training (tau-normalisation), or None. A head with a bias loses it.
+    adjust_logits: logits_NK -> logits_NK applied to every prediction (post-hoc logit adjustment), or None.
+    """
+
+    phases: tuple[Phase, ...]
+    head: Literal["linear", "cosine"] = "linear"
+    adjust_head: Callable[[torch.Tensor], torch.Tensor] | None = None
+    adjust_logits: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise BalancerError("a training plan needs at least one phase")
+        first = self.phases[0].images
+        for phase in self.phases[1:]:
+            if phase.images.class_names != first.class_names:
+                raise BalancerError("all phases of a training plan must have the same classes")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K class names of the plan's images."""
+        return self.phases[0].images.class_names

@@ -1,0 +1,1 @@
+"""Random over- and undersampling, SMOTE and ADASYN as balancebench balancers."""
