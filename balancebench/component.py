@@ -76,6 +76,8 @@ class Component(Generic[ContractT]):
     citation: the paper, one line, or "".
     requires: see `Requirement`.
     smoke: options that make it small enough for a test of seconds.
+    seeded: False where the outcome never depends on the cell's seed, so that seeds share the step (imbalancers and
+    balancers).
     outside_data: options -> a description of data from outside the suite that it brings in ("ImageNet-1k
     weights"), or None; shown as a mark on every row it touches.
     """
@@ -87,6 +89,7 @@ class Component(Generic[ContractT]):
     revision: int = 1
     citation: str = ""
     requires: frozenset[Requirement] = frozenset()
+    seeded: bool = True
     smoke: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     outside_data: Callable[[Any], str | None] = _nothing_outside
 
@@ -240,10 +243,18 @@ class LoadContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The balancer that another one wraps, with what it synthesised (None where it synthesises nothing)."""
+    """The balancer that another one wraps, with what it synthesised (None where it synthesises nothing).
+
+    base: what the wrapped one wraps in turn.
+    """
 
     balancer: Balancer
     synthetic: LabelledImages | None
+    base: Base | None = None
+
+    def plan(self, train: LabelledImages, rng: np.random.Generator) -> TrainingPlan:
+        """Return the wrapped balancer's own plan for `train`."""
+        return self.balancer.plan(train, self.synthetic, PlanContext(rng=rng, base=self.base))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

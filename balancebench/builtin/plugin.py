@@ -1,0 +1,53 @@
+"""The core's own plugin: it declares through the same hooks as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from balancebench.builtin.balancers.components import BALANCERS
+from balancebench.builtin.classifiers.components import CLASSIFIERS
+from balancebench.builtin.datasets.components import DATASETS
+from balancebench.builtin.imbalancers.components import IMBALANCERS
+from balancebench.builtin.metrics.components import METRICS
+from balancebench.component import (
+    Balancer,
+    BalancerComponent,
+    Classifier,
+    Component,
+    Dataset,
+    DatasetComponent,
+    Imbalancer,
+    Metric,
+    MetricComponent,
+)
+from balancebench.hookspecs import hookimpl
+
+
+@hookimpl
+def balancebench_datasets() -> Sequence[DatasetComponent[Dataset]]:
+    """Digits, torchvision's small sets, image folders, the Hugging Face hub."""
+    return DATASETS
+
+
+@hookimpl
+def balancebench_imbalancers() -> Sequence[Component[Imbalancer]]:
+    """None, long tail, step, geometric, dropped class, explicit counts."""
+    return IMBALANCERS
+
+
+@hookimpl
+def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
+    """None: the imbalanced baseline."""
+    return BALANCERS
+
+
+@hookimpl
+def balancebench_classifiers() -> Sequence[Component[Classifier]]:
+    """Small CNN, CIFAR ResNets, torchvision's and timm's models."""
+    return CLASSIFIERS
+
+
+@hookimpl
+def balancebench_metrics() -> Sequence[MetricComponent[Metric]]:
+    """Accuracy and its relatives, calibration, confusion matrix, cost."""
+    return METRICS

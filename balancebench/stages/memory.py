@@ -1,0 +1,38 @@
+"""Peak memory of a step: of the device on CUDA, of the process elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+
+__all__ = ["peak_memory_bytes", "reset_peak_memory"]
+
+_STATUS = Path("/proc/self/status")
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start counting anew, so that a warm worker's earlier steps do not count."""
+    if device.startswith("cuda") and "torch" in sys.modules:
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _STATUS.exists():
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
+        except OSError:  # not allowed in some containers: the peak is then the process's
+            return
+
+
+def peak_memory_bytes(device: str) -> int:
+    """Return the peak since the last reset, in bytes."""
+    if device.startswith("cuda") and "torch" in sys.modules:
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    if _STATUS.exists():
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return psutil.Process().memory_info().rss

@@ -1,0 +1,84 @@
+"""Stage `score`: metrics from stored logits. Nothing is trained here, so new metrics are cheap."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from balancebench.component import Cost, Evaluation, Metric, Undefined
+from balancebench.config import JSON
+from balancebench.errors import BalancebenchError
+from balancebench.stages.arrays import map_array, read_splits, write_json
+from balancebench.stages.order import Workplace
+from balancebench.store import Record, Store
+
+__all__ = ["cell_cost", "run_score"]
+
+
+def run_score(place: Workplace) -> None:
+    """Compute every metric for every report and write scores.json: {report: {metric: {"value": ...}}}."""
+    folder, trained = place.input_folder("train"), place.input_record("train")
+    subset_folder = place.store.folder(trained.inputs["subset"])
+    subset = json.loads((subset_folder / "subset.json").read_text(encoding="utf-8"))
+    subset_record = place.store.read_done(trained.inputs["subset"])
+    if subset_record is None:
+        raise BalancebenchError("the subset that the classifier was trained on is not in the store")
+    splits, _ = read_splits(place.store.folder(subset_record.inputs["dataset"]))
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    metrics: dict[str, Metric] = {
+        label: place.build_from("metric", reference).object for label, reference in place.order.work["metrics"].items()
+    }
+    scores: dict[str, JSON] = {}
+    for report in place.order.settings["reports"]:
+        evaluation = Evaluation(
+            logits_NK=np.array(map_array(folder / f"logits_{report}.npy")),
+            labels_N=splits.test.labels_N,
+            class_names=splits.test.class_names,
+            train_counts_K=np.array(subset["counts_K"], dtype=np.int64),
+            cost=cell_cost(place.store, trained),
+        )
+        scores[report] = {
+            "epoch": training["best_epochs"].get(report, len(training["curves"]) - 1),
+            "metrics": {label: _scored(label, metric, evaluation) for label, metric in metrics.items()},
+        }
+    write_json(place.results / "scores.json", scores)
+
+
+def cell_cost(store: Store, trained: Record) -> Cost:
+    """Return what a cell cost: its training, and every synthesis it needed (shared ones counted in full)."""
+    records = [trained]
+    for role, key in trained.inputs.items():
+        if role != "subset" and (record := store.read_done(key)) is not None:
+            records.append(record)
+    return Cost(
+        duration_seconds=sum(record.duration_seconds for record in records),
+        images_seen=sum(record.images_seen for record in records),
+        optimiser_steps=sum(record.optimiser_steps for record in records),
+        peak_memory_bytes=max(record.peak_memory_bytes for record in records),
+    )
+
+
+def _scored(label: str, metric: Metric, evaluation: Evaluation) -> JSON:
+    try:
+        value = metric(evaluation)
+    except BalancebenchError as error:
+        raise type(error)(f"metric {label}: {error}") from error
+    except Exception as error:
+        raise BalancebenchError(f"metric {label}: {type(error).__name__}: {error}") from error
+    if isinstance(value, Undefined):
+        return {"value": None, "reason": value.reason}
+    array: Any = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0:
+        number = float(array)
+        return {"value": number} if math.isfinite(number) else {"value": None, "reason": f"the metric is {number}"}
+    return {"value": _with_holes(array.tolist())}
+
+
+def _with_holes(values: list[Any]) -> list[Any]:
+    """Return nested lists with None in the place of what is not finite: an undefined class is null."""
+    return [
+        _with_holes(value) if isinstance(value, list) else (value if math.isfinite(value) else None) for value in values
+    ]

@@ -1,0 +1,243 @@
+"""Where step results lie: one folder a step, written elsewhere and renamed into place.
+
+    STORE/store.json                 what this folder is
+    STORE/steps/ab/ab12.../          record.json and the step's files
+    STORE/set_aside/                 failed attempts and damaged results that were replaced; never deleted
+    STORE/locks/, STORE/temporary/   of runs in progress
+
+Arrays are .npy, weights safetensors, everything else JSON or plain images; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from filelock import BaseFileLock, FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from balancebench.config import JSON
+from balancebench.errors import StoreError
+
+__all__ = ["Failure", "FileEntry", "Record", "Status", "Store"]
+
+Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
+FORMAT = 1
+
+
+class FileEntry(BaseModel):
+    """A file of a step, by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size_bytes: int
+
+
+class Failure(BaseModel):
+    """Why a step did not finish."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: str
+    traceback: str = ""
+
+
+class Record(BaseModel):
+    """What a step leaves. Later versions may add fields; those that are missing in older records have defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = FORMAT
+    key: str
+    stage: str
+    label: str
+    status: Status
+    started_at: str
+    duration_seconds: float
+    peak_memory_bytes: int = 0
+    identity: dict[str, JSON]
+    inputs: dict[str, str]
+    profile: str | None = None
+    provenance: dict[str, JSON] = Field(default_factory=dict)
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+    failure: Failure | None = None
+    used_withheld_data: bool = False
+    outside_data: tuple[str, ...] = ()
+    images_seen: int = 0
+    optimiser_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of step results that several processes may use at once."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = True) -> Store:
+        """Open the store at `root`, making it where there is none; refuse a folder that holds something else."""
+        marker = root / "store.json"
+        try:
+            if marker.is_file():
+                found = json.loads(marker.read_text(encoding="utf-8")).get("balancebench_store")
+                if found != FORMAT:
+                    raise StoreError(f"{root} has store format {found}; this version reads {FORMAT}")
+                return cls(root)
+            if root.exists() and (not root.is_dir() or any(root.iterdir())):
+                raise StoreError(f"{root} is not a balancebench store and not empty; choose another with --store")
+            if not create:
+                raise StoreError(f"there is no store at {root}; name one with --store, or run the suite first")
+            root.mkdir(parents=True, exist_ok=True)
+            temporary = root / f".{uuid.uuid4().hex}"
+            temporary.write_text(json.dumps({"balancebench_store": FORMAT}), encoding="utf-8")
+            temporary.replace(marker)
+        except (OSError, json.JSONDecodeError) as error:
+            raise StoreError(f"the store at {root} cannot be used: {error}") from error
+        return cls(root)
+
+    def folder(self, key: str) -> Path:
+        """Return where the step at `key` lies once it ended."""
+        return self.root / "steps" / key[:2] / key
+
+    def read(self, key: str) -> Record | None:
+        """Return the record of a step, or None where there is none or it cannot be read."""
+        try:
+            return Record.model_validate_json((self.folder(key) / "record.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return None
+
+    def read_done(self, key: str) -> Record | None:
+        """Return the record of a step that finished."""
+        record = self.read(key)
+        return record if record is not None and record.status == "done" else None
+
+    def damage(self, record: Record) -> str | None:
+        """Return what is wrong with the files of a finished step, or None where size and SHA-256 are as recorded."""
+        folder = self.folder(record.key)
+        for name, entry in record.files.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry.size_bytes:
+                return f"{name} has {path.stat().st_size} bytes instead of {entry.size_bytes}"
+            if _sha256(path) != entry.sha256:
+                return f"{name} was altered"
+        return None
+
+    def survey(self, keys: Iterable[str]) -> tuple[dict[str, Record], dict[str, str]]:
+        """Return the records of the steps that are there, and of those that are damaged what is wrong."""
+        records: dict[str, Record] = {}
+        damaged: dict[str, str] = {}
+        for key in keys:
+            if (record := self.read(key)) is not None:
+                records[key] = record
+            elif self.folder(key).exists():
+                damaged[key] = "record.json is missing or damaged"
+        finished = [record for record in records.values() if record.status == "done"]
+        with ThreadPoolExecutor(max_workers=4) as threads:  # hashing lets other threads run
+            for record, problem in zip(finished, threads.map(self.damage, finished), strict=True):
+                if problem is not None:
+                    damaged[record.key] = problem
+                    del records[record.key]
+        return records, damaged
+
+    def lock(self, key: str) -> BaseFileLock | None:
+        """Take the right to work on a step, or return None while another process has it. Ends with the process."""
+        folder = self.root / "locks"
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / f"{key}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        return lock
+
+    def temporary_folder(self) -> Path:
+        """Make an empty folder on the store's disk; its name tells which process it belongs to."""
+        folder = self.root / "temporary" / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def clear_temporary(self) -> None:
+        """Delete the temporary folders of this machine's processes that have ended."""
+        for folder in (self.root / "temporary").glob(f"{socket.gethostname()}.*.*"):
+            if not psutil.pid_exists(int(folder.name.split(".")[-2])):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, record: Record, folder: Path | None = None) -> Record:
+        """Put a step's folder in place with its record; returns the record that stands there afterwards.
+
+        Where another process finished the same step meanwhile, its result stays and this one is set aside.
+        """
+        folder = folder or self.temporary_folder()
+        files = {
+            path.relative_to(folder).as_posix(): FileEntry(sha256=_sha256(path), size_bytes=path.stat().st_size)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        record = record.model_copy(update={"files": files})
+        (folder / "record.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        target = self.folder(record.key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                folder.rename(target)
+            except OSError:
+                standing = self.read(record.key)
+                if standing is not None and standing.status == "done":
+                    self._move_aside(folder, record.key)
+                    return standing
+                if not target.exists():
+                    raise
+                self.set_aside(record.key)
+            else:
+                return record
+
+    def set_aside(self, key: str) -> None:
+        """Move what lies at `key` away, so that the step counts as missing."""
+        if self.folder(key).exists():
+            self._move_aside(self.folder(key), key)
+
+    def size_bytes(self) -> int:
+        """Return how much disk the store takes."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+
+    def _move_aside(self, folder: Path, key: str) -> None:
+        target = self.root / "set_aside" / f"{key}.{datetime.now(UTC):%Y%m%dT%H%M%S}.{uuid.uuid4().hex[:8]}"
+        target.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(target)
+        except FileNotFoundError:  # another process was quicker
+            return
+
+
+def failure_record(
+    step_fields: Mapping[str, JSON], status: Status, message: str, duration_seconds: float = 0.0, traceback: str = ""
+) -> Record:
+    """Return the record of a step that did not finish; `step_fields` are key, stage, label, identity, inputs."""
+    return Record.model_validate(
+        {
+            **step_fields,
+            "status": status,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "duration_seconds": duration_seconds,
+            "failure": Failure(message=message, traceback=traceback),
+        }
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
