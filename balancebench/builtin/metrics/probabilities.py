@@ -1,0 +1,101 @@
+"""Metrics of the predicted probabilities, the softmax of the logits in float64.
+
+In arrays of one value a class, NaN stands for a class whose value is undefined.
+Axis suffixes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from balancebench.builtin.metrics.logits import mean_over_classes, predictions_from, scores_logits
+from balancebench.component import Evaluation, MetricValue, Undefined
+from balancebench.data import class_counts
+
+__all__ = ["average_precision", "expected_calibration_error", "loss", "roc_auc"]
+
+Average = Literal["macro", "weighted", "none"]
+
+
+def _logits_from(evaluation: Evaluation) -> torch.Tensor:
+    """Return a float64 copy of the logits (N, K): in float32 confident probabilities tie at 1 and at 0."""
+    return torch.tensor(evaluation.logits_NK, dtype=torch.float64)
+
+
+@scores_logits
+def loss(evaluation: Evaluation) -> MetricValue:
+    """Return the mean cross-entropy over the test images in nats, from 0, computed in float64."""
+    labels_N = torch.tensor(evaluation.labels_N)
+    return float(torch.nn.functional.cross_entropy(_logits_from(evaluation), labels_N))
+
+
+@scores_logits
+def expected_calibration_error(evaluation: Evaluation, *, bins: int) -> MetricValue:
+    """Return the mean gap between confidence and accuracy over bins of equal width, weighted by their images, 0..1.
+
+    The confidence is the probability of the predicted class. A bin holds its lower edge, the last one also 1.
+    Equation 3 of Guo et al. 2017, after Naeini et al. 2015.
+    """
+    from torchmetrics.functional.classification.calibration_error import binary_calibration_error
+
+    predictions_N = torch.from_numpy(predictions_from(evaluation))
+    confidence_N = _logits_from(evaluation).softmax(dim=1).gather(1, predictions_N[:, None])[:, 0]
+    # The multi-class form rounds to float32, and both forms put a confidence of exactly 1 into a bin of its own
+    # beyond the last. Hence the binary form, on confidences a hair below 1.
+    below_one = float(np.nextafter(1.0, 0.0))
+    correct_N = (predictions_N == torch.tensor(evaluation.labels_N)).long()
+    error = binary_calibration_error(
+        confidence_N.clamp(max=below_one), correct_N, n_bins=bins, norm="l1", validate_args=False
+    )
+    return float(error)
+
+
+@scores_logits
+def roc_auc(evaluation: Evaluation, *, average: Average) -> MetricValue:
+    """Return the area under the ROC curve of each class against all others, 0..1: float64 (K,) or their mean.
+
+    A class without test images has none and is left out of the mean. Undefined where all test images are of one
+    class.
+    """
+    from torchmetrics.functional.classification.auroc import binary_auroc
+
+    support_K = class_counts(evaluation.labels_N, len(evaluation.class_names))
+    if np.count_nonzero(support_K) == 1:
+        return Undefined("the test images are all of one class")
+    auc_K = _one_against_rest(evaluation, binary_auroc, support_K)
+    return auc_K if average == "none" else mean_over_classes(auc_K, support_K, average)
+
+
+@scores_logits
+def average_precision(evaluation: Evaluation, *, average: Average) -> MetricValue:
+    """Return the average precision of each class against all others, 0..1: float64 (K,) or their mean.
+
+    The sum of precision times gain in recall over all thresholds, without interpolation. A class without test
+    images has none and is left out of the mean.
+    """
+    from torchmetrics.functional.classification.average_precision import binary_average_precision
+
+    support_K = class_counts(evaluation.labels_N, len(evaluation.class_names))
+    precision_K = _one_against_rest(evaluation, binary_average_precision, support_K)
+    return precision_K if average == "none" else mean_over_classes(precision_K, support_K, average)
+
+
+def _one_against_rest(
+    evaluation: Evaluation, score: Callable[..., torch.Tensor], support_K: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the binary score of each class against all others, NaN for a class without test images.
+
+    torchmetrics' multi-class forms give such a class an AUC of 0, and warn of it each time.
+    """
+    probabilities_NK = _logits_from(evaluation).softmax(dim=1)
+    labels_N = torch.tensor(evaluation.labels_N)
+    values_K = np.full(len(support_K), np.nan)
+    for class_id in np.flatnonzero(support_K).tolist():
+        is_class_N = (labels_N == class_id).long()
+        values_K[class_id] = float(score(probabilities_NK[:, class_id], is_class_N, validate_args=False))
+    return values_K
