@@ -1,0 +1,1 @@
+"""The imbalancers that come with balancebench: how many images each class keeps, and which ones."""
