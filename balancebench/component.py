@@ -176,7 +176,10 @@ class Metric(Protocol):
     """A number, or numbers, from predictions."""
 
     def __call__(self, evaluation: Evaluation) -> MetricValue:
-        """Return a float, one float a class (K,), a matrix (K, K), or Undefined with the reason; never NaN."""
+        """Return a float, one float a class (K,), a matrix (K, K), or Undefined with the reason.
+
+        Never return NaN as the value; inside an array it marks a class that has none.
+        """
         ...
 
 

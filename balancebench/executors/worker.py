@@ -52,10 +52,6 @@ def _run(pipe: Connection, text: str, settings: dict[str, Any]) -> dict[str, Any
     from balancebench.store import Store
 
     order = StepOrder.model_validate_json(text)
-    if order.stage in ("synthesise", "train"):
-        import torch
-
-        torch.set_num_threads(settings["threads"])
     last_sent = 0.0
 
     def progress(done: float, total: float, message: str = "") -> None:

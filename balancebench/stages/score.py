@@ -74,7 +74,10 @@ def _scored(label: str, metric: Metric, evaluation: Evaluation) -> JSON:
     if array.ndim == 0:
         number = float(array)
         return {"value": number} if math.isfinite(number) else {"value": None, "reason": f"the metric is {number}"}
-    return {"value": _with_holes(array.tolist())}
+    scored: dict[str, JSON] = {"value": _with_holes(array.tolist())}
+    if not np.isfinite(array).all():
+        scored["reason"] = "null where a class has no such images, or none are predicted as it"
+    return scored
 
 
 def _with_holes(values: list[Any]) -> list[Any]:

@@ -1,0 +1,117 @@
+"""What a person sees while a plan is executed. It listens through the same hooks as any plugin."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from balancebench.hookspecs import hookimpl
+from balancebench.plan import Stage, Step
+
+__all__ = ["ConsoleReporter"]
+
+# Rough shares of time, for the estimate of what is left.
+WEIGHTS: dict[Stage, float] = {"load": 1.0, "imbalance": 0.1, "synthesise": 8.0, "train": 8.0, "score": 0.3}
+PLAIN_PROGRESS_SECONDS = 15.0
+
+
+class ConsoleReporter:
+    """Progress bars on a terminal; plain lines, one for each step that ended, elsewhere."""
+
+    def __init__(self, console: Console, steps: list[Step]) -> None:
+        self._console = console
+        self._weights = {step.key: WEIGHTS[step.stage] for step in steps}
+        self._total = sum(self._weights.values())
+        self._count = len(steps)
+        self._finished = 0
+        self._done_weight = 0.0
+        self._partial: dict[str, float] = {}
+        self._labels: dict[str, str] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._last_plain = time.monotonic()
+        self._start = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}", markup=False, style="dim"),
+            console=console,
+            transient=True,
+        )
+        self._overall: TaskID | None = None
+
+    def __enter__(self) -> ConsoleReporter:
+        if self._console.is_terminal:
+            self._progress.start()
+            self._overall = self._progress.add_task(self._headline(), total=self._total, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @hookimpl
+    def balancebench_step_started(self, key: str, stage: Stage, label: str) -> None:
+        """Show a bar for the step."""
+        self._labels[key] = f"{stage} {label}"
+        if self._overall is not None:
+            self._bars[key] = self._progress.add_task(_shortened(f"  {stage:<10} {label}"), total=1.0, note="")
+            self._progress.update(self._overall, description=self._headline())
+
+    @hookimpl
+    def balancebench_step_progress(self, key: str, done: float, total: float, message: str) -> None:
+        """Move the step's bar and the overall one."""
+        self._partial[key] = self._weights.get(key, 0.0) * (done / total if total else 0.0)
+        if self._overall is not None:
+            self._progress.update(self._bars[key], completed=done / total if total else 0.0, note=message)
+            self._move()
+        elif time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
+            self._last_plain = time.monotonic()
+            share = done / total if total else 0.0
+            self._console.print(f"  {self._labels.get(key, key)}: {share:.0%} {message}{self._eta()}", markup=False)
+
+    @hookimpl
+    def balancebench_step_finished(
+        self, key: str, stage: Stage, label: str, status: str, seconds: float, message: str
+    ) -> None:
+        """Count the step; say what went wrong with it."""
+        self._finished += 1
+        self._done_weight += self._weights.get(key, 0.0)
+        self._partial.pop(key, None)
+        if (bar := self._bars.pop(key, None)) is not None:
+            self._progress.remove_task(bar)
+        if self._overall is not None:
+            self._move()
+        self._last_plain = time.monotonic()
+        if status not in ("done", "skipped"):
+            self._console.print(f"[red]{status}[/red] {escape(f'{stage} {label}: {message}')}")
+        elif self._overall is None:
+            note = f" ({message})" if message else ""
+            self._console.print(
+                f"{self._headline()} {status} {stage} {label} in {seconds:.1f} s{note}", markup=False, soft_wrap=True
+            )
+
+    def _move(self) -> None:
+        assert self._overall is not None  # noqa: S101 - only called with bars
+        completed = self._done_weight + sum(self._partial.values())
+        self._progress.update(self._overall, completed=completed, description=self._headline(), note=self._eta())
+
+    def _headline(self) -> str:
+        return f"[{self._finished}/{self._count}]"
+
+    def _eta(self) -> str:
+        share = (self._done_weight + sum(self._partial.values())) / self._total if self._total else 1.0
+        elapsed = time.monotonic() - self._start
+        if share < 0.02 or elapsed < 2:
+            return ""
+        left = round(elapsed * (1 - share) / share)
+        return f" about {left // 60}:{left % 60:02d} left"
+
+
+def _shortened(text: str, width: int = 64) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,56 @@
+"""The `balancebench` command and its subcommands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from balancebench.cli.inspect import doctor, list_components, schema, show
+from balancebench.cli.leaderboard import leaderboard
+from balancebench.cli.regress import regress
+from balancebench.cli.run import plan, rescore, run, validate
+from balancebench.cli.shared import USAGE, errors_console
+from balancebench.errors import BalancebenchError, SuiteError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="balancebench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Compare methods for imbalanced image data on one footing.\n\n"
+        "Start with [bold]balancebench run suites/quickstart.toml[/bold]; "
+        "[bold]balancebench list[/bold] names what a suite can use."
+    ),
+)
+app.command()(run)
+app.command()(plan)
+app.command()(validate)
+app.command("list")(list_components)
+app.command()(show)
+app.command()(leaderboard)
+app.command()(rescore)
+app.command()(regress)
+app.command()(schema)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in a message and exit code 2, without a traceback."""
+    try:
+        app()
+    except SuiteError as error:
+        errors_console().print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(USAGE)
+    except BalancebenchError as error:
+        errors_console().print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(USAGE)
+    except BrokenPipeError:  # `balancebench list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

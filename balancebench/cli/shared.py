@@ -1,0 +1,101 @@
+"""Options and small things that several commands have in common."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from balancebench.errors import BalancebenchError
+
+__all__ = [
+    "INTERRUPTED",
+    "SOME_FAILED",
+    "USAGE",
+    "JsonFlag",
+    "ProfileOption",
+    "StoreOption",
+    "SuiteArgument",
+    "bound_plan",
+    "console",
+    "data_root",
+    "errors_console",
+    "parse_duration",
+    "parse_size",
+    "print_json",
+]
+
+SOME_FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+SuiteArgument = Annotated[
+    Path, typer.Argument(help="The suite file, for example suites/quickstart.toml.", metavar="SUITE")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="Replace values as [profile.NAME] of the suite says.", metavar="NAME")
+]
+StoreOption = Annotated[
+    Path,
+    typer.Option("--store", help="Folder of the step results.", envvar="BALANCEBENCH_STORE", metavar="DIR"),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def console() -> Console:
+    """Return the console for what a command is asked for."""
+    return Console(highlight=False)
+
+
+def errors_console() -> Console:
+    """Return the console for errors and warnings."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def data_root() -> Path:
+    """Return where data sets are downloaded to: $BALANCEBENCH_DATA, else a folder in the user's cache."""
+    if named := os.environ.get("BALANCEBENCH_DATA"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "balancebench" / "data"
+
+
+def bound_plan(suite: Path, profile: str | None) -> Any:
+    """Return the plan of the suite at a path; raise SuiteError with all its mistakes."""
+    from balancebench.plan import expand
+    from balancebench.registry import load_registry
+    from balancebench.suite.bind import bind_suite
+
+    return expand(bind_suite(suite, load_registry(), profile))
+
+
+def parse_size(text: str | None) -> int | None:
+    """Return the bytes of "2G", "512M" or a plain number."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if found is None:
+        raise BalancebenchError(f"{text!r} is not a size; write 512M or 8G")
+    return int(float(found.group(1)) * _UNITS[found.group(2)])
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Return the seconds of "90", "90s", "10m" or "2h"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
+    if found is None or float(found.group(1)) <= 0:
+        raise BalancebenchError(f"{text!r} is not a duration; write 90s, 10m or 2h")
+    return float(found.group(1)) * _DURATIONS[found.group(2)]

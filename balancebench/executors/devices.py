@@ -1,0 +1,61 @@
+"""Which devices a run uses. torch is asked only where there is a sign of an accelerator."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from balancebench.errors import BalancebenchError, nearest
+
+__all__ = ["DEVICES", "default_jobs", "slot_devices", "threads_for"]
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+CPU_JOBS_AT_MOST = 4
+
+
+def slot_devices(device: str, jobs: int | None) -> list[str]:
+    """Return the device of each worker slot, at least one; raise where the device asked for is not there."""
+    if device not in DEVICES:
+        raise BalancebenchError(f"unknown device {device!r}{nearest(device, DEVICES)}")
+    cuda_count = _cuda_count() if device in ("auto", "cuda") else 0
+    if device == "cuda" and cuda_count == 0:
+        raise BalancebenchError("--device cuda: torch finds no CUDA device here; `balancebench doctor` says more")
+    if cuda_count:
+        return [f"cuda:{index % cuda_count}" for index in range(jobs or cuda_count)]
+    has_mps = device in ("auto", "mps") and platform.system() == "Darwin" and _has_mps()
+    if device == "mps" and not has_mps:
+        raise BalancebenchError("--device mps: torch finds no Apple GPU here; `balancebench doctor` says more")
+    if has_mps:
+        return ["mps"] * (jobs or 1)
+    return ["cpu"] * (jobs or default_jobs())
+
+
+def default_jobs() -> int:
+    """Return how many workers share the CPU by default: small networks gain more from processes than from threads."""
+    return max(1, min(CPU_JOBS_AT_MOST, cores()))
+
+
+def threads_for(slots: int) -> int:
+    """Return the CPU threads of each of `slots` workers: more than cores / workers is slower."""
+    return max(1, cores() // max(1, slots))
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cuda_count() -> int:
+    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or shutil.which("rocm-smi")):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _has_mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
