@@ -1,0 +1,225 @@
+"""Lists the images of a folder, by split and class, without opening one. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from balancebench.errors import DataError, nearest
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageFile",
+    "ImageTree",
+    "digest_of_files",
+    "list_image_tree",
+    "list_visible_files",
+    "nearest_beside",
+    "require_same_classes",
+]
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image: its path below the root, with slashes, its size, and its class."""
+
+    path: str
+    size_bytes: int
+    label: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTree:
+    """The images of a folder.
+
+    files: split ("train", "test", "validation") to its images, ordered by class and name; a folder without splits has
+    all of them under "train". superclass_K: None unless asked for. links_left_out: symbolic links that lead out of
+    the root, which are not followed.
+    """
+
+    class_names: tuple[str, ...]
+    superclass_K: tuple[str, ...] | None
+    files: dict[str, tuple[ImageFile, ...]]
+    links_left_out: int
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the paths and sizes of all images."""
+        return digest_of_files((file.path, file.size_bytes) for files in self.files.values() for file in files)
+
+
+def digest_of_files(files: Iterable[tuple[str, int]]) -> str:
+    """Return the SHA-256 of (path, size in bytes), in the order of the paths, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path, size_bytes in sorted(files):
+        digest.update(f"{path}\0{size_bytes}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def list_image_tree(root: Path, *, superclass_level: bool, one_tree: bool) -> ImageTree:
+    """List ROOT/train/CLASS/* and ROOT/test/CLASS/* (ROOT/validation or ROOT/val too), or, as `one_tree`, ROOT/CLASS/*.
+
+    Raises DataError, naming the place, where the root or a split is missing, a class folder has no image or holds
+    folders, an image lies outside a class folder, or splits have different classes.
+    """
+    walk = _Walk(root)
+    folders = {entry.name for entry in walk.entries("")[0]}
+    if one_tree:
+        if "train" in folders and folders & {"test", "validation", "val"}:
+            raise DataError(f"{root} has a train folder: leave `test_fraction` out, or set `root` to {root / 'train'}")
+        folder_of = {"train": ""}
+    elif {"train", "test"} <= folders:
+        folder_of = {"train": "train", "test": "test"}
+        if validation := sorted(folders & {"validation", "val"}):
+            if len(validation) == 2:
+                raise DataError(f"{root} has a validation and a val folder; keep one")
+            folder_of["validation"] = validation[0]
+    elif "train" in folders:
+        raise DataError(f"{root} has a train but no test folder; set `root` to {root / 'train'} and a `test_fraction`")
+    else:
+        raise DataError(f"{root} has no train and test folders; set `test_fraction` if it holds class folders")
+    classes = {split: walk.classes(folder, superclass_level) for split, folder in folder_of.items()}
+    require_same_classes(str(root), {split: list(found) for split, found in classes.items()})
+    superclass_of = {name: superclass for name, (superclass, _) in classes["train"].items()}
+    for found in classes.values():
+        for name, (superclass, folder) in found.items():
+            if superclass != superclass_of[name]:
+                raise DataError(f"{root / folder}: class {name!r} is in super-class {superclass_of[name]!r} elsewhere")
+    class_names = tuple(sorted(superclass_of))
+    return ImageTree(
+        class_names=class_names,
+        superclass_K=tuple(superclass_of[name] for name in class_names) if superclass_level else None,
+        files={
+            split: tuple(
+                ImageFile(path, size_bytes, label)
+                for label, name in enumerate(class_names)
+                for path, size_bytes in walk.images(found[name][1])
+            )
+            for split, found in classes.items()
+        },
+        links_left_out=len(walk.links_left_out),
+    )
+
+
+def require_same_classes(place: str, classes: dict[str, Sequence[str]]) -> None:
+    """Raise DataError, naming the classes, unless every split has those of "train"."""
+    for split, names in classes.items():
+        for lacking, having, missing in (
+            (split, "train", sorted(set(classes["train"]) - set(names))),
+            ("train", split, sorted(set(names) - set(classes["train"]))),
+        ):
+            if missing:
+                shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+                raise DataError(f"{place}: {lacking} has no images of classes that {having} has: {shown}")
+
+
+def list_visible_files(root: Path) -> list[tuple[str, int]]:
+    """Return (path below the root, size in bytes) of every file in it, hidden ones left out."""
+    walk = _Walk(root)
+    pending, files = [""], list[tuple[str, int]]()
+    while pending:
+        folder = pending.pop()
+        inner, plain = walk.entries(folder)
+        pending.extend(below(folder, entry) for entry in inner)
+        files.extend((below(folder, entry), size_of(entry)) for entry in plain)
+    return files
+
+
+class _Walk:
+    """Reads the folders below a root; hidden entries and links that leave the root are left out."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"there is no folder {root}{nearest_beside(root)}")
+        self._root = root
+        self._resolved_root = root.resolve()
+        self.links_left_out: set[str] = set()
+
+    def entries(self, folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+        """Return the folders and the files in `folder`, each sorted by name."""
+        try:
+            with os.scandir(self._root / folder) as found:
+                visible = sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"{self._root / folder} cannot be read: {error.strerror}") from error
+        folders, files = list[os.DirEntry[str]](), list[os.DirEntry[str]]()
+        for entry in visible:
+            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._resolved_root):
+                self.links_left_out.add(entry.path)
+            else:
+                (folders if entry.is_dir() else files).append(entry)
+        return folders, files
+
+    def classes(self, folder: str, superclass_level: bool) -> dict[str, tuple[str, str]]:
+        """Return each class's super-class ("" without that level) and folder."""
+        found: dict[str, tuple[str, str]] = {}
+        level = self._folders_only(folder)
+        above = [("", folder)] if not superclass_level else [(entry.name, below(folder, entry)) for entry in level]
+        for superclass, parent in above:
+            for entry in self._folders_only(parent) if superclass_level else level:
+                if entry.name in found:
+                    raise DataError(
+                        f"{self._root / folder}: class {entry.name!r} is in super-classes {found[entry.name][0]!r} and "
+                        f"{superclass!r}; class names must differ"
+                    )
+                found[entry.name] = (superclass, below(parent, entry))
+        if not found:
+            raise DataError(f"{self._root / folder} has no class folders{self._about_links()}")
+        return found
+
+    def images(self, folder: str) -> list[tuple[str, int]]:
+        """Return path and size of the images in a class folder."""
+        folders, files = self.entries(folder)
+        if folders:
+            raise DataError(
+                f"{self._root / folder} holds the folder {folders[0].name!r}; images must lie directly in their class "
+                "folder (`superclass_level = true` reads SUPERCLASS/CLASS)"
+            )
+        found = [(below(folder, entry), size_of(entry)) for entry in files if _is_image(entry.name)]
+        if not found:
+            raise DataError(f"class folder {self._root / folder} has no images{self._about_links()}")
+        return found
+
+    def _folders_only(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return the folders in a folder where images would belong to no class."""
+        folders, files = self.entries(folder)
+        stray = [entry.name for entry in files if _is_image(entry.name)]
+        if stray:
+            counted = "an image" if len(stray) == 1 else f"{len(stray)} images"
+            raise DataError(f"{self._root / folder} has {counted} outside any class folder: {stray[0]!r}")
+        return folders
+
+    def _about_links(self) -> str:
+        return " (links that lead out of the root are not followed)" if self.links_left_out else ""
+
+
+def below(folder: str, entry: os.DirEntry[str]) -> str:
+    """Return the path of an entry of `folder`."""
+    return f"{folder}/{entry.name}" if folder else entry.name
+
+
+def size_of(entry: os.DirEntry[str]) -> int:
+    """Return the size in bytes; raises DataError where the file cannot be found (a link to nowhere)."""
+    try:
+        return entry.stat().st_size
+    except OSError as error:
+        raise DataError(f"{entry.path} cannot be read: {error.strerror}") from error
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def nearest_beside(path: Path) -> str:
+    """Return the hint that names what is there beside a path that is not."""
+    try:
+        beside = [entry.name for entry in os.scandir(path.parent) if not entry.name.startswith(".")]
+    except OSError:
+        return f", nor {path.parent}"
+    return nearest(path.name, beside)
