@@ -1,0 +1,64 @@
+"""How many images each class is to have: the one meaning of the option `target`.
+
+Axis suffix: K classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from balancebench import BalancerError
+from balancebench.errors import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from balancebench import LabelledImages
+
+__all__ = ["OversamplingTarget", "UndersamplingTarget", "missing_counts", "wanted_counts"]
+
+ImageCount = Annotated[int, Field(ge=1, strict=True)]
+OversamplingTarget = Literal["largest"] | ImageCount | dict[str, ImageCount]
+UndersamplingTarget = Literal["smallest"] | ImageCount | dict[str, ImageCount]
+
+
+def wanted_counts(target: OversamplingTarget | UndersamplingTarget, train: LabelledImages) -> NDArray[np.int64]:
+    """Return the images each class is to have, int64 of shape (K,).
+
+    "largest" and "smallest" go by the classes that have images; classes a table leaves out are to have what they
+    have. Raises BalancerError where a table names a class that does not exist.
+    """
+    wanted_K = train.counts_K
+    match target:
+        case "largest":
+            wanted_K[:] = wanted_K.max()
+        case "smallest":
+            wanted_K[:] = wanted_K[wanted_K > 0].min()
+        case int(count):
+            wanted_K[:] = count
+        case table:
+            for name, count in table.items():
+                if name not in train.class_names:
+                    raise BalancerError(
+                        f"target names no class of this set: {name!r}{nearest(name, train.class_names)}"
+                    )
+                wanted_K[train.class_names.index(name)] = count
+    return wanted_K
+
+
+def missing_counts(target: OversamplingTarget, train: LabelledImages) -> NDArray[np.int64]:
+    """Return the images each class is short of its target, int64 of shape (K,); 0 where it has enough.
+
+    Raises BalancerError where a class that is to grow has no image to start from.
+    """
+    counts_K = train.counts_K
+    missing_K = (wanted_counts(target, train) - counts_K).clip(min=0)
+    for name, count, missing in zip(train.class_names, counts_K, missing_K, strict=True):
+        if count == 0 and missing > 0:
+            raise BalancerError(
+                f"class {name!r} has no images to make more of: keep some of it, or give a target table without it"
+            )
+    return missing_K
