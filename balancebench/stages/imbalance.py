@@ -61,9 +61,10 @@ def run_imbalance(place: Workplace) -> None:
     validation_N: NDArray[np.int64] | None = None
     if validation is not None:
         rng = np.random.default_rng(seed_for("validation", seed))
+        original_N = kept_N
         kept_N, validation_N = _carve(train.labels_N, kept_N, validation["source"], validation["fraction"], rng)
         write_array(place.results / "validation.npy", validation_N)
-        place.used_withheld_data |= validation["source"] == "withheld"
+        place.used_withheld_data |= bool(len(np.setdiff1d(validation_N, original_N)))
     write_array(place.results / "kept.npy", kept_N)
     fingerprint = hashlib.sha256(digests["train"].encode() + digests["test"].encode())
     fingerprint.update(np.sort(kept_N).tobytes())
@@ -102,14 +103,21 @@ def _checked(kept_N: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _carve(
     labels_N: NDArray[np.int64], kept_N: NDArray[np.int64], source: str, fraction: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the kept and the validation indices; at least one image of a class stays where it was."""
-    pool_N = kept_N if source == "kept" else np.setdiff1d(np.arange(len(labels_N), dtype=np.int64), kept_N)
+    """Return the kept and the validation indices.
+
+    A class that lost no image gives kept ones even where the source is "withheld". A class keeps one image at least.
+    """
+    is_kept_N = np.zeros(len(labels_N), dtype=bool)
+    is_kept_N[kept_N] = True
     chosen: list[NDArray[np.int64]] = []
-    for label in np.unique(labels_N[pool_N]):
-        members = pool_N[labels_N[pool_N] == label]
-        size = min(max(1, round(fraction * len(members))), len(members) - (source == "kept"))
-        chosen.append(rng.permutation(members)[:size])
-    validation_N = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+    for label in np.unique(labels_N[kept_N]):
+        members = np.flatnonzero(labels_N == label)
+        removed = members[~is_kept_N[members]]
+        from_kept = source == "kept" or len(removed) == 0
+        pool = members[is_kept_N[members]] if from_kept else removed
+        size = min(max(1, round(fraction * len(pool))), len(pool) - from_kept)
+        chosen.append(rng.permutation(pool)[:size])
+    validation_N = np.sort(np.concatenate(chosen)).astype(np.int64)
     if len(validation_N) == 0:
-        raise DataError(f"there are no {source} images to validate on; set [run] validation.source = 'kept'")
+        raise DataError("no class has an image to spare for validation; leave out [run] validation")
     return kept_N[~np.isin(kept_N, validation_N)], validation_N

@@ -74,7 +74,7 @@ class Mistakes:
             entries = cast("list[Any]", value) if isinstance(value, list) else []
             entry: Any = entries[second] if second < len(entries) else None
             if not isinstance(entry, dict):
-                return "", head
+                return f"{head} {entry!r}", ""
             name: Any = cast("dict[str, Any]", entry).get("label") or entry.get("use")
             shown = f"[[{head}]]" if head != "metrics" else "metrics"
             return f"{shown} {name!r}" if name else shown, ".".join(map(str, at[2:]))

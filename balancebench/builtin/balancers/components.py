@@ -22,6 +22,7 @@ def build_none(_options: UnbalancedOptions) -> Balancer:
 BALANCERS: tuple[BalancerComponent[Balancer], ...] = (
     BalancerComponent(
         name="none",
+        seeded=False,
         summary="Train on the imbalanced set as it is: the floor, or on balanced data the ceiling.",
         options=UnbalancedOptions,
         build=build_none,

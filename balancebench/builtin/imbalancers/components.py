@@ -137,6 +137,7 @@ def build_counts(options: CountsOptions) -> Imbalancer:
 IMBALANCERS: tuple[Component[Imbalancer], ...] = (
     Component(
         name="none",
+        seeded=False,
         summary="Keep every training image: the balanced ceiling, or an imbalance that is natural.",
         options=KeepAllOptions,
         build=build_none,

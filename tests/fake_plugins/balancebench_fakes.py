@@ -1,0 +1,253 @@
+"""A plugin for the harness's own tests: a tiny data set, a classifier of class means, and balancers that misbehave.
+
+It needs NumPy alone, so that tests of the machinery need not wait for torch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pydantic import Field
+
+from balancebench import (
+    BalancerComponent,
+    BalancerReference,
+    Component,
+    DatasetComponent,
+    MetricComponent,
+    Options,
+    Undefined,
+    hookimpl,
+)
+
+
+class NoOptions(Options):
+    pass
+
+
+class TinyOptions(Options):
+    images_per_class: int = Field(30, ge=1, description="training images of each class")
+    validation: bool = Field(False, description="bring a validation split")
+
+
+class TinyDataset:
+    def __init__(self, options):
+        self.options = options
+
+    def load(self, context):
+        import numpy as np
+
+        from balancebench import DatasetSplits
+
+        train = self._split(self.options.images_per_class, np.random.default_rng(1))
+        test = self._split(10, np.random.default_rng(2))
+        validation = self._split(5, np.random.default_rng(3)) if self.options.validation else None
+        context.progress(1, 1, "made")
+        return DatasetSplits(train=train, test=test, validation=validation)
+
+    def _split(self, count, rng):
+        import numpy as np
+
+        from balancebench import LabelledImages
+
+        labels_N = np.repeat(np.arange(3, dtype=np.int64), count)
+        means_N = 60 + 60 * labels_N
+        noise_NCHW = rng.normal(0, 40, (len(labels_N), 1, 4, 4))
+        images_NCHW = np.clip(means_N[:, None, None, None] + noise_NCHW, 0, 255).astype(np.uint8)
+        return LabelledImages(images_NCHW=images_NCHW, labels_N=labels_N, class_names=("dark", "grey", "light"))
+
+
+class HalvingOptions(Options):
+    smallest: int = Field(3, ge=1, description="images that the last class keeps")
+
+
+class Halving:
+    def __init__(self, options):
+        self.options = options
+
+    def select(self, labels_N, class_names, rng):
+        import numpy as np
+
+        kept = []
+        for label in range(len(class_names)):
+            members_N = rng.permutation(np.flatnonzero(labels_N == label))
+            last = label == len(class_names) - 1
+            kept.append(members_N[: self.options.smallest] if last else members_N)
+        return np.concatenate(kept)
+
+
+class PlainBalancer:
+    synthesises = False
+
+    def synthesise(self, train, context):
+        return None
+
+    def plan(self, train, synthetic, context):
+        from balancebench import Phase, TrainingPlan, concatenate
+
+        images = train if synthetic is None else concatenate([train, synthetic])
+        return TrainingPlan(phases=(Phase(images=images),))
+
+
+class MisbehavingOptions(Options):
+    how: str = Field("raise", description="raise, exit, kill, sleep, memory, withheld, real_origin or none")
+    seconds: float = Field(60.0, ge=0, description="how long to sleep")
+    once: Path | None = Field(
+        None, json_schema_extra={"identity": False}, description="misbehave until this file exists"
+    )
+
+
+class Misbehaving(PlainBalancer):
+    def __init__(self, options):
+        self.options = options
+
+    def synthesise(self, train, context):
+        import numpy as np
+
+        from balancebench import BalancerError, Origin
+
+        context.progress(1, 2, "about to misbehave")
+        if self.options.once is not None and self.options.once.exists():
+            return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
+        match self.options.how:
+            case "raise":
+                raise ValueError("the fake balancer raised")
+            case "refuse":
+                raise BalancerError("class 'light' has too few images")
+            case "exit":
+                print("last words before leaving", flush=True)
+                os._exit(3)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "sleep":
+                time.sleep(self.options.seconds)
+            case "memory":
+                hoard = []
+                while True:
+                    hoard.append(np.ones(4_000_000))
+                    time.sleep(0.01)
+            case "withheld":
+                return context.withheld().take(np.arange(4), origin=Origin.SYNTHETIC)
+            case "real_origin":
+                return train
+            case _:
+                pass
+        (context.artefacts / "note.txt").write_text("made")
+        return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
+
+
+class WrappingOptions(Options):
+    base: BalancerReference = Field(description="the balancer whose images are repeated")
+
+
+class Wrapping(PlainBalancer):
+    def __init__(self, options):
+        self.options = options
+
+    def synthesise(self, train, context):
+        import numpy as np
+
+        synthetic = context.base.synthetic
+        return synthetic.take(np.arange(len(synthetic)).repeat(2))
+
+
+class MeansOptions(Options):
+    epochs: int = Field(2, ge=1, description="pretended epochs")
+    seconds: float = Field(0.0, ge=0, description="time that each epoch takes")
+
+
+class Means:
+    """Logits are minus the squared distance to the mean image of each class."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def fit(self, plan, context):
+        import numpy as np
+
+        images = plan.phases[-1].images
+        flat_ND = images.images_NCHW.reshape(len(images), -1).astype(np.float64) / 255
+        noise = np.random.default_rng(context.seed).normal(0, 1e-3, flat_ND.shape[1])
+        predictor = _MeansPredictor(
+            np.stack([flat_ND[images.labels_N == k].mean(axis=0) + noise for k in range(images.class_count)])
+        )
+        for epoch in range(self.options.epochs):
+            time.sleep(self.options.seconds)
+            context.count(len(images), 1)
+            context.progress(epoch + 1, self.options.epochs, "")
+            context.epoch_finished(epoch, predictor, {"loss": 1.0 / (epoch + 1)})
+        return predictor
+
+
+class _MeansPredictor:
+    def __init__(self, means_KD):
+        self.means_KD = means_KD
+
+    def predict_logits(self, images_NCHW):
+        import numpy as np
+
+        flat_ND = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float64) / 255
+        return -((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2).astype(np.float32)
+
+
+class HitsOptions(Options):
+    undefined: bool = Field(False, description="have no value")
+
+
+def build_hits(options):
+    def hits(evaluation):
+        if options.undefined:
+            return Undefined("asked to be undefined")
+        return float((evaluation.logits_NK.argmax(axis=1) == evaluation.labels_N).mean())
+
+    return hits
+
+
+@hookimpl
+def balancebench_datasets():
+    return [DatasetComponent(name="tiny", summary="Three grey levels.", options=TinyOptions, build=TinyDataset)]
+
+
+@hookimpl
+def balancebench_imbalancers():
+    return [Component(name="halving", summary="Cuts the last class.", options=HalvingOptions, build=Halving)]
+
+
+@hookimpl
+def balancebench_balancers():
+    return [
+        BalancerComponent(
+            name="misbehaving",
+            summary="Fails as told.",
+            options=MisbehavingOptions,
+            build=Misbehaving,
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="wrapping",
+            summary="Repeats another's images.",
+            options=WrappingOptions,
+            build=Wrapping,
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="needs_cuda",
+            summary="Needs a GPU.",
+            options=NoOptions,
+            build=lambda _: PlainBalancer(),
+            requires=frozenset({"cuda"}),
+        ),
+    ]
+
+
+@hookimpl
+def balancebench_classifiers():
+    return [Component(name="means", summary="Class means.", options=MeansOptions, build=Means)]
+
+
+@hookimpl
+def balancebench_metrics():
+    return [MetricComponent(name="hits", summary="Share of hits.", options=HitsOptions, build=build_hits, unit="%")]

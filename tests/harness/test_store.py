@@ -1,0 +1,102 @@
+"""The store keeps whole results, notices damage, and loses nothing."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from balancebench.errors import StoreError
+from balancebench.store import Record, Store, failure_record
+
+KEY = "ab" + "0" * 62
+
+
+def record(status="done", **more):
+    fields = {"key": KEY, "stage": "train", "label": "x", "identity": {}, "inputs": {}}
+    if status != "done":
+        return failure_record(fields, status, "because")
+    return Record(**fields, status=status, started_at="2026-01-01T00:00:00+00:00", duration_seconds=1.0, **more)
+
+
+def commit(store, content=b"result", status="done"):
+    folder = store.temporary_folder()
+    (folder / "data.npy").write_bytes(content)
+    return store.commit(record(status), folder)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.open(tmp_path / "store")
+
+
+def test_a_committed_step_is_read_back_with_its_files_hashes(store):
+    commit(store)
+    found = store.read_done(KEY)
+    assert found.files["data.npy"].size_bytes == 6
+    assert store.damage(found) is None
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"resul", "5 bytes instead of 6"), (b"resulT", "was altered")])
+def test_a_truncated_or_altered_file_is_damage(store, content, problem):
+    commit(store)
+    (store.folder(KEY) / "data.npy").write_bytes(content)
+    assert problem in store.damage(store.read_done(KEY))
+    records, damaged = store.survey([KEY])
+    assert records == {}
+    assert problem in damaged[KEY]
+
+
+def test_a_missing_file_and_an_unreadable_record_are_damage(store):
+    commit(store)
+    (store.folder(KEY) / "data.npy").unlink()
+    assert "missing" in store.survey([KEY])[1][KEY]
+    (store.folder(KEY) / "record.json").write_text("{")
+    assert "record.json" in store.survey([KEY])[1][KEY]
+
+
+def test_a_failure_is_replaced_by_success_and_kept_aside(store):
+    store.commit(record("failed"))
+    assert store.read_done(KEY) is None
+    assert store.read(KEY).failure.message == "because"
+    commit(store)
+    assert store.read_done(KEY) is not None
+    aside = list((store.root / "set_aside").iterdir())
+    assert json.loads((aside[0] / "record.json").read_text())["status"] == "failed"
+
+
+def test_a_failure_never_replaces_a_success(store):
+    commit(store, b"good")
+    assert store.commit(record("timeout")).status == "done"
+    assert (store.folder(KEY) / "data.npy").read_bytes() == b"good"
+
+
+def test_many_commits_of_one_step_at_once_leave_one_whole_result(store):
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: commit(store, bytes([number]) * 1000), range(16)))
+    assert store.damage(store.read_done(KEY)) is None
+
+
+def test_a_lock_is_held_by_one_until_it_is_released(store):
+    lock = store.lock(KEY)
+    assert store.lock(KEY) is None
+    lock.release()
+    again = store.lock(KEY)
+    assert again is not None
+    again.release()
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(StoreError, match="not a balancebench store"):
+        Store.open(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_record_of_an_older_version_with_fewer_fields_still_loads(store):
+    commit(store)
+    path = store.folder(KEY) / "record.json"
+    old = json.loads(path.read_text())
+    for name in ("outside_data", "profile", "images_seen", "used_withheld_data", "provenance"):
+        del old[name]
+    path.write_text(json.dumps(old))
+    assert store.read_done(KEY).images_seen == 0
