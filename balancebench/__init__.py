@@ -40,6 +40,7 @@ from balancebench.errors import (
     PluginError,
     StoreError,
     SuiteError,
+    nearest,
 )
 from balancebench.hookspecs import hookimpl
 
@@ -100,6 +101,7 @@ __all__ = [
     "class_counts",
     "concatenate",
     "hookimpl",
+    "nearest",
 ]
 
 

@@ -47,7 +47,7 @@ class InlineExecutor:
         message = record.failure.message if record.failure else ""
         self._finished.append(Finished(order.key, record.status, record.duration_seconds, message))
 
-    def poll(self, seconds: float) -> Sequence[Progressed | Finished]:  # noqa: ARG002 - nothing runs meanwhile
+    def poll(self, seconds: float) -> Sequence[Progressed | Finished]:
         """Return the ends of the steps submitted."""
         finished, self._finished = self._finished, []
         return finished

@@ -18,8 +18,8 @@ class Unbalanced:
     def plan(
         self,
         train: LabelledImages,
-        synthetic: LabelledImages | None,  # noqa: ARG002 - of the contract
-        context: PlanContext,  # noqa: ARG002 - of the contract
+        synthetic: LabelledImages | None,
+        context: PlanContext,
     ) -> TrainingPlan:
         """Train on `train` with mean cross-entropy."""
         return TrainingPlan(phases=(Phase(images=train),))

@@ -35,8 +35,8 @@ class Everything:
     def select(
         self,
         labels_N: NDArray[np.int64],
-        class_names: Sequence[str],  # noqa: ARG002 - of the contract
-        rng: np.random.Generator,  # noqa: ARG002 - of the contract
+        class_names: Sequence[str],
+        rng: np.random.Generator,
     ) -> NDArray[np.int64]:
         """Return all indices."""
         return np.arange(len(labels_N), dtype=np.int64)

@@ -69,7 +69,7 @@ class Adasyn:
         self,
         train: LabelledImages,
         synthetic: LabelledImages | None,
-        context: PlanContext,  # noqa: ARG002 - of the contract
+        context: PlanContext,
     ) -> TrainingPlan:
         """Train on `train` and the new images together."""
         images = train if synthetic is None else concatenate([train, synthetic])

@@ -30,7 +30,7 @@ class RandomOversampling:
     def plan(
         self,
         train: LabelledImages,
-        synthetic: LabelledImages | None,  # noqa: ARG002 - of the contract
+        synthetic: LabelledImages | None,
         context: PlanContext,
     ) -> TrainingPlan:
         """Train on `train` and the repeats; raises BalancerError where the target cannot be met."""

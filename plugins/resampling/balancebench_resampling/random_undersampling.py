@@ -24,7 +24,7 @@ class RandomUndersampling:
     def plan(
         self,
         train: LabelledImages,
-        synthetic: LabelledImages | None,  # noqa: ARG002 - of the contract
+        synthetic: LabelledImages | None,
         context: PlanContext,
     ) -> TrainingPlan:
         """Train on the images kept, in their order; raises BalancerError where a table names an unknown class."""

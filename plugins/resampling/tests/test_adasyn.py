@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from balancebench_resampling.adasyn import Adasyn
-from balancebench_resampling.target import OversamplingTarget
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
+from balancebench_resampling.adasyn import Adasyn
+from balancebench_resampling.target import OversamplingTarget
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]

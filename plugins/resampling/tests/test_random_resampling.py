@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+
+from balancebench import BalancerError, LabelledImages, Origin, PlanContext
 from balancebench_resampling.random_oversampling import RandomOversampling
 from balancebench_resampling.random_undersampling import RandomUndersampling
 from balancebench_resampling.target import OversamplingTarget, UndersamplingTarget
-
-from balancebench import BalancerError, LabelledImages, Origin, PlanContext
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pluggy
 import pytest
-from balancebench_resampling import plugin
 from pydantic import ValidationError
 
 from balancebench import hookspecs
+from balancebench_resampling import plugin
 
 COMPONENTS = {component.name: component for component in plugin.balancebench_balancers()}
 

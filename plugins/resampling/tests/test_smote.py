@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from balancebench_resampling.smote import Smote
-from balancebench_resampling.target import OversamplingTarget
 from numpy.typing import NDArray
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
+from balancebench_resampling.smote import Smote
+from balancebench_resampling.target import OversamplingTarget
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]
