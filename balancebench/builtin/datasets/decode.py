@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import cast
 
 import numpy as np
@@ -28,8 +29,8 @@ from balancebench.errors import DataError
 
 __all__ = ["BATCH_SIZE", "EncodedImage", "EncodedImages", "decode_image", "decode_splits"]
 
-# Bitmaps only: Pillow would hand PostScript to an interpreter.
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+# Bitmaps only: Pillow would hand PostScript to an interpreter. JPEG stands for the MPO of cameras too.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 BATCH_SIZE = 64
 NAMED_AT_MOST = 10
 EXIF_ORIENTATION = 0x0112
@@ -73,11 +74,13 @@ def decode_splits(
     done = 0
     shape: tuple[int, ...] | None = None
     unfit: list[str] = []
+    # A folder of its own: a second load must not cut off what the first one's arrays are mapped to.
+    folder = Path(mkdtemp(prefix="decoded-", dir=context.scratch))
     context.progress(0, total, "decoding images")
     Image.init()  # before there are threads: Pillow registers its formats on first use
     with ThreadPoolExecutor(_thread_count()) as pool:
         for split, encoded in splits.items():
-            with (context.scratch / f"{split}.npy").open("wb") as file:
+            with (folder / f"{split}.npy").open("wb") as file:
                 for batch, decoded in _in_order(pool, encoded.batches, options):
                     for source, image_CHW in zip(batch, decoded, strict=True):
                         if isinstance(image_CHW, str):
@@ -94,7 +97,7 @@ def decode_splits(
                     context.progress(done, total, "decoding images")
     if unfit:
         raise DataError(_unfit_message(unfit, total))
-    return {split: np.load(context.scratch / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in splits}
+    return {split: np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in splits}
 
 
 def decode_image(data: Path | bytes, options: FileImageOptions) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ class Digits:
 
     options: DigitsOptions
 
-    def load(self, context: LoadContext) -> DatasetSplits:  # noqa: ARG002 - nothing is read from or written to disk
+    def load(self, context: LoadContext) -> DatasetSplits:
         """Return images_NCHW of shape (N, 1, 8, 8)."""
         from sklearn.datasets import load_digits
 

@@ -100,7 +100,9 @@ class HuggingFace:
                     table = library.load_dataset(
                         str(path), options.configuration, split=split, cache_dir=str(context.scratch / "arrow")
                     )
-        except Exception as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # the library, Arrow and the hub's client each raise kinds of their own
             where = f"{path} cannot be read" if isinstance(path, Path) else f"{path} cannot be loaded from the hub"
             hint = "" if isinstance(path, Path) else '; a local copy can be named as path = "./FOLDER"'
             raise DataError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}{hint}") from error
