@@ -1,0 +1,86 @@
+"""The command that writes leaderboards, and checks committed ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from balancebench.cli.run import DEFAULT_STORE, OutputOption
+from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, bound_plan, console, print_json
+from balancebench.errors import BalancebenchError
+
+__all__ = ["leaderboard"]
+
+COMMITTED = Path("leaderboard")
+
+
+def leaderboard(
+    suite: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The suite file; with --check the folder of committed leaderboards, by default leaderboard/.",
+            metavar="SUITE",
+            show_default=False,
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    output: OutputOption = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            "--records",
+            help="Write records.json and the tables made from it to DIR/NAME of the suite, to be committed.",
+            metavar="DIR",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check that committed tables are what their records say; runs nothing.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Write a suite's leaderboard from the store as Markdown, CSV and JSON; trains nothing.
+
+    Example: [bold]balancebench leaderboard suites/quickstart.toml --output results/quickstart[/bold]
+
+    To commit results: [bold]balancebench leaderboard suites/quickstart.toml --records leaderboard[/bold]
+
+    To check what is committed: [bold]balancebench leaderboard --check[/bold]
+    """
+    if check:
+        _check(suite or COMMITTED)
+        return
+    if suite is None:
+        raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check")
+    from balancebench.leaderboard.export import json_value
+    from balancebench.leaderboard.files import write_leaderboard, write_records
+    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.table import build_leaderboard
+    from balancebench.leaderboard.terminal import print_leaderboard
+    from balancebench.store import Store
+
+    planned = bound_plan(suite, profile)
+    results = collect(planned, Store.open(store, create=False))
+    board = build_leaderboard(planned.suite, results)
+    out = console()
+    if json:
+        print_json(json_value(board))
+    if records is not None:
+        path = write_records(records, planned.suite, results)
+        if not json:
+            out.print(f"Records and tables: {path.parent}", markup=False, soft_wrap=True)
+    if json or (records is not None and output is None):
+        return
+    name = planned.suite.name + (f".{planned.suite.profile}" if planned.suite.profile else "")
+    markdown = write_leaderboard(output or Path("results") / name, board)
+    print_leaderboard(out, board)
+    out.print(f"Leaderboard: {markdown}, with .csv and .json beside it", markup=False, soft_wrap=True)
+
+
+def _check(folder: Path) -> None:
+    from balancebench.leaderboard.files import check_leaderboards
+
+    suites = check_leaderboards(folder)
+    console().print(f"{folder}: {', '.join(suites) or 'no suites'}; every table is what its records say", markup=False)

@@ -1,0 +1,151 @@
+"""The leaderboard as a data structure: what Markdown, CSV, JSON, terminal and pages are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from balancebench.config import JSON
+from balancebench.leaderboard.results import CellStatus, MetricHeader, SuiteHeader
+from balancebench.plan import CellRole, Task
+from balancebench.suite.schema import Report
+
+__all__ = [
+    "ClassSummary",
+    "CostSummary",
+    "Leaderboard",
+    "MetricSummary",
+    "Problem",
+    "PublishedNumber",
+    "Row",
+    "Summary",
+    "TaskTable",
+]
+
+Seeds = str
+"""A seed triple as `str(SeedTriple)` writes it: "0", or "0/1/2" where the streams differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Mean and standard deviation (n - 1 in the denominator; None for n = 1) over n measurements.
+
+    mean is None where there is none, and `reason` says why.
+    """
+
+    mean: float | None
+    std: float | None = None
+    n: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedNumber:
+    """A paper's number, and ours minus it."""
+
+    value: float
+    difference: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSummary:
+    """One metric of one row.
+
+    values: of every cell that has one, by seeds. undefined: seeds -> why there is none.
+    difference: from the floor, paired: over the differences of cells with the same seeds.
+    gap_closed: (row - floor) / (ceiling - floor), of means over the seeds that all three have; 0 is the floor, 1 the
+    ceiling, whichever direction is better. None, with `gap_reason`, where the ceiling is no better than the floor.
+    """
+
+    values: Mapping[Seeds, float]
+    undefined: Mapping[Seeds, str]
+    over_seeds: Summary
+    difference: Summary
+    gap_closed: float | None
+    gap_reason: str
+    published: tuple[PublishedNumber, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassSummary:
+    """A metric with one value a class: its values by seeds, None where undefined, and the mean over seeds."""
+
+    values_K: Mapping[Seeds, tuple[float | None, ...]]
+    mean_K: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSummary:
+    """Means over the row's cells."""
+
+    duration_seconds: float
+    images_seen: float
+    optimiser_steps: float
+    peak_memory_bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Cells of a row that are not done, for one reason."""
+
+    status: CellStatus
+    message: str
+    seeds: tuple[Seeds, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One balancer in one task and report.
+
+    planned, done: measurements; cells that share a score (a balancer that draws nothing, under several generator
+    seeds) are one. rank: None for the ceiling, for rows with nothing done, and where `unranked_because` says so.
+    score_keys: seeds -> key of the measurement, of the cells that are done.
+    optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
+    """
+
+    balancer: str
+    role: CellRole
+    rank: int | None
+    unranked_because: str
+    planned: int
+    done: int
+    problems: tuple[Problem, ...]
+    score_keys: Mapping[Seeds, str]
+    epochs: Mapping[Seeds, int]
+    metrics: Mapping[str, MetricSummary]
+    per_class: Mapping[str, ClassSummary]
+    matrices: Mapping[str, Mapping[Seeds, JSON]]
+    optimism: Summary | None
+    cost: CostSummary | None
+    used_withheld_data: bool
+    outside_data: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTable:
+    """Balancers that compete on one task, under one report, best first.
+
+    metrics: those with one number a cell, in the suite's order. class_metrics: those with one a class.
+    ranked_by: the label of the metric that ranks, or None. train_counts_K: images kept of each class, the mean over
+    subsets.
+    """
+
+    task: Task
+    report: Report
+    metrics: tuple[MetricHeader, ...]
+    class_metrics: tuple[MetricHeader, ...]
+    ranked_by: str | None
+    class_names: tuple[str, ...]
+    train_counts_K: tuple[float, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaderboard:
+    """All tables of a suite. counts: status -> measurements. environments: what the cells were made with."""
+
+    suite: SuiteHeader
+    counts: Mapping[CellStatus, int]
+    environments: tuple[Mapping[str, JSON], ...]
+    tables: tuple[TaskTable, ...]

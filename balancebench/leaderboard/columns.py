@@ -1,0 +1,204 @@
+"""The columns of a leaderboard's table, as text: Markdown and the terminal choose from the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from balancebench.leaderboard.board import CostSummary, Row, TaskTable
+from balancebench.leaderboard.format import (
+    STATUS_WORDS,
+    bytes_text,
+    count_text,
+    gap_text,
+    heading,
+    published_texts,
+    seconds_text,
+    seeds_text,
+    signed_text,
+    summary_text,
+    value_text,
+)
+from balancebench.leaderboard.results import MetricHeader
+
+__all__ = ["Column", "Notes", "class_columns", "comparison_columns", "main_columns", "problem_lines", "remark_lines"]
+
+WITHHELD_MARK, OUTSIDE_MARK = "†", "‡"
+ROLE_TAGS = {"floor": " (floor)", "ceiling": " (ceiling)", "entry": ""}
+NOTHING = "-"
+
+
+@dataclass(slots=True)
+class Notes:
+    """Footnotes of one table, numbered in the order of their first use; `mark` formats a number."""
+
+    mark: Callable[[int], str]
+    texts: list[str] = field(default_factory=list[str])
+
+    def refer(self, text: str) -> str:
+        """Return the mark of a note, adding it where it is new."""
+        if not text:
+            return ""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.mark(1 + self.texts.index(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column: its heading, what it says of a row, and how much a narrow terminal needs it (0: always)."""
+
+    heading: str
+    cell: Callable[[Row, Notes], str]
+    align: Literal["left", "right"] = "right"
+    priority: int = 0
+
+
+def main_columns(table: TaskTable) -> list[Column]:
+    """Return rank, balancer, every metric, floor and ceiling comparisons of the ranking one, cells and cost."""
+    columns = [
+        Column(heading="#", cell=_rank),
+        Column(heading="balancer", cell=_balancer, align="left"),
+    ]
+    for place, metric in enumerate(table.metrics):
+        ranks = metric.label == table.ranked_by
+        columns.append(_value_column(metric, 0 if ranks else 4 + place))
+        if ranks:
+            columns += _comparisons(table, metric, "vs floor", "gap closed")
+        if ranks and any(row.optimism is not None for row in table.rows):
+            columns.append(_optimism_column(metric))
+        if any(row.metrics[metric.label].published for row in table.rows):
+            columns += _published_columns(metric, 2 if ranks else 4 + place)
+    columns.append(Column(heading="cells", cell=_cells))
+    if any(row.cost is not None for row in table.rows):
+        columns += [
+            _cost_column("time", 3, lambda cost: seconds_text(cost.duration_seconds)),
+            _cost_column("images seen", 50, lambda cost: count_text(cost.images_seen)),
+            _cost_column("steps", 51, lambda cost: count_text(cost.optimiser_steps)),
+            _cost_column("memory", 52, lambda cost: bytes_text(cost.peak_memory_bytes)),
+        ]
+    return columns
+
+
+def comparison_columns(table: TaskTable) -> list[Column]:
+    """Return the floor and ceiling comparisons of the metrics that do not rank; empty where there are none."""
+    columns: list[Column] = []
+    for metric in table.metrics:
+        if metric.label != table.ranked_by:
+            columns += _comparisons(table, metric, f"{metric.label} vs floor", f"{metric.label} gap closed")
+    return [Column(heading="balancer", cell=_balancer, align="left"), *columns] if columns else []
+
+
+def class_columns(table: TaskTable, metric: MetricHeader) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of a metric with one value a class: a row a class, a column a balancer."""
+    shown = [row for row in table.rows if row.per_class[metric.label].mean_K]
+    headings = ["class", "training images", *(row.balancer + ROLE_TAGS[row.role] for row in shown)]
+    lines: list[list[str]] = []
+    for label, (name, count) in enumerate(zip(table.class_names, table.train_counts_K, strict=True)):
+        means = [row.per_class[metric.label].mean_K[label : label + 1] for row in shown]
+        texts = [value_text(mean[0], metric.unit) if mean and mean[0] is not None else NOTHING for mean in means]
+        lines.append([name, count_text(count), *texts])
+    return headings, lines
+
+
+def remark_lines(rows: Sequence[Row]) -> list[str]:
+    """Return what marks and published numbers in a table mean."""
+    lines: list[str] = []
+    if any(row.used_withheld_data for row in rows):
+        lines.append(f"{WITHHELD_MARK} has seen training images that the imbalancer removed.")
+    for text in sorted({text for row in rows for text in row.outside_data}):
+        balancers = ", ".join(row.balancer for row in rows if text in row.outside_data)
+        lines.append(f"{OUTSIDE_MARK} data from outside the suite: {text} ({balancers}).")
+    sources: dict[str, list[str]] = {}
+    for row in rows:
+        for source in {number.source: None for metric in row.metrics.values() for number in metric.published}:
+            sources.setdefault(source, []).append(row.balancer)
+    return lines + [f"Published numbers: {source} ({', '.join(names)})." for source, names in sources.items()]
+
+
+def problem_lines(rows: Sequence[Row]) -> list[str]:
+    """Return every reason why cells are not done, with their balancer and seeds."""
+    return [
+        f"{row.balancer}{ROLE_TAGS[row.role]}, {seeds_text(problem.seeds)}, {STATUS_WORDS[problem.status]}: "
+        f"{problem.message}"
+        for row in rows
+        for problem in row.problems
+    ]
+
+
+def _rank(row: Row, notes: Notes) -> str:
+    if row.rank is not None:
+        return str(row.rank)
+    return NOTHING + notes.refer(row.unranked_because) if row.done and row.role != "ceiling" else NOTHING
+
+
+def _balancer(row: Row, _notes: Notes) -> str:
+    marks = (WITHHELD_MARK if row.used_withheld_data else "") + (OUTSIDE_MARK if row.outside_data else "")
+    return f"{row.balancer}{ROLE_TAGS[row.role]}{' ' if marks else ''}{marks}"
+
+
+def _cells(row: Row, _notes: Notes) -> str:
+    return str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
+
+
+def _value_column(metric: MetricHeader, priority: int) -> Column:
+    def cell(row: Row, notes: Notes) -> str:
+        found = row.metrics[metric.label]
+        undefined = "; ".join(
+            f"{seeds_text(tuple(seeds for seeds, given in found.undefined.items() if given == reason))}: {reason}"
+            for reason in sorted(set(found.undefined.values()))
+        )
+        note = notes.refer(f"{metric.label} is undefined, {undefined}") if undefined else ""
+        return (NOTHING if found.over_seeds.mean is None else summary_text(found.over_seeds, metric.unit)) + note
+
+    return Column(heading=heading(metric), cell=cell, priority=priority)
+
+
+def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap_heading: str) -> list[Column]:
+    """Return the difference from the floor and the gap closed, where the task has a floor, and a ceiling."""
+
+    def difference(row: Row, notes: Notes) -> str:
+        found = row.metrics[metric.label]
+        if not row.done or (row.role == "floor" and found.difference.mean is None):
+            return NOTHING
+        if found.difference.mean is None:
+            return NOTHING + notes.refer(found.difference.reason)
+        fewer = found.difference.n < found.over_seeds.n
+        note = notes.refer(f"over the {found.difference.n} of {found.over_seeds.n} cells that have a floor")
+        return signed_text(found.difference, metric.unit) + (note if fewer else "")
+
+    def gap(row: Row, notes: Notes) -> str:
+        found = row.metrics[metric.label]
+        if found.gap_closed is not None:
+            return gap_text(found.gap_closed)
+        return NOTHING + notes.refer(found.gap_reason) if row.done else NOTHING
+
+    roles = {row.role for row in table.rows}
+    columns = [Column(heading=floor_heading, cell=difference, priority=1)] if "floor" in roles else []
+    if {"floor", "ceiling"} <= roles and metric.higher_is_better is not None:
+        columns.append(Column(heading=gap_heading, cell=gap, priority=2))
+    return columns
+
+
+def _optimism_column(metric: MetricHeader) -> Column:
+    def cell(row: Row, _notes: Notes) -> str:
+        found = row.optimism
+        return NOTHING if found is None or found.mean is None else signed_text(found, metric.unit)
+
+    return Column(heading="vs last epoch", cell=cell, priority=1)
+
+
+def _published_columns(metric: MetricHeader, priority: int) -> list[Column]:
+    def text(row: Row, part: int) -> str:
+        found = row.metrics[metric.label]
+        return published_texts(found, metric.unit)[part] if found.published else NOTHING
+
+    return [
+        Column(heading=f"published {metric.label}", cell=lambda row, _: text(row, 0), priority=priority),
+        Column(heading="ours - published", cell=lambda row, _: text(row, 1), priority=priority),
+    ]
+
+
+def _cost_column(name: str, priority: int, text: Callable[[CostSummary], str]) -> Column:
+    return Column(heading=name, cell=lambda row, _: NOTHING if row.cost is None else text(row.cost), priority=priority)

@@ -1,0 +1,90 @@
+"""A leaderboard as CSV (long form) and as JSON (everything). Neither ever holds NaN: what is undefined is empty or
+null, with its reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from pydantic import TypeAdapter
+
+from balancebench.config import JSON
+from balancebench.leaderboard.board import Leaderboard, MetricSummary, Row, TaskTable
+from balancebench.leaderboard.results import MetricHeader
+
+__all__ = ["csv_text", "json_text", "json_value"]
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")  # what a spreadsheet would run
+_BOARD = TypeAdapter(Leaderboard)
+
+
+def csv_text(board: Leaderboard) -> str:
+    """Return one line for each task, report, balancer and metric, values as they are: 0.83, not 83 %."""
+    lines = [
+        _line(board, table, row, metric) for table in board.tables for row in table.rows for metric in table.metrics
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["suite"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def json_value(board: Leaderboard) -> JSON:
+    """Return the whole structure as JSON values."""
+    return _BOARD.dump_python(board, mode="json")
+
+
+def json_text(board: Leaderboard) -> str:
+    """Return the whole structure as a JSON document."""
+    return json.dumps(json_value(board), indent=1, allow_nan=False) + "\n"
+
+
+def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) -> dict[str, JSON]:
+    found = row.metrics[metric.label]
+    cost = row.cost
+    return {
+        "suite": _text(board.suite.name),
+        "profile": _text(board.suite.profile or ""),
+        "dataset": _text(table.task.dataset),
+        "imbalancer": _text(table.task.imbalancer),
+        "classifier": _text(table.task.classifier),
+        "report": table.report,
+        "rank": row.rank,
+        "balancer": _text(row.balancer),
+        "role": row.role,
+        "metric": _text(metric.label),
+        "unit": _text(metric.unit),
+        "higher_is_better": metric.higher_is_better,
+        "mean": found.over_seeds.mean,
+        "std": found.over_seeds.std,
+        "n": found.over_seeds.n,
+        "difference_mean": found.difference.mean,
+        "difference_std": found.difference.std,
+        "difference_n": found.difference.n,
+        "gap_closed": found.gap_closed,
+        "published": " / ".join(str(number.value) for number in found.published),
+        "planned": row.planned,
+        "done": row.done,
+        "duration_seconds": None if cost is None else cost.duration_seconds,
+        "images_seen": None if cost is None else cost.images_seen,
+        "optimiser_steps": None if cost is None else cost.optimiser_steps,
+        "peak_memory_bytes": None if cost is None else cost.peak_memory_bytes,
+        "used_withheld_data": row.used_withheld_data,
+        "outside_data": _text("; ".join(row.outside_data)),
+        "remark": _text(_remark(row, found)),
+    }
+
+
+def _remark(row: Row, found: MetricSummary) -> str:
+    """Return why something of the line is empty."""
+    problems = [f"{problem.status} ({', '.join(problem.seeds)}): {problem.message}" for problem in row.problems]
+    undefined = [f"undefined ({seeds}): {reason}" for seeds, reason in found.undefined.items()]
+    unranked = [row.unranked_because] if row.unranked_because and row.done else []
+    return " ".join("; ".join([*unranked, *undefined, *problems]).split())
+
+
+def _text(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -1,0 +1,128 @@
+"""Writes leaderboards to folders, and checks that committed ones are what their records say.
+
+results/NAME/            leaderboard.md, .csv and .json of a run
+leaderboard/             README.md, the index of what is committed
+leaderboard/NAME/        records.json, and leaderboard.md and .csv made from it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from balancebench.errors import LeaderboardError
+from balancebench.leaderboard.board import Leaderboard
+from balancebench.leaderboard.export import csv_text, json_text
+from balancebench.leaderboard.format import STATUS_WORDS
+from balancebench.leaderboard.markdown import escape, markdown, markdown_table
+from balancebench.leaderboard.records import read_records, records_text
+from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
+from balancebench.leaderboard.table import build_leaderboard
+from balancebench.suite.bound import BoundSuite
+
+__all__ = ["check_leaderboards", "write_leaderboard", "write_records"]
+
+RECORDS = "records.json"
+INDEX = "README.md"
+INDEX_TOP = """\
+# Leaderboards
+
+Made from the records beside them with `balancebench leaderboard SUITE --records leaderboard`; do not edit them by
+hand. `balancebench leaderboard --check` finds what is stale, `balancebench regress` what has moved.
+"""
+
+
+def write_leaderboard(folder: Path, board: Leaderboard) -> Path:
+    """Write leaderboard.md, leaderboard.csv and leaderboard.json to a folder; returns the Markdown's path."""
+    _write(folder, {**_tables(board), "leaderboard.json": json_text(board)})
+    return folder / "leaderboard.md"
+
+
+def write_records(folder: Path, suite: BoundSuite | SuiteHeader, cells: Sequence[CellResult]) -> Path:
+    """Write a suite's records and tables to a folder of its own in `folder`, and the index; returns the records' path.
+
+    Raises LeaderboardError for results made under a profile: they are no results of the suite.
+    """
+    header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
+    if header.profile is not None:
+        raise LeaderboardError(
+            f"results made under profile {header.profile!r} are not committed; leave out --profile for the full suite"
+        )
+    path = folder / header.name / RECORDS
+    _write(path.parent, {RECORDS: records_text(header, cells)})
+    records = read_records(path)  # the tables are of what was written, without absolute paths
+    _write(path.parent, _tables(build_leaderboard(records.suite, records.cells)))
+    _write(folder, {INDEX: _index(_boards(folder))})
+    return path
+
+
+def check_leaderboards(folder: Path) -> list[str]:
+    """Return the names of the suites committed in `folder`, all of whose files are as their records say.
+
+    Raises LeaderboardError naming every file that is stale, missing or edited by hand.
+    """
+    if not folder.is_dir():
+        raise LeaderboardError(f"there is no folder {folder}")
+    problems: list[str] = []
+    boards: dict[str, Leaderboard] = {}
+    for suite_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+        try:
+            records = read_records(suite_folder / RECORDS)
+        except LeaderboardError as error:
+            problems.append(str(error))
+            continue
+        if records.suite.name != suite_folder.name:
+            problems.append(f"{suite_folder / RECORDS} holds the suite {records.suite.name!r}")
+        boards[suite_folder.name] = build_leaderboard(records.suite, records.cells)
+        problems += _differing(suite_folder, _tables(boards[suite_folder.name]))
+    if not problems:
+        problems += _differing(folder, {INDEX: _index(boards)})
+    if problems:
+        fix = "write them again with: balancebench leaderboard SUITE --records"
+        raise LeaderboardError("\n".join([f"stale leaderboards; {fix} {folder}", *(f"  {text}" for text in problems)]))
+    return list(boards)
+
+
+def _tables(board: Leaderboard) -> dict[str, str]:
+    return {"leaderboard.md": markdown(board), "leaderboard.csv": csv_text(board)}
+
+
+def _boards(folder: Path) -> dict[str, Leaderboard]:
+    found: dict[str, Leaderboard] = {}
+    for path in sorted(folder.glob(f"*/{RECORDS}")):
+        records = read_records(path)
+        found[path.parent.name] = build_leaderboard(records.suite, records.cells)
+    return found
+
+
+def _index(boards: Mapping[str, Leaderboard]) -> str:
+    rows: list[list[str]] = []
+    for name, board in boards.items():
+        tasks = {table.task for table in board.tables}
+        balancers = {row.balancer for table in board.tables for row in table.rows if row.role != "ceiling"}
+        cells = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
+        rows.append(
+            [f"[{escape(board.suite.title)}]({name}/leaderboard.md)", str(len(tasks)), str(len(balancers)), cells]
+        )
+    table = markdown_table(["suite", "tasks", "balancers", "cells"], [False, True, True, True], rows)
+    return "\n".join([INDEX_TOP, *table]) + "\n"
+
+
+def _differing(folder: Path, expected: Mapping[str, str]) -> list[str]:
+    problems: list[str] = []
+    for name, text in expected.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{path} is missing")
+        elif path.read_bytes() != text.encode():
+            problems.append(f"{path} is stale or was edited by hand")
+    return problems
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_bytes(text.encode())  # the same line ends everywhere
+    except OSError as error:
+        raise LeaderboardError(f"{folder} cannot be written: {error.strerror}") from error

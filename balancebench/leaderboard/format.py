@@ -1,0 +1,129 @@
+"""Numbers as people read them. ASCII signs only, so that tables stay searchable."""
+
+from __future__ import annotations
+
+from balancebench.leaderboard.board import MetricSummary, Summary
+from balancebench.leaderboard.results import CellStatus, MetricHeader
+from balancebench.suite.schema import Report
+
+__all__ = [
+    "REPORT_TITLES",
+    "STATUS_WORDS",
+    "bytes_text",
+    "count_text",
+    "gap_text",
+    "heading",
+    "published_texts",
+    "seconds_text",
+    "seeds_text",
+    "signed_text",
+    "summary_text",
+    "value_text",
+]
+
+STATUS_WORDS: dict[CellStatus, str] = {
+    "done": "done",
+    "failed": "failed",
+    "out_of_memory": "out of memory",
+    "timeout": "timed out",
+    "skipped": "skipped",
+    "missing": "missing",
+}
+
+REPORT_TITLES: dict[Report, str] = {
+    "last": "Last epoch",
+    "best_validation": "Best epoch on validation images",
+    "best_test": "Best epoch on the test images",
+}
+
+
+def heading(metric: MetricHeader) -> str:
+    """Return a column's heading: label, unit, and an arrow where lower is better."""
+    unit = f" ({metric.unit})" if metric.unit not in ("", "s") else ""
+    return f"{metric.label}{unit}{' ↓' if metric.higher_is_better is False else ''}"
+
+
+def value_text(value: float, unit: str) -> str:
+    """Return one value: per cent with two decimals, seconds humanised, counts whole, else by magnitude."""
+    if unit == "s":
+        return seconds_text(value)
+    scaled, decimals = _scaled(value, unit)
+    return _fixed(scaled, decimals)
+
+
+def summary_text(summary: Summary, unit: str) -> str:
+    """Return mean ± standard deviation; only the mean for n = 1. The mean must be there."""
+    assert summary.mean is not None  # noqa: S101 - callers show the reason instead
+    if unit == "s":
+        std = "" if summary.std is None else f" ± {seconds_text(summary.std)}"
+        return seconds_text(summary.mean) + std
+    mean, decimals = _scaled(summary.mean, unit)
+    std = "" if summary.std is None else f" ± {_fixed(_scaled(summary.std, unit)[0], decimals)}"
+    return _fixed(mean, decimals) + std
+
+
+def signed_text(summary: Summary, unit: str) -> str:
+    """Return a difference with its sign, ± standard deviation. The mean must be there."""
+    assert summary.mean is not None  # noqa: S101 - callers show the reason instead
+    if unit == "s":
+        return ("+" if summary.mean >= 0 else "-") + seconds_text(abs(summary.mean))
+    mean, decimals = _scaled(summary.mean, unit)
+    std = "" if summary.std is None else f" ± {_fixed(_scaled(summary.std, unit)[0], decimals)}"
+    return _fixed(mean, decimals, sign="+") + std
+
+
+def gap_text(share: float) -> str:
+    """Return a share of the gap in per cent."""
+    return f"{_fixed(100 * share, 0)} %"
+
+
+def published_texts(metric: MetricSummary, unit: str) -> tuple[str, str]:
+    """Return the published values, and ours minus each; several are divided by slashes."""
+    values = " / ".join(value_text(number.value, unit) for number in metric.published)
+    differences = [
+        "-" if number.difference is None else signed_text(Summary(mean=number.difference), unit)
+        for number in metric.published
+    ]
+    return values, " / ".join(differences)
+
+
+def seconds_text(seconds: float) -> str:
+    """Return "0.42 s", "12.3 s", "4.5 min" or "2.3 h"."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count_text(count: float) -> str:
+    """Return a whole number with thousands divided by commas."""
+    return f"{count:,.0f}"
+
+
+def bytes_text(count: float) -> str:
+    """Return "410 MiB" or "2.3 GiB"."""
+    mib = count / 2**20
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def seeds_text(seeds: tuple[str, ...]) -> str:
+    """Return "seed 0" or "seeds 0, 1"."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(seeds)}"
+
+
+def _scaled(value: float, unit: str) -> tuple[float, int]:
+    """Return the number to print and its decimals."""
+    if unit == "%":
+        return 100 * value, 2
+    if unit:
+        return value, 0
+    magnitude = abs(value)
+    if 0 < magnitude < 0.01:
+        return value, 5
+    return value, next((decimals for bound, decimals in ((10, 3), (100, 2), (1000, 1)) if magnitude < bound), 0)
+
+
+def _fixed(value: float, decimals: int, sign: str = "") -> str:
+    rounded = round(value, decimals) + 0.0  # no negative zero
+    return f"{rounded:{sign if rounded else ''},.{decimals}f}"

@@ -1,0 +1,174 @@
+"""A leaderboard as Markdown. The same results give the same bytes."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from balancebench.config import JSON
+from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.leaderboard.columns import (
+    Column,
+    Notes,
+    class_columns,
+    comparison_columns,
+    main_columns,
+    problem_lines,
+    remark_lines,
+)
+from balancebench.leaderboard.format import REPORT_TITLES, STATUS_WORDS
+
+__all__ = ["escape", "markdown", "markdown_table", "rerun_command"]
+
+BEST_TEST_WARNING = (
+    "> **The test set chose the epoch of these numbers**, so they are optimistic. They stand here because many papers "
+    "report them."
+)
+HOW_TO_READ = (
+    "Each number is a mean over seeds ± the standard deviation. *vs floor* is the mean of the differences from the "
+    "imbalanced baseline with the same seed, hence with the same training images. *gap closed* is how much of the way "
+    "from that floor to the ceiling, training on all images, a balancer goes. ↓ marks metrics where lower is "
+    "better. *time* covers synthesis and training."
+)
+
+
+def markdown(board: Leaderboard) -> str:
+    """Return the whole page."""
+    lines = _top(board)
+    previous = None
+    for table in board.tables:
+        if table.task != previous:
+            lines += [f"## {escape(str(table.task))}", ""]
+            previous = table.task
+        if board.suite.reports != ("last",):
+            lines += [f"### {REPORT_TITLES[table.report]}", ""]
+        lines += _task_lines(table)
+    lines += ["## How to read this", "", HOW_TO_READ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is, in a table's cell too."""
+    one_line = " ".join(text.split())
+    plain = html.escape(one_line, quote=False)
+    plain = re.sub(r"([\\`*\[\]|])", r"\\\1", plain)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain)  # an underscore inside a word is safe
+
+
+def markdown_table(headings: Sequence[str], aligned_right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, padded so that the source reads like one; the texts must be escaped."""
+    cells = [list(headings), *(list(row) for row in rows)]
+    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(headings))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, aligned_right, strict=True)
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, aligned_right, strict=True)
+    ]
+    return [line(cells[0]), f"| {' | '.join(rule)} |", *map(line, cells[1:])]
+
+
+def rerun_command(board: Leaderboard) -> str:
+    """Return the command that makes these results."""
+    profile = ["--profile", board.suite.profile] if board.suite.profile is not None else []
+    return shlex.join(["balancebench", "run", board.suite.file, *profile])
+
+
+def _top(board: Leaderboard) -> list[str]:
+    suite = board.suite
+    lines = [f"# {escape(suite.title)}", ""]
+    if suite.description:
+        lines += [html.escape(suite.description, quote=False), ""]
+    if suite.profile is not None:
+        lines += [
+            f"> **Made under the profile {escape(suite.profile)}**, which changes the suite: these are no results of "
+            "the full suite.",
+            "",
+        ]
+    total = sum(board.counts.values())
+    parts = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
+    lines += [f"- Cells: {total}, all done" if board.counts.get("done") == total else f"- Cells: {total}: {parts}"]
+    if board.environments:
+        lines.append(f"- Made {escape(_environment(board))}")
+    lines += [f"- Run it again: `{rerun_command(board)}`", ""]
+    return lines
+
+
+def _environment(board: Leaderboard) -> str:
+    def all_of(key: str) -> str:
+        found = {str(environment[key]) for environment in board.environments if environment.get(key)}
+        return " and ".join(sorted(found))
+
+    def packages(key: str) -> list[str]:
+        versions: dict[str, set[str]] = {}
+        for environment in board.environments:
+            for name, version in cast("dict[str, JSON]", environment.get(key) or {}).items():
+                versions.setdefault(name, set()).add(str(version))
+        return [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(versions.items())]
+
+    machine = ", ".join(filter(None, (all_of("processor"), all_of("platform"))))
+    software = [f"Python {all_of('python')}"] if all_of("python") else []
+    software += packages("plugins") + packages("versions")
+    commits = sorted(
+        {str(environment["git_commit"]) for environment in board.environments if environment.get("git_commit")}
+    )
+    shown = [commit[:12] + ("+" if commit.endswith("+") else "") for commit in commits]
+    parts = [
+        f"on {all_of('device')}" if all_of("device") else "",
+        f"({machine})" if machine else "",
+        f"with {', '.join(software)}" if software else "",
+        f"at commit {', '.join(shown)}" if shown else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _task_lines(table: TaskTable) -> list[str]:
+    lines = [BEST_TEST_WARNING, ""] if table.report == "best_test" else []
+    notes = Notes(lambda number: f"<sup>{number}</sup>")
+    lines += [*_rows(main_columns(table), table.rows, notes), ""]
+    lines += _footnotes(notes)
+    for remark in remark_lines(table.rows):
+        lines += [escape(remark), ""]
+    if problems := problem_lines(table.rows):
+        lines += ["**Not done:**", "", *(f"- {escape(problem)}" for problem in problems), ""]
+    if columns := comparison_columns(table):
+        notes = Notes(lambda number: f"<sup>{number}</sup>")
+        body = [*_rows(columns, table.rows, notes), "", *_footnotes(notes)]
+        lines += _folded("The other metrics against floor and ceiling", body)
+    for metric in table.class_metrics:
+        headings, rows = class_columns(table, metric)
+        escaped = [[escape(text) for text in row] for row in rows]
+        body = markdown_table([escape(text) for text in headings], [False] + [True] * (len(headings) - 1), escaped)
+        unit = f" ({metric.unit})" if metric.unit else ""
+        lines += _folded(f"{html.escape(metric.label)}{unit} of each class, mean over seeds", [*body, ""])
+    return lines
+
+
+def _rows(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[str]:
+    # Labels are escaped; the marks of notes are HTML and must not be.
+    def text(column: Column, row: Row) -> str:
+        found = column.cell(row, notes)
+        return escape(found) if column.align == "left" else found
+
+    return markdown_table(
+        [escape(column.heading) for column in columns],
+        [column.align == "right" for column in columns],
+        [[text(column, row) for column in columns] for row in rows],
+    )
+
+
+def _footnotes(notes: Notes) -> list[str]:
+    lines = [f"{number}. {escape(text)}" for number, text in enumerate(notes.texts, start=1)]
+    return [*lines, ""] if lines else []
+
+
+def _folded(summary: str, body: list[str]) -> list[str]:
+    return ["<details>", f"<summary>{summary}</summary>", "", *body, "</details>", ""]

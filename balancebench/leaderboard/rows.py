@@ -1,0 +1,216 @@
+"""Builds one row of a leaderboard from the cells of one balancer in one task."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from balancebench.leaderboard.board import (
+    ClassSummary,
+    CostSummary,
+    MetricSummary,
+    Problem,
+    PublishedNumber,
+    Row,
+    Summary,
+)
+from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, Score, SuiteHeader
+from balancebench.leaderboard.statistics import gap_closed, paired, summarise
+from balancebench.plan import CellRole, Task
+from balancebench.suite.schema import Report
+
+__all__ = ["Contest", "Form", "Group", "RowName", "build_row", "score_form"]
+
+RowName = tuple[CellRole, str]
+Group = dict[str, CellResult]
+"""The cells of a row by seeds, in the order of seeds."""
+Form = Literal["number", "classes", "matrix"]
+
+NOT_SCORED = Score(value=None, reason="it was not scored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """The rows of one task, and what they are measured against.
+
+    unfit: row -> why it cannot be compared with the others, "" where it can.
+    """
+
+    suite: SuiteHeader
+    task: Task
+    groups: Mapping[RowName, Group]
+    floor: Group | None
+    ceiling: Group | None
+    unfit: Mapping[RowName, str]
+
+
+def score_form(cells: Iterable[CellResult], report: Report, label: str) -> Form:
+    """Return what values a metric has: one number, one a class, or a matrix; undefined ones do not tell."""
+    for cell in cells:
+        value = _score(cell, report, label).value
+        if isinstance(value, list):
+            return "matrix" if any(isinstance(part, list) for part in value) else "classes"
+        if value is not None:
+            return "number"
+    return "number"
+
+
+def build_row(
+    contest: Contest, name: RowName, report: Report, forms: Mapping[str, Form], ranking: MetricHeader | None
+) -> Row:
+    """Return the row of a balancer, not ranked yet; `ranking` is the metric that will rank it."""
+    role, balancer = name
+    group = contest.groups[name]
+    done = {seeds: cell for seeds, cell in group.items() if cell.status == "done" and report in cell.scores}
+    measured = _distinct(done.values())
+    statuses = [(cell.status, cell.score_key) for cell in group.values()]
+    of_form: dict[Form, list[MetricHeader]] = {"number": [], "classes": [], "matrix": []}
+    for metric in contest.suite.metrics:
+        of_form[forms[metric.label]].append(metric)
+    return Row(
+        balancer=balancer,
+        role=role,
+        rank=None,
+        unranked_because=contest.unfit[name],
+        planned=len({key for _, key in statuses}),
+        done=len(measured),
+        problems=_problems(group.values()),
+        score_keys={seeds: cell.score_key for seeds, cell in done.items()},
+        epochs={seeds: cell.scores[report].epoch for seeds, cell in done.items()},
+        metrics={metric.label: _metric(contest, name, report, metric) for metric in of_form["number"]},
+        per_class={metric.label: _classes(done, report, metric.label) for metric in of_form["classes"]},
+        matrices={
+            metric.label: {seeds: _score(cell, report, metric.label).value for seeds, cell in done.items()}
+            for metric in of_form["matrix"]
+        },
+        optimism=_optimism(contest, group, ranking) if report == "best_test" else None,
+        cost=_cost(measured),
+        used_withheld_data=any(cell.used_withheld_data for cell in measured),
+        outside_data=tuple(sorted({text for cell in measured for text in cell.outside_data})),
+    )
+
+
+def _score(cell: CellResult, report: Report, label: str) -> Score:
+    scores = cell.scores.get(report)
+    return NOT_SCORED if scores is None else scores.metrics.get(label, NOT_SCORED)
+
+
+def _distinct(cells: Iterable[CellResult]) -> list[CellResult]:
+    """Return one cell of each measurement."""
+    by_key: dict[str, CellResult] = {}
+    for cell in cells:
+        by_key.setdefault(cell.score_key, cell)
+    return list(by_key.values())
+
+
+def _problems(cells: Iterable[CellResult]) -> tuple[Problem, ...]:
+    seeds_of: dict[tuple[CellStatus, str], list[str]] = {}
+    for cell in cells:
+        if cell.status != "done":
+            seeds_of.setdefault((cell.status, cell.message), []).append(str(cell.seeds))
+    return tuple(
+        Problem(status=status, message=message, seeds=tuple(seeds)) for (status, message), seeds in seeds_of.items()
+    )
+
+
+def _values(group: Group | None, report: Report, label: str) -> dict[str, float]:
+    """Return seeds -> value where a cell has one."""
+    found: dict[str, float] = {}
+    for seeds, cell in (group or {}).items():
+        value = _score(cell, report, label).value
+        if cell.status == "done" and isinstance(value, float):
+            found[seeds] = value
+    return found
+
+
+def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> MetricSummary:
+    label, group = metric.label, contest.groups[name]
+    values = _values(group, report, label)
+    undefined = {
+        seeds: _score(cell, report, label).reason
+        for seeds, cell in group.items()
+        if cell.status == "done" and seeds not in values
+    }
+    measured = _distinct(group[seeds] for seeds in values)
+    over_seeds = summarise(
+        [values[str(cell.seeds)] for cell in measured],
+        "; ".join(sorted(set(undefined.values()))) or "no cell is done",
+    )
+    gap, gap_reason = _gap(contest, name, report, metric, values)
+    published = tuple(
+        PublishedNumber(
+            value=numbers.values[label],
+            difference=None if over_seeds.mean is None else over_seeds.mean - numbers.values[label],
+            source=numbers.source,
+        )
+        for numbers in contest.suite.published
+        if numbers.report == report and label in numbers.values and numbers.matches(contest.task, name[1], name[0])
+    )
+    return MetricSummary(
+        values=values,
+        undefined=undefined,
+        over_seeds=over_seeds,
+        difference=_difference(contest, name, report, label, values),
+        gap_closed=gap,
+        gap_reason=gap_reason,
+        published=published,
+    )
+
+
+def _difference(contest: Contest, name: RowName, report: Report, label: str, values: Mapping[str, float]) -> Summary:
+    if contest.floor is None:
+        return Summary(mean=None, reason="the suite has no floor")
+    if contest.groups[name] is contest.floor:
+        return Summary(mean=None, reason="this is the floor")
+    if contest.unfit[name]:
+        return Summary(mean=None, reason=contest.unfit[name])
+    pairs = paired((contest.groups[name], contest.floor), (values, _values(contest.floor, report, label)))
+    return summarise([of_row - of_floor for of_row, of_floor in pairs], "no seed has both this row and the floor")
+
+
+def _gap(
+    contest: Contest, name: RowName, report: Report, metric: MetricHeader, values: Mapping[str, float]
+) -> tuple[float | None, str]:
+    if contest.floor is None or contest.ceiling is None:
+        return None, f"the suite has no {'floor' if contest.floor is None else 'ceiling'}"
+    if contest.unfit[name]:
+        return None, contest.unfit[name]
+    groups = (contest.groups[name], contest.floor, contest.ceiling)
+    references = (_values(group, report, metric.label) for group in groups[1:])
+    return gap_closed(list(paired(groups, (values, *references))), metric.higher_is_better)
+
+
+def _optimism(contest: Contest, group: Group, metric: MetricHeader | None) -> Summary | None:
+    """Return how much a metric gains when the test set chooses the epoch."""
+    if metric is None or "last" not in contest.suite.reports:
+        return None
+    best, last = (_values(group, report, metric.label) for report in ("best_test", "last"))
+    return summarise([of_best - of_last for of_best, of_last in paired((group, group), (best, last))])
+
+
+def _classes(done: Mapping[str, CellResult], report: Report, label: str) -> ClassSummary:
+    values_K: dict[str, tuple[float | None, ...]] = {}
+    for seeds, cell in done.items():
+        value = _score(cell, report, label).value
+        if isinstance(value, list):
+            values_K[seeds] = tuple(cast("list[float | None]", value))
+    measured = [values_K[str(cell.seeds)] for cell in _distinct(done[seeds] for seeds in values_K)]
+    mean_K: list[float | None] = []
+    for of_class in zip(*measured, strict=True):
+        defined = [value for value in of_class if value is not None]
+        mean_K.append(statistics.mean(defined) if defined else None)
+    return ClassSummary(values_K=values_K, mean_K=tuple(mean_K))
+
+
+def _cost(measured: Sequence[CellResult]) -> CostSummary | None:
+    costs = [cell.cost for cell in measured if cell.cost is not None]
+    if not costs:
+        return None
+    return CostSummary(
+        duration_seconds=statistics.mean(cost.duration_seconds for cost in costs),
+        images_seen=statistics.mean(float(cost.images_seen) for cost in costs),
+        optimiser_steps=statistics.mean(float(cost.optimiser_steps) for cost in costs),
+        peak_memory_bytes=statistics.mean(float(cost.peak_memory_bytes) for cost in costs),
+    )

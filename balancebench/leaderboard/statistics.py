@@ -1,0 +1,52 @@
+"""Arithmetic of a row: means over seeds, paired differences, the share of a gap. Exact, so order never matters."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from balancebench.leaderboard.board import Summary
+from balancebench.leaderboard.results import CellResult
+
+__all__ = ["gap_closed", "paired", "summarise"]
+
+NO_CEILING_GAP = "training on all images is no better than the floor here"
+
+
+def summarise(values: Sequence[float], reason: str = "") -> Summary:
+    """Return mean and sample standard deviation; `reason` is kept where there are no values, or fewer than hoped."""
+    if not values:
+        return Summary(mean=None, reason=reason)
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(mean=statistics.mean(values), std=std, n=len(values), reason=reason)
+
+
+def paired(
+    groups: Sequence[Mapping[str, CellResult]], values: Sequence[Mapping[str, float]]
+) -> Iterable[tuple[float, ...]]:
+    """Yield the values of cells with the same seeds, one of each group, where every group has one.
+
+    groups, values: for each row, seeds -> cell and seeds -> value. Seeds that lead to the same measurements
+    in all groups are one pair.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for seeds in values[0]:
+        if not all(seeds in of_group for of_group in values):
+            continue
+        keys = tuple(group[seeds].score_key for group in groups)
+        if keys not in seen:
+            seen.add(keys)
+            yield tuple(of_group[seeds] for of_group in values)
+
+
+def gap_closed(triples: Sequence[tuple[float, ...]], higher_is_better: bool | None) -> tuple[float | None, str]:
+    """Return (row - floor) / (ceiling - floor) of the means over (row, floor, ceiling), or None and why not."""
+    if higher_is_better is None:
+        return None, "the metric has no better direction"
+    if not triples:
+        return None, "no seed has row, floor and ceiling"
+    gained = statistics.mean([row - floor for row, floor, _ in triples])
+    room = statistics.mean([ceiling - floor for _, floor, ceiling in triples])
+    if (room if higher_is_better else -room) <= 0:
+        return None, NO_CEILING_GAP
+    return gained / room, ""

@@ -1,0 +1,155 @@
+"""Builds a leaderboard from results: groups cells into rows, gates and ranks them. Pure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from balancebench.config import JSON
+from balancebench.errors import LeaderboardError
+from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
+from balancebench.leaderboard.results import CELL_STATUSES, CellResult, MetricHeader, SuiteHeader, describe_suite
+from balancebench.leaderboard.rows import Contest, Form, Group, RowName, build_row, score_form
+from balancebench.plan import CellRole, Task
+from balancebench.suite.bound import BoundSuite
+from balancebench.suite.schema import Axis, Report
+
+__all__ = ["build_leaderboard"]
+
+SAME_RANK_DECIMALS = 12  # means that differ by rounding alone share a rank
+
+
+def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellResult]) -> Leaderboard:
+    """Return the tables of a suite; the order of `results` does not matter.
+
+    Rows are ranked by the suite's first metric that is one number and has a better direction; equal means share a
+    rank. The ceiling is not ranked, nor are rows that were made from other images than the floor, nor those
+    with nothing done. Raises LeaderboardError where a cell occurs twice.
+    """
+    header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
+    tables: list[TaskTable] = []
+    for task, groups in _grouped(header, results).items():
+        contest = _contest(header, task, groups)
+        tables += [_table(contest, report) for report in header.reports]
+    statuses = {cell.score_key: cell.status for cell in results}
+    counts = Counter(statuses.values())
+    return Leaderboard(
+        suite=header,
+        counts={status: counts[status] for status in CELL_STATUSES if counts[status]},
+        environments=_environments(results),
+        tables=tuple(tables),
+    )
+
+
+def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, dict[RowName, Group]]:
+    """Return the cells by task and row, everything in the order of the suite."""
+    places: dict[Axis, dict[str, int]] = {
+        axis: {label: place for place, label in enumerate(labels)} for axis, labels in suite.axes.items()
+    }
+    role_places: dict[CellRole, int] = {"floor": 0, "entry": 1, "ceiling": 2}
+
+    def place(axis: Axis, label: str) -> tuple[int, str]:
+        return places[axis].get(label, len(places[axis])), label
+
+    def order(cell: CellResult) -> tuple[object, ...]:
+        return (
+            place("dataset", cell.task.dataset),
+            place("imbalancer", cell.task.imbalancer),
+            place("classifier", cell.task.classifier),
+            role_places[cell.role],
+            place("balancer", cell.balancer),
+            cell.seeds,
+        )
+
+    tasks: dict[Task, dict[RowName, Group]] = {}
+    for cell in sorted(results, key=order):
+        group = tasks.setdefault(cell.task, {}).setdefault((cell.role, cell.balancer), {})
+        if str(cell.seeds) in group:
+            raise LeaderboardError(f"there are two results of {cell}")
+        group[str(cell.seeds)] = cell
+    return tasks
+
+
+def _contest(suite: SuiteHeader, task: Task, groups: Mapping[RowName, Group]) -> Contest:
+    references = reference_subsets([list(group.values()) for group in groups.values()])
+    return Contest(
+        suite=suite,
+        task=task,
+        groups=groups,
+        floor=next((group for (role, _), group in groups.items() if role == "floor"), None),
+        ceiling=next((group for (role, _), group in groups.items() if role == "ceiling"), None),
+        unfit={
+            name: "" if name[0] == "ceiling" else why_not_comparable(list(group.values()), references)
+            for name, group in groups.items()
+        },
+    )
+
+
+def _table(contest: Contest, report: Report) -> TaskTable:
+    cells = [cell for group in contest.groups.values() for cell in group.values()]
+    forms: dict[str, Form] = {metric.label: score_form(cells, report, metric.label) for metric in contest.suite.metrics}
+    metrics = tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "number")
+    ranking = next((metric for metric in metrics if metric.higher_is_better is not None), None)
+    rows = [build_row(contest, name, report, forms, ranking) for name in contest.groups]
+    class_names, counts_K = _training_images(cells)
+    return TaskTable(
+        task=contest.task,
+        report=report,
+        metrics=metrics,
+        class_metrics=tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "classes"),
+        ranked_by=None if ranking is None else ranking.label,
+        class_names=class_names,
+        train_counts_K=counts_K,
+        rows=tuple(_ranked(rows, ranking)),
+    )
+
+
+def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
+    """Return the rows with their ranks, best first; then what cannot be ranked, the ceiling, what is not done."""
+
+    def mean(row: Row) -> float:
+        """Return the mean that ranks, smaller is better."""
+        found = None if metric is None else row.metrics[metric.label].over_seeds.mean
+        assert found is not None and metric is not None  # noqa: S101, PT018 - only asked of contenders
+        return round(-found if metric.higher_is_better else found, SAME_RANK_DECIMALS)
+
+    contenders: list[Row] = []
+    others: list[tuple[int, Row]] = []
+    for row in rows:
+        if row.done == 0:
+            others.append((2, replace(row, unranked_because="no cell is done")))
+        elif row.role == "ceiling":
+            others.append((1, row))
+        elif row.unranked_because:
+            others.append((0, row))
+        elif metric is None:
+            others.append((0, replace(row, unranked_because="the suite has no metric that ranks")))
+        elif (found := row.metrics[metric.label].over_seeds).mean is None:
+            others.append((0, replace(row, unranked_because=f"{metric.label} is undefined: {found.reason}")))
+        else:
+            contenders.append(row)
+    means = sorted(mean(row) for row in contenders)
+    ranked = [replace(row, rank=1 + means.index(mean(row))) for row in sorted(contenders, key=mean)]
+    return ranked + [row for _, row in sorted(others, key=lambda other: other[0])]
+
+
+def _training_images(cells: Sequence[CellResult]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the classes, and the images kept of each: the mean over the task's subsets, ceilings aside."""
+    subsets = {cell.subset.fingerprint: cell.subset for cell in cells if cell.subset and cell.role != "ceiling"}
+    class_names = next((subset.class_names for subset in subsets.values()), ())
+    alike = [subset.counts_K for subset in subsets.values() if subset.class_names == class_names]
+    return class_names, tuple(statistics.mean(map(float, counts)) for counts in zip(*alike, strict=True))
+
+
+def _environments(results: Sequence[CellResult]) -> tuple[Mapping[str, JSON], ...]:
+    """Return the distinct software and machines that finished cells were made with."""
+    found = {
+        json.dumps(cell.provenance, sort_keys=True): cell.provenance
+        for cell in results
+        if cell.status == "done" and cell.provenance
+    }
+    return tuple(found[text] for text in sorted(found))

@@ -1,0 +1,107 @@
+"""A leaderboard on a terminal: one compact table a task, with as many columns as fit."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.leaderboard.columns import Column, Notes, main_columns, problem_lines, remark_lines
+from balancebench.leaderboard.format import REPORT_TITLES
+
+__all__ = ["print_leaderboard"]
+
+COLUMN_GAP = 2
+MAX_BALANCER_WIDTH = 36
+SHOWN_PROBLEMS = 5
+
+
+def print_leaderboard(console: Console, board: Leaderboard) -> None:
+    """Print every table of a leaderboard; columns that do not fit the width are left to the Markdown."""
+    if board.suite.profile is not None:
+        console.print(f"Profile {board.suite.profile}: no results of the full suite.", style="yellow", markup=False)
+    for table in board.tables:
+        console.print()
+        console.print(Text(_title(board, table), style="bold"))
+        _print_table(console, table)
+
+
+def _title(board: Leaderboard, table: TaskTable) -> str:
+    report = "" if board.suite.reports == ("last",) else f", {REPORT_TITLES[table.report].lower()}"
+    return f"{table.task}{report}"
+
+
+def _print_table(console: Console, table: TaskTable) -> None:
+    columns = main_columns(table)
+    shown = _fitting(columns, _texts(columns, table.rows, _notes()), console.width)
+    notes = _notes()  # only of the columns shown
+    texts = _texts(shown, table.rows, notes)
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, COLUMN_GAP // 2), pad_edge=False, header_style="dim")
+    for column, found in zip(shown, texts, strict=True):
+        drawn.add_column(
+            Text(_heading(column, found)),
+            justify=column.align,
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=MAX_BALANCER_WIDTH if column.align == "left" else None,
+        )
+    for row, line in zip(table.rows, zip(*texts, strict=True), strict=True):
+        drawn.add_row(*map(Text, line), style=_style(row))
+    console.print(drawn)
+    if hidden := [column.heading for column in columns if column not in shown]:
+        console.print(Text(f"Not shown here: {', '.join(hidden)}.", style="dim"))
+    for number, note in enumerate(notes.texts, start=1):
+        console.print(Text(f"[{number}] {note}", style="dim"))
+    for remark in remark_lines(table.rows):
+        console.print(Text(remark, style="dim"))
+    problems = problem_lines(table.rows)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        console.print(Text(problem, style="red"))
+    if len(problems) > SHOWN_PROBLEMS:
+        console.print(Text(f"and {len(problems) - SHOWN_PROBLEMS} more reasons why cells are not done", style="red"))
+
+
+def _notes() -> Notes:
+    return Notes(lambda number: f" [{number}]")
+
+
+def _texts(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[list[str]]:
+    return [[column.cell(row, notes) for row in rows] for column in columns]
+
+
+def _fitting(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[Column]:
+    """Return the columns to show, in their order: the most important ones that fit together."""
+    left = width
+    chosen: set[int] = set()
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].priority):
+        column = columns[place]
+        needed = _width(column, texts[place])
+        left -= COLUMN_GAP + (min(needed, MAX_BALANCER_WIDTH) if column.align == "left" else needed)
+        if left < 0 and column.priority > 0:
+            break
+        chosen.add(place)
+    return [column for place, column in enumerate(columns) if place in chosen]
+
+
+def _width(column: Column, texts: Sequence[str]) -> int:
+    return max(len(line) for text in (*texts, _heading(column, texts)) for line in text.split("\n"))
+
+
+def _heading(column: Column, texts: Sequence[str]) -> str:
+    """Return the heading on several lines, no wider than the cells where its words allow."""
+    words = column.heading.replace("_", " ")
+    widest = max([len(text) for text in texts] + [len(word) for word in words.split()])
+    return "\n".join(textwrap.wrap(words, widest))
+
+
+def _style(row: Row) -> str:
+    if row.done == 0:
+        return "red"
+    if row.done < row.planned or (row.rank is None and row.role != "ceiling"):
+        return "yellow"
+    return "bold green" if row.rank == 1 else "" if row.role == "entry" else "dim"
