@@ -1,0 +1,143 @@
+"""What a person types and sees: help, clear errors without tracebacks, exit codes, JSON for programs."""
+
+import json
+
+import pytest
+
+from balancebench.cli.main import app, main
+
+
+@pytest.fixture
+def balancebench(fakes, monkeypatch, tmp_path, capsys):
+    """Run the command line in a folder of its own; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])
+def test_every_command_explains_itself_with_an_example(balancebench, command):
+    code, out, _ = balancebench(command, "--help")
+    assert code == 0
+    assert "Example" in out
+
+
+def test_run_ends_with_a_leaderboard_and_exit_code_0(balancebench, suite_file, tmp_path):
+    code, out, err = balancebench("run", suite_file(), "--jobs", "0")
+    assert code == 0, err
+    assert "no imbalance" in out
+    assert list((tmp_path / "results" / "fakes").glob("*.md"))
+
+
+def test_a_second_run_answers_from_the_store(balancebench, suite_file):
+    balancebench("run", suite_file(), "--jobs", "0")
+    code, out, _ = balancebench("run", suite_file(), "--jobs", "0")
+    assert code == 0
+    assert "0 steps ran" in out
+
+
+def test_a_run_with_failures_names_them_and_ends_with_exit_code_1(balancebench, suite_file):
+    path = suite_file('\n[[balancer]]\nuse = "misbehaving"\n')
+    code, out, err = balancebench("run", path, "--jobs", "0")
+    assert code == 1
+    assert "the fake balancer raised" in err
+    assert "record.json" in err
+    assert "Traceback" not in out + err
+    assert "misbehaving" in out
+
+
+def test_plan_json_says_what_is_stored_and_what_will_run(balancebench, suite_file):
+    path = suite_file()
+    code, out, _ = balancebench("plan", path, "--json")
+    assert code == 0
+    assert {step["state"] for step in json.loads(out)["steps"]} == {"to run"}
+    balancebench("run", path, "--jobs", "0")
+    planned = json.loads(balancebench("plan", path, "--json")[1])
+    assert {step["state"] for step in planned["steps"]} == {"done"}
+    assert {cell["role"] for cell in planned["cells"]} == {"floor", "ceiling"}
+
+
+def test_planning_makes_no_store(balancebench, suite_file, tmp_path):
+    balancebench("plan", suite_file())
+    assert not (tmp_path / "balancebench-store").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "missing.toml"], "there is no such file"),
+        (["show", "halvin"], "did you mean 'halving'"),
+        (["list", "balancers", "--json"], None),
+        (["list", "colour"], "there is no kind 'colour'"),
+        (["run", "SUITE", "--device", "tpu"], "unknown device 'tpu'"),
+        (["run", "SUITE", "--time-limit", "soon"], "not a duration"),
+        (["run", "SUITE", "--memory-limit", "much"], "not a size"),
+        (["run", "SUITE", "--profile", "tiny"], "there is no profile 'tiny'"),
+        (["rescore", "SUITE", "--store", "nowhere"], "there is no store"),
+        (["run", "SUITE", "--store", "pile"], "not a balancebench store"),
+    ],
+)
+def test_user_errors_are_messages_with_exit_code_2(balancebench, suite_file, tmp_path, arguments, message):
+    (tmp_path / "pile").mkdir()
+    (tmp_path / "pile" / "thing").touch()
+    path = suite_file()
+    code, _, err = balancebench(*[path if argument == "SUITE" else argument for argument in arguments])
+    assert code == (0 if message is None else 2)
+    assert "Traceback" not in err
+    assert (message or "") in err
+
+
+def test_rescore_adds_a_metric_without_training(balancebench, suite_file):
+    balancebench("run", suite_file(), "--jobs", "0")
+    wider = suite_file(replace={'["hits"]': '["hits", "accuracy"]'})
+    code, out, err = balancebench("rescore", wider, "--jobs", "0")
+    assert code == 0, err
+    assert "4 steps ran" in out
+    assert "train" not in err
+
+
+def test_show_prints_options_with_types_ranges_defaults_and_meaning(balancebench):
+    code, out, _ = balancebench("show", "halving")
+    assert code == 0
+    for text in ("smallest", "int 1..", "3", "images that the last class keeps", "balancebench-fakes"):
+        assert text in out
+
+
+def test_list_json_names_kind_and_distribution(balancebench):
+    listed = json.loads(balancebench("list", "--json")[1])
+    assert {
+        "kind": "dataset",
+        "name": "tiny",
+        "distribution": "balancebench-fakes",
+        "summary": "Three grey levels.",
+    } in (listed["components"])
+
+
+def test_the_schema_accepts_known_options_and_lists_no_others(balancebench):
+    schema = json.loads(balancebench("schema")[1])
+    entries = {
+        entry["properties"]["use"]["enum"][0]: entry for entry in schema["properties"]["classifier"]["items"]["oneOf"]
+    }
+    assert set(entries["means"]["properties"]) == {"use", "label", "sweep", "epochs", "seconds"}
+    assert entries["means"]["additionalProperties"] is False
+
+
+def test_doctor_says_versions_devices_and_store(balancebench, suite_file):
+    balancebench("run", suite_file(), "--jobs", "0")
+    found = json.loads(balancebench("doctor", "--json")[1])
+    assert found["versions"]["torch"]
+    assert found["devices"]
+    assert found["store_bytes"] > 0
+    assert found["plugins"]["balancebench-fakes"] == "0.1"
