@@ -89,12 +89,11 @@ class ConsoleReporter:
             self._move()
         self._last_plain = time.monotonic()
         if status not in ("done", "skipped"):
-            self._console.print(f"[red]{status}[/red] {escape(f'{stage} {label}: {message}')}")
+            what = escape(f"{stage} {label}: {message}")
+            self._console.print(f"[red]{status}[/red] {what}", soft_wrap=True)
         elif self._overall is None:
-            note = f" ({message})" if message else ""
-            self._console.print(
-                f"{self._headline()} {status} {stage} {label} in {seconds:.1f} s{note}", markup=False, soft_wrap=True
-            )
+            took = f" in {seconds:.1f} s" if status == "done" else ""
+            self._console.print(f"{self._headline()} {status} {stage} {label}{took}", markup=False, soft_wrap=True)
 
     def _move(self) -> None:
         assert self._overall is not None  # noqa: S101 - only called with bars
