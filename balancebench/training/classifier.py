@@ -1,0 +1,120 @@
+"""A classifier from any network: what the core's own classifiers are made of, and a plugin's can be.
+
+def build(options: PaperNetOptions) -> Classifier:
+    from balancebench.training.classifier import NetworkClassifier
+    from balancebench_paper.net import PaperNet
+
+    return NetworkClassifier(lambda channels, image_size: PaperNet(channels, options.width), options)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - the base has no public name
+
+from balancebench.errors import ClassifierError
+from balancebench.training.context import RunContext
+from balancebench.training.loop import ImageSets, Run, train
+from balancebench.training.model import BackboneBuilder, build_model
+from balancebench.training.normalise import make_normaliser
+from balancebench.training.options import TrainingOptions
+from balancebench.training.plan import TrainingPlan
+from balancebench.training.predict import ModelPredictor
+from balancebench.training.reproducibility import backend_settings, run_seeds, seeded_globals
+
+__all__ = ["NetworkClassifier"]
+
+
+class NetworkClassifier:
+    """Trains a network of a backbone and a linear (or cosine) head as a plan says.
+
+    build_backbone: (channels, (rows, columns)) -> a module that maps normalised images_NCHW to features_ND; plain
+    torch initialisation in it is seeded. The head over the D features is added here, as the plan wants it.
+    output: applied to logits_NK before the loss, in training only, for networks whose published training feeds
+    something else to the loss (the softmax's probabilities, say). Predictions are the logits themselves, so that
+    their softmax is the network's probability.
+    """
+
+    def __init__(
+        self,
+        build_backbone: BackboneBuilder,
+        options: TrainingOptions,
+        *,
+        output: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self._build_backbone = build_backbone
+        self._options = options
+        self._output = output
+
+    def fit(self, plan: TrainingPlan, context: RunContext) -> ModelPredictor:
+        """Train from scratch and return the trained classifier.
+
+        The same seed, plan, options and machine give the same logits: always on a processor, on CUDA where the
+        context is deterministic. Global random states and backend settings are left as they were found.
+
+        Raises ClassifierError where the network cannot take the images, where batch normalisation would get batches
+        of one image, and where training diverges; BalancerError where a plan's loss or weights are malformed.
+        """
+        image_shape = _common_shape(plan)
+        device = torch.device(context.device)
+        seeds = run_seeds(context.seed)
+        with backend_settings(deterministic=context.deterministic), seeded_globals(seeds.weights, device):
+            model = build_model(
+                self._build_backbone,
+                channels=image_shape[0],
+                image_size=image_shape[1:],
+                class_count=len(plan.class_names),
+                head=plan.head,
+            )
+            _refuse_single_images(model, plan, self._options)
+            # Channels last is the faster order on GPUs and on processors (small_cnn: about a fifth).
+            model.to(device).to(memory_format=torch.channels_last)
+            image_sets = ImageSets(plan.phases, device)
+            training_images = image_sets.on_device(plan.phases[0].images)
+            normaliser = make_normaliser(self._options.normalisation, training_images.images_NCHW)
+            predictor = ModelPredictor(
+                model,
+                normaliser,
+                device=device,
+                precision=context.precision,
+                deterministic=context.deterministic,
+                adjust_head=plan.adjust_head,
+                adjust_logits=plan.adjust_logits,
+            )
+            run = Run(
+                model=model,
+                options=self._options,
+                context=context,
+                image_sets=image_sets,
+                normaliser=normaliser,
+                generator=torch.Generator(device).manual_seed(seeds.batches),
+                predictor=predictor,
+                output=self._output,
+            )
+            with seeded_globals(seeds.layers, device):
+                train(run, plan.phases)
+        return predictor
+
+
+def _common_shape(plan: TrainingPlan) -> tuple[int, int, int]:
+    channels, rows, columns = plan.phases[0].images.images_NCHW.shape[1:]
+    for index, phase in enumerate(plan.phases[1:], start=2):
+        if phase.images.images_NCHW.shape[1:] != (channels, rows, columns):
+            raise ClassifierError(
+                f"all phases need images of one shape: phase 1 has {channels}x{rows}x{columns}, phase {index} has "
+                f"{'x'.join(str(axis) for axis in phase.images.images_NCHW.shape[1:])}"
+            )
+    return channels, rows, columns
+
+
+def _refuse_single_images(model: nn.Module, plan: TrainingPlan, options: TrainingOptions) -> None:
+    """Batch normalisation in training cannot tell one image from its mean."""
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return
+    for phase in plan.phases:
+        if phase.trainable == "all" and min(options.batch_size, len(phase.images)) == 1:
+            cause = "the training set has 1 image" if len(phase.images) == 1 else "batch_size is 1"
+            raise ClassifierError(f"{cause}, but batch normalisation needs at least 2 images in a batch")

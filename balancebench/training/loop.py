@@ -1,0 +1,165 @@
+"""The training loop: one model through the phases of a plan, knowing nothing of any method.
+
+Steps never wait for the device: losses add up there and are read once an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from balancebench.data import LabelledImages
+from balancebench.errors import ClassifierError
+from balancebench.training.augment import AUGMENTATIONS
+from balancebench.training.context import RunContext
+from balancebench.training.model import ImageModel
+from balancebench.training.normalise import Normaliser
+from balancebench.training.options import TrainingOptions
+from balancebench.training.plan import Phase
+from balancebench.training.predict import ModelPredictor
+from balancebench.training.resident import BatchDrawer, ResidentImages
+from balancebench.training.schedule import PhaseSchedule, schedule_phases
+from balancebench.training.step import TrainingStep, cross_entropy, make_optimiser, set_learning_rate
+
+__all__ = ["ImageSets", "Run", "train"]
+
+SECONDS_BETWEEN_REPORTS = 0.5
+
+
+class ImageSets:
+    """The image sets of a plan on the device: each uploaded once, when first needed, and gone after its last phase."""
+
+    def __init__(self, phases: Sequence[Phase], device: torch.device) -> None:
+        self._device = device
+        self._last_phase = {id(phase.images): index for index, phase in enumerate(phases)}
+        self._held: dict[int, ResidentImages] = {}
+
+    def on_device(self, images: LabelledImages) -> ResidentImages:
+        """Return the images of one phase on the device."""
+        if id(images) not in self._held:
+            self._held[id(images)] = ResidentImages.upload(images, self._device)
+        return self._held[id(images)]
+
+    def release_after(self, phase_index: int) -> None:
+        """Let go of the sets that no phase after this one uses."""
+        self._held = {key: held for key, held in self._held.items() if self._last_phase[key] > phase_index}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What stays the same through all phases of one training run.
+
+    generator: on the model's device; everything about batches is drawn from it. output: applied to the logits before
+    the loss, or None. predictor: of `model`, handed out after each epoch.
+    """
+
+    model: ImageModel
+    options: TrainingOptions
+    context: RunContext
+    image_sets: ImageSets
+    normaliser: Normaliser
+    generator: Generator
+    predictor: ModelPredictor
+    output: Callable[[Tensor], Tensor] | None = None
+
+
+def train(run: Run, phases: Sequence[Phase]) -> None:
+    """Train the run's model in place through all phases; leave it in evaluation mode.
+
+    Raises ClassifierError where a loss is not finite.
+    """
+    schedules = schedule_phases(run.options, phases)
+    report = _Report(run.context, schedules)
+    learnable = [parameter for parameter in run.model.backbone.parameters() if parameter.requires_grad]
+    optimiser: Optimizer | None = None
+    for index, (phase, schedule) in enumerate(zip(phases, schedules, strict=True)):
+        if optimiser is None or schedule.fresh_optimiser:
+            # Over everything, also where this phase trains the head alone: a later phase may go on with it.
+            optimiser = make_optimiser(run.model.parameters(), run.options, run.generator.device)
+        if phase.reset_head:
+            run.model.head.reset(run.generator)
+            for parameter in run.model.head.parameters():
+                optimiser.state.pop(parameter, None)
+        for parameter in learnable:
+            parameter.requires_grad_(phase.trainable == "all")
+            parameter.grad = None
+        _train_phase(run, phase, schedule, optimiser, report)
+        run.image_sets.release_after(index)
+    for parameter in learnable:
+        parameter.requires_grad_(True)
+    run.model.eval()
+
+
+def _train_phase(run: Run, phase: Phase, schedule: PhaseSchedule, optimiser: Optimizer, report: _Report) -> None:
+    augment = AUGMENTATIONS[run.options.augmentation]
+    drawer = BatchDrawer(run.image_sets.on_device(phase.images), augment, run.normaliser, run.generator)
+    step = TrainingStep(
+        model=run.model,
+        optimiser=optimiser,
+        loss=phase.loss or cross_entropy,
+        precision=run.context.precision,
+        output=run.output,
+    )
+    stretch_step = schedule.first_step
+    for steps in schedule.epoch_steps:
+        _set_modes(run.model, phase)
+        loss_sum = torch.zeros((), device=run.generator.device)
+        for indices_B in drawer.epoch_indices(steps, schedule.batch_size, phase.sampling_weight_N):
+            set_learning_rate(optimiser, schedule.learning_rate.at(stretch_step))
+            batch = drawer.batch(indices_B)
+            if phase.batch_transform is not None:
+                batch = phase.batch_transform(batch, drawer)
+            loss_sum += step(batch)
+            stretch_step += 1
+            report.step_finished()
+        run.context.count(steps * schedule.batch_size, steps)
+        mean_loss = report.epoch_finished(loss_sum / steps)
+        values = {"loss": mean_loss, "learning_rate": schedule.learning_rate.at(stretch_step - 1)}
+        run.context.epoch_finished(report.epochs - 1, run.predictor, values)
+
+
+def _set_modes(model: ImageModel, phase: Phase) -> None:
+    model.train()
+    if phase.trainable == "head":
+        model.backbone.eval()  # batch normalisation must neither use nor move its statistics
+
+
+class _Report:
+    """Counts steps and epochs, and says a few times a second how far the run is."""
+
+    def __init__(self, context: RunContext, schedules: Sequence[PhaseSchedule]) -> None:
+        self._context = context
+        self._total_steps = sum(schedule.steps for schedule in schedules)
+        self._total_epochs = sum(len(schedule.epoch_steps) for schedule in schedules)
+        self._steps = 0
+        self._loss = ""
+        self._next_report = time.monotonic() + SECONDS_BETWEEN_REPORTS
+        self.epochs = 0
+
+    def step_finished(self) -> None:
+        self._steps += 1
+        if time.monotonic() >= self._next_report:
+            self._say(self.epochs + 1)
+
+    def epoch_finished(self, mean_loss: Tensor) -> float:
+        """Read the epoch's loss, the one moment the run waits for the device, and return it."""
+        loss = float(mean_loss)
+        self.epochs += 1
+        if not math.isfinite(loss):
+            raise ClassifierError(
+                f"training diverged: the loss is not finite after epoch {self.epochs} of {self._total_epochs}; "
+                "a lower learning_rate, or a warmup, may help"
+            )
+        self._loss = f" loss {loss:.3g}"
+        self._say(self.epochs)
+        return loss
+
+    def _say(self, epoch: int) -> None:
+        self._context.progress(self._steps, self._total_steps, f"epoch {epoch}/{self._total_epochs}{self._loss}")
+        self._next_report = time.monotonic() + SECONDS_BETWEEN_REPORTS

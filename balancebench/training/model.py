@@ -1,0 +1,125 @@
+"""The networks that the loop trains: any backbone that turns images into features, and one head over the features.
+
+Axis suffixes: N images, C channels, H rows, W columns, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from balancebench.errors import ClassifierError
+
+__all__ = ["BackboneBuilder", "Head", "ImageModel", "adjusted_head", "build_model"]
+
+BackboneBuilder = Callable[[int, tuple[int, int]], nn.Module]
+"""build(channels, (rows, columns)) -> a module that maps images_NCHW float32 to features_ND.
+
+It is called under a seeded global generator, so that plain torch initialisation is reproducible.
+"""
+
+
+class Head(nn.Module):
+    """The last layer: features_ND -> logits_NK.
+
+    linear: features @ weight.T + bias. cosine: the cosine between features and each row of weight, in -1..1, without
+    bias and without scale (Cao et al. 2019, LDAM, section 3.1: scaling belongs to the loss); always in float32.
+    """
+
+    def __init__(self, feature_count: int, class_count: int, kind: Literal["linear", "cosine"] = "linear") -> None:
+        super().__init__()
+        self.kind = kind
+        self.weight = nn.Parameter(torch.empty(class_count, feature_count))
+        self.bias = nn.Parameter(torch.empty(class_count)) if kind == "linear" else None
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self, generator: Generator | None = None) -> None:
+        """Draw new weights: uniform in +-1/sqrt(D), as torch's linear layers; a cosine head's rows get length 1."""
+        bound = 1.0 / math.sqrt(self.weight.shape[1])
+        self.weight.uniform_(-bound, bound, generator=generator)
+        if self.bias is None:
+            self.weight.copy_(F.normalize(self.weight, dim=1))
+        else:
+            self.bias.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, features_ND: Tensor) -> Tensor:
+        """Return logits_NK."""
+        if self.kind == "linear":
+            return F.linear(features_ND, self.weight, self.bias)
+        with torch.autocast(features_ND.device.type, enabled=False):
+            return F.linear(F.normalize(features_ND.float(), dim=1), F.normalize(self.weight, dim=1))
+
+
+class ImageModel(nn.Module):
+    """A backbone and a head over it."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """Return features_ND of normalised images."""
+        return self.backbone(images_NCHW)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return logits_NK of normalised images."""
+        return self.head(self.features(images_NCHW))
+
+
+def build_model(
+    build_backbone: BackboneBuilder,
+    *,
+    channels: int,
+    image_size: tuple[int, int],
+    class_count: int,
+    head: Literal["linear", "cosine"],
+) -> ImageModel:
+    """Return a new model on the CPU; one image is sent through the backbone to learn how many features it gives.
+
+    Raises ClassifierError where the network cannot take images of this shape.
+    """
+    backbone = build_backbone(channels, image_size)
+    shape = f"{channels}x{image_size[0]}x{image_size[1]}"
+    was_training = backbone.training
+    try:
+        with torch.no_grad():
+            features = backbone.eval()(torch.zeros(1, channels, *image_size))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ClassifierError(
+            f"the network cannot take images of {shape} (channels x rows x columns): {reason[0]}"
+        ) from error
+    backbone.train(was_training)
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
+        found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ClassifierError(f"the backbone must turn {shape} images into features (N, D), but gave {found}")
+    return ImageModel(backbone, Head(features.shape[1], class_count, head))
+
+
+@torch.no_grad()
+def adjusted_head(head: Head, adjust: Callable[[Tensor], Tensor]) -> Head:
+    """Return a copy of `head` with weight_KD replaced by adjust(weight_KD) and the bias set to 0.
+
+    A cosine head's rows are normalised again: there, only their directions count.
+    Raises ClassifierError where the adjusted weight has another shape.
+    """
+    adjusted = copy.deepcopy(head)
+    weight_KD = adjust(head.weight.detach().clone())
+    if weight_KD.shape != head.weight.shape:
+        raise ClassifierError(
+            f"adjust_head must keep the weight's shape {tuple(head.weight.shape)}, but gave {tuple(weight_KD.shape)}"
+        )
+    adjusted.weight.copy_(weight_KD)
+    if adjusted.bias is not None:
+        adjusted.bias.zero_()
+    return adjusted

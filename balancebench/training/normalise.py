@@ -1,0 +1,89 @@
+"""From uint8 pixels to normalised floats: (pixel / 255 - mean) / std, channel by channel.
+
+Axis suffixes: N images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from balancebench.errors import ClassifierError
+from balancebench.training.options import ChannelStatistics
+
+__all__ = ["Normaliser", "channel_statistics", "make_normaliser"]
+
+CHUNK_PIXELS = 2**24  # squares of so many pixels are held at a time, as int32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normaliser:
+    """images_NCHW uint8 -> images_NCHW float32 in channels-last order; scale and shift are float32 (1, C, 1, 1)."""
+
+    scale_1C11: Tensor
+    shift_1C11: Tensor
+
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
+        """Return the normalised images, on the device they are on."""
+        scaled_NCHW = torch.addcmul(self.shift_1C11, images_NCHW.to(torch.float32), self.scale_1C11)
+        return scaled_NCHW.contiguous(memory_format=torch.channels_last)
+
+
+def channel_statistics(images_NCHW: Tensor) -> ChannelStatistics:
+    """Return mean and population standard deviation of each channel of uint8 images, exact up to one rounding.
+
+    Sums are integers, so the result does not depend on the device, the chunks or the order of the images. A channel
+    of one value everywhere has the deviation 1.
+    """
+    count, channels, height, width = images_NCHW.shape
+    pixels = count * height * width
+    sums, squares = [0] * channels, [0] * channels
+    for chunk_NCHW in images_NCHW.split(max(1, CHUNK_PIXELS // (channels * height * width))):
+        values_NCHW = chunk_NCHW.to(torch.int32)
+        for channel, (total, square) in enumerate(
+            zip(
+                values_NCHW.sum((0, 2, 3), dtype=torch.int64).tolist(),
+                (values_NCHW * values_NCHW).sum((0, 2, 3), dtype=torch.int64).tolist(),
+                strict=True,
+            )
+        ):
+            sums[channel] += total
+            squares[channel] += square
+    variances = [pixels * square - total * total for total, square in zip(sums, squares, strict=True)]
+    return ChannelStatistics(
+        mean=tuple(total / (255 * pixels) for total in sums),
+        std=tuple(math.sqrt(variance) / (255 * pixels) if variance else 1.0 for variance in variances),
+    )
+
+
+def make_normaliser(
+    normalisation: Literal["training_set", "half"] | ChannelStatistics, images_NCHW: Tensor
+) -> Normaliser:
+    """Return the normaliser that the option asks for, on the device of the training images `images_NCHW` (uint8).
+
+    Raises ClassifierError where given values do not fit the number of channels.
+    """
+    channels = images_NCHW.shape[1]
+    match normalisation:
+        case "training_set":
+            statistics = channel_statistics(images_NCHW)
+        case "half":
+            statistics = ChannelStatistics(mean=(0.5,) * channels, std=(0.5,) * channels)
+        case ChannelStatistics():
+            statistics = normalisation
+    if len(statistics.mean) != channels:
+        raise ClassifierError(
+            f"normalisation is given for {len(statistics.mean)} channels, but the images have {channels}"
+        )
+
+    def per_channel(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=images_NCHW.device).view(1, channels, 1, 1)
+
+    return Normaliser(
+        scale_1C11=per_channel([1.0 / (255.0 * std) for std in statistics.std]),
+        shift_1C11=per_channel([-mean / std for mean, std in zip(statistics.mean, statistics.std, strict=True)]),
+    )

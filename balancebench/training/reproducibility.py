@@ -1,0 +1,94 @@
+"""Seeds and settings of torch that hold for one training run and are put back after it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+# A module whose attributes are properties, which its types do not tell.
+determinism: Any = torch.utils.deterministic
+
+__all__ = ["RunSeeds", "backend_settings", "run_seeds", "seeded_globals"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeeds:
+    """Independent seeds of one run: initial weights, batches (order, augmentation, mixing), and noise inside layers."""
+
+    weights: int
+    batches: int
+    layers: int
+
+
+def run_seeds(seed: int) -> RunSeeds:
+    """Return the seeds of the run `seed` >= 0; those of different runs are independent."""
+    weights, batches, layers = (int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(3, np.uint64))
+    return RunSeeds(weights=weights, batches=batches, layers=layers)
+
+
+@contextmanager
+def seeded_globals(seed: int, device: torch.device) -> Generator[None]:
+    """Seed the global generators that layers draw from, of the CPU and of `device`; put their states back at the end.
+
+    torch.manual_seed would seed every device there is, and torch.random.fork_rng knows no mps.
+    """
+    cpu_state = torch.get_rng_state()
+    device_state = _device_state(device)
+    try:
+        torch.default_generator.manual_seed(seed)
+        match device.type:
+            case "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            case "mps":
+                torch.mps.manual_seed(seed)
+            case _:
+                pass
+        yield
+    finally:
+        torch.set_rng_state(cpu_state)
+        if device_state is not None:
+            _set_device_state(device, device_state)
+
+
+def _device_state(device: torch.device) -> torch.Tensor | None:
+    match device.type:
+        case "cuda":
+            return torch.cuda.get_rng_state(device)
+        case "mps":
+            return torch.mps.get_rng_state()
+        case _:
+            return None
+
+
+def _set_device_state(device: torch.device, state: torch.Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.mps.set_rng_state(state)
+
+
+@contextmanager
+def backend_settings(*, deterministic: bool) -> Generator[None]:
+    """Ask torch for deterministic kernels, or for the fastest ones; put the settings back at the end.
+
+    An operation without a deterministic kernel is then an error. On CUDA the deterministic ones also need
+    CUBLAS_WORKSPACE_CONFIG in the environment before CUDA starts.
+    """
+    debug_mode = torch.get_deterministic_debug_mode()
+    filling = determinism.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        torch.set_deterministic_debug_mode("error" if deterministic else "default")
+        determinism.fill_uninitialized_memory = False  # a debugging aid that writes all memory twice
+        torch.backends.cudnn.benchmark = not deterministic
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(debug_mode)
+        determinism.fill_uninitialized_memory = filling
+        torch.backends.cudnn.benchmark = benchmark
