@@ -1,0 +1,1 @@
+"""The classifiers that come with balancebench."""
