@@ -1,0 +1,123 @@
+"""The contexts that the harness hands to plugins, for tests: on the CPU, in full precision, deterministic."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.component import Base, FitContext, LoadContext, PlanContext, Predictor, SynthesisContext
+from balancebench.data import LabelledImages
+from balancebench.errors import BalancerError
+from balancebench.training.plan import TrainingPlan
+
+__all__ = ["NearestMean", "fit_context", "load_context", "plan_context", "synthesis_context"]
+
+logger = logging.getLogger("balancebench.testing")
+
+
+def load_context(folder: Path) -> LoadContext:
+    """Return a context for `Dataset.load`: an empty data root and an empty scratch folder, made in `folder`."""
+    data_root, scratch = folder / "data", folder / "scratch"
+    for made in (data_root, scratch):
+        made.mkdir()
+    return LoadContext(data_root=data_root, scratch=scratch, progress=_ignore_progress, logger=logger)
+
+
+def plan_context(seed: int = 0, base: Base | None = None) -> PlanContext:
+    """Return a context for `Balancer.plan`."""
+    return PlanContext(rng=np.random.default_rng(seed), base=base)
+
+
+def synthesis_context(
+    folder: Path,
+    seed: int = 0,
+    *,
+    base: Base | None = None,
+    withheld: Callable[[], LabelledImages] | None = None,
+    train_classifier: Callable[[TrainingPlan], Predictor] | None = None,
+) -> SynthesisContext:
+    """Return a context for `Balancer.synthesise`; artefacts and scratch are made in `folder`.
+
+    withheld, train_classifier: calling what is left out raises BalancerError.
+    """
+    artefacts, scratch = folder / "artefacts", folder / "scratch"
+    for made in (artefacts, scratch):
+        made.mkdir()
+    return SynthesisContext(
+        seed=seed,
+        rng=np.random.default_rng(seed),
+        device="cpu",
+        precision="fp32",
+        deterministic=True,
+        artefacts=artefacts,
+        scratch=scratch,
+        progress=_ignore_progress,
+        logger=logger,
+        withheld=withheld or _no_withheld_images,
+        train_classifier=train_classifier or _no_classifier,
+        base=base,
+    )
+
+
+def fit_context(
+    seed: int = 0,
+    *,
+    epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None] | None = None,
+    count: Callable[[int, int], None] | None = None,
+) -> FitContext:
+    """Return a context for `Classifier.fit`; what is left out listens to nothing."""
+    return FitContext(
+        seed=seed,
+        device="cpu",
+        precision="fp32",
+        deterministic=True,
+        progress=_ignore_progress,
+        logger=logger,
+        epoch_finished=epoch_finished or _ignore_epoch,
+        count=count or _ignore_count,
+    )
+
+
+class NearestMean:
+    """A classifier for balancers that need one: minus the squared distance to each class's mean image.
+
+    It trains on the last phase of a plan in no time and needs no torch; a class without images is never predicted.
+    """
+
+    def __init__(self, plan: TrainingPlan) -> None:
+        images = plan.phases[-1].images
+        pixels_ND = images.images_NCHW.reshape(len(images), -1) / 255
+        is_member_KN = np.arange(images.class_count)[:, None] == images.labels_N
+        counts_K1 = is_member_KN.sum(axis=1, keepdims=True)
+        self._means_KD = is_member_KN @ pixels_ND / np.maximum(counts_K1, 1)
+        self._penalty_K = np.where(counts_K1[:, 0] == 0, 1e6, 0.0)
+
+    def predict_logits(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits_NK."""
+        pixels_ND = images_NCHW.reshape(len(images_NCHW), -1) / 255
+        distances_NK = ((pixels_ND[:, None] - self._means_KD[None]) ** 2).sum(axis=2)
+        return (-distances_NK - self._penalty_K).astype(np.float32)
+
+
+def _ignore_progress(done: float, total: float, message: str = "") -> None:
+    pass
+
+
+def _ignore_epoch(epoch: int, predictor: Predictor, values: Mapping[str, float]) -> None:
+    pass
+
+
+def _ignore_count(images: int, steps: int) -> None:
+    pass
+
+
+def _no_withheld_images() -> LabelledImages:
+    raise BalancerError("this test has no withheld images")
+
+
+def _no_classifier(_plan: TrainingPlan) -> Predictor:
+    raise BalancerError("it trains a classifier but does not declare that it requires one")

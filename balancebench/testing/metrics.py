@@ -1,0 +1,161 @@
+"""Checks of metrics.
+
+Axis suffixes: N images, K classes.
+"""
+
+# ruff: noqa: S101 - checks fail by AssertionError, as tests do
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.component import Evaluation, Metric, MetricComponent, Undefined
+from balancebench.testing.subject import Body, build
+from balancebench.testing.tiny import tiny_evaluation
+from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
+
+__all__ = ["METRIC_CHECKS"]
+
+Subject = MetricComponent[Metric]
+
+
+def gives_a_number_or_numbers_of_classes(component: Subject) -> None:
+    """A float, one float a class, a matrix of classes, or Undefined with a reason; "%" lies in 0..1."""
+    value = _value(component, tiny_evaluation())
+    _check_value(value, class_count=3)
+    assert not isinstance(value, Undefined), f"it is undefined on an ordinary evaluation: {value.reason}"
+    if component.unit == "%":
+        array: NDArray[Any] = np.asarray(value)
+        assert np.nanmin(array) >= 0 and np.nanmax(array) <= 1, f'unit "%" is for values in 0..1, got {value}'  # noqa: PT018
+
+
+def follows_a_renaming_of_the_classes(component: Subject) -> None:
+    """Numbering the classes otherwise moves values with their classes and changes nothing else."""
+    evaluation = tiny_evaluation((30, 20, 10, 5))
+    order_K = np.array([2, 0, 3, 1])  # the new class k is the old class order_K[k]
+    rank_K = np.argsort(order_K)
+    renamed = replace(
+        evaluation,
+        logits_NK=evaluation.logits_NK[:, order_K],
+        labels_N=rank_K[evaluation.labels_N],
+        class_names=tuple(evaluation.class_names[label] for label in order_K),
+        train_counts_K=evaluation.train_counts_K[order_K],
+    )
+    before, after = _value(component, evaluation), _value(component, renamed)
+    if isinstance(before, Undefined) or isinstance(after, Undefined):
+        assert isinstance(before, Undefined) and isinstance(after, Undefined), "it is defined under one numbering only"  # noqa: PT018
+        return
+    expected: NDArray[Any] = np.asarray(before)
+    for axis in range(expected.ndim):
+        expected = np.take(expected, order_K, axis=axis)
+    same = np.allclose(np.asarray(after), expected, rtol=1e-5, atol=1e-7, equal_nan=True)
+    assert same, f"with the classes numbered otherwise it is {after} instead of {expected}"
+
+
+def does_not_depend_on_the_order_of_images(component: Subject) -> None:
+    """Test images have no order."""
+    evaluation = tiny_evaluation()
+    order_N = np.random.default_rng(4).permutation(len(evaluation.labels_N))
+    shuffled = replace(evaluation, logits_NK=evaluation.logits_NK[order_N], labels_N=evaluation.labels_N[order_N])
+    before, after = _value(component, evaluation), _value(component, shuffled)
+    assert _alike(before, after), f"with the images in another order it is {after} instead of {before}"
+
+
+def ranks_right_above_wrong(component: Subject) -> None:
+    """`higher_is_better` points the right way: all right is not worse than all wrong."""
+    right, wrong = (_value(component, tiny_evaluation(hit_rate=rate)) for rate in (1.0, 0.0))
+    if component.higher_is_better is None or not (isinstance(right, float) and isinstance(wrong, float)):
+        return
+    better = right >= wrong if component.higher_is_better else right <= wrong
+    assert better, f"all right scores {right}, all wrong {wrong}; higher_is_better={component.higher_is_better}"
+
+
+def same_evaluation_gives_the_same_value(component: Subject) -> None:
+    """A metric draws nothing."""
+    evaluation = tiny_evaluation()
+    values: list[Any] = []
+    for global_seed in (1, 2):
+        with other_global_seeds(global_seed):
+            values.append(_value(component, evaluation))
+    assert _alike(*values), f"two calls with one evaluation give {values[0]} and {values[1]}"
+
+
+def leaves_its_inputs_alone(component: Subject) -> None:
+    """Every metric of a suite sees the same arrays."""
+    evaluation = tiny_evaluation()
+    arrays: dict[str, NDArray[Any]] = {
+        "logits": evaluation.logits_NK,
+        "labels": evaluation.labels_N,
+        "training counts": evaluation.train_counts_K,
+    }
+    with expect_untouched(arrays):
+        _value(component, evaluation)
+
+
+def leaves_global_random_state_alone(component: Subject) -> None:
+    """It neither draws from nor seeds a global generator."""
+    with global_random_state_untouched():
+        _value(component, tiny_evaluation())
+
+
+def has_a_value_or_a_reason_without_test_images(component: Subject) -> None:
+    """No test image at all, and a class without one, give Undefined, a value, or NaN for the class."""
+    for test_counts in ((30, 20, 0), (30, 0, 0), (0, 0, 0)):
+        _check_value(_value(component, tiny_evaluation(test_counts)), class_count=3)
+
+
+def has_a_value_or_a_reason_for_few_training_images(component: Subject) -> None:
+    """Groups of classes by their training images may be empty."""
+    for train_counts in ((5000, 0, 0), (1, 1, 1), (0, 0, 0), (5000, 5000, 5000)):
+        _check_value(_value(component, tiny_evaluation(train_counts=train_counts)), class_count=3)
+
+
+def has_a_value_or_a_reason_for_a_broken_classifier(component: Subject) -> None:
+    """A training run that diverged predicts NaN or infinity, or one class for everything."""
+    evaluation = tiny_evaluation()
+    one_class_NK = np.zeros_like(evaluation.logits_NK)
+    one_class_NK[:, 1] = 1
+    for logits_NK in (np.full_like(one_class_NK, np.nan), np.full_like(one_class_NK, np.inf), one_class_NK):
+        _check_value(_value(component, replace(evaluation, logits_NK=logits_NK)), class_count=3)
+
+
+METRIC_CHECKS: tuple[Body, ...] = (
+    gives_a_number_or_numbers_of_classes,
+    follows_a_renaming_of_the_classes,
+    does_not_depend_on_the_order_of_images,
+    ranks_right_above_wrong,
+    same_evaluation_gives_the_same_value,
+    leaves_its_inputs_alone,
+    leaves_global_random_state_alone,
+    has_a_value_or_a_reason_without_test_images,
+    has_a_value_or_a_reason_for_few_training_images,
+    has_a_value_or_a_reason_for_a_broken_classifier,
+)
+
+
+def _value(component: Subject, evaluation: Evaluation) -> Any:
+    return build(component)(evaluation)
+
+
+def _check_value(value: Any, class_count: int) -> None:
+    if isinstance(value, Undefined):
+        assert value.reason.strip(), "it is Undefined without a reason"
+        return
+    if isinstance(value, np.ndarray):
+        shape: tuple[int, ...] = value.shape
+        assert value.dtype.kind in "iuf", f"its array is of dtype {value.dtype}; give floats or integers"
+        known = ((class_count,), (class_count, class_count))
+        assert shape in known, f"its array has shape {shape}; give one value a class, (K,), or a matrix, (K, K)"
+        return
+    assert isinstance(value, float), f"it returns {type(value).__name__}; give a float, an array or Undefined"
+    assert math.isfinite(value), f"it returns {value}; give Undefined with the reason"
+
+
+def _alike(first: Any, second: Any) -> bool:
+    if isinstance(first, Undefined) or isinstance(second, Undefined):
+        return isinstance(first, Undefined) and isinstance(second, Undefined)
+    return np.shape(first) == np.shape(second) and np.allclose(first, second, rtol=1e-5, atol=1e-7, equal_nan=True)

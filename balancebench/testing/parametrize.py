@@ -1,0 +1,161 @@
+"""Collects the checks of a plugin or of single components, and hands them to pytest."""
+
+# ruff: noqa: S101 - checks fail by AssertionError, as tests do
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from balancebench.component import (
+    KINDS,
+    Balancer,
+    BalancerComponent,
+    Classifier,
+    Component,
+    Dataset,
+    DatasetComponent,
+    Imbalancer,
+    Kind,
+    Metric,
+    MetricComponent,
+)
+from balancebench.registry import COMPONENT_TYPES, Registry
+from balancebench.testing.balancers import BALANCER_CHECKS
+from balancebench.testing.classifiers import CLASSIFIER_CHECKS
+from balancebench.testing.datasets import DATASET_CHECKS
+from balancebench.testing.declaration import DECLARATION_CHECKS
+from balancebench.testing.imbalancers import IMBALANCER_CHECKS
+from balancebench.testing.importing import declaring_imports_nothing_heavy, modules_of
+from balancebench.testing.metrics import METRIC_CHECKS
+from balancebench.testing.subject import Body, described
+
+__all__ = ["Check", "collect_checks", "parametrize_with_checks"]
+
+CHECKS: Mapping[Kind, tuple[Body, ...]] = {
+    "dataset": DATASET_CHECKS,
+    "imbalancer": IMBALANCER_CHECKS,
+    "balancer": BALANCER_CHECKS,
+    "classifier": CLASSIFIER_CHECKS,
+    "metric": METRIC_CHECKS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Check:
+    """One statement about one component. Call it: it raises AssertionError where the statement does not hold.
+
+    It raises unittest.SkipTest, which pytest takes for a skip, where it cannot be seen here: no network, no GPU.
+    component: its name, or "plugin" for what is true of all together. name: the statement in words.
+    """
+
+    kind: Kind | None
+    component: str
+    name: str
+    body: Callable[[], None]
+
+    def __call__(self) -> None:
+        """Check it."""
+        self.body()
+
+    def __repr__(self) -> str:
+        subject = f"{self.kind} {self.component}" if self.kind else self.component
+        return f"{subject}: {self.name}"
+
+
+def collect_checks(
+    plugin: object | None = None,
+    *,
+    datasets: Iterable[DatasetComponent[Dataset]] = (),
+    imbalancers: Iterable[Component[Imbalancer]] = (),
+    balancers: Iterable[BalancerComponent[Balancer]] = (),
+    classifiers: Iterable[Component[Classifier]] = (),
+    metrics: Iterable[MetricComponent[Metric]] = (),
+) -> list[Check]:
+    """Return the checks of every component that `plugin` declares through its hooks, and of those given by kind.
+
+    plugin: a module, or any object, with functions marked `hookimpl`, as a plugin's entry point names it.
+    """
+    given: dict[Kind, Iterable[Component[Any]]] = {
+        "dataset": datasets,
+        "imbalancer": imbalancers,
+        "balancer": balancers,
+        "classifier": classifiers,
+        "metric": metrics,
+    }
+    registry = Registry()
+    if plugin is not None:
+        registry.add_plugin(plugin, "plugin")
+    components = {kind: [*(found.component for found in registry.all(kind)), *given[kind]] for kind in KINDS}
+    modules = modules_of(plugin, [component for of_kind in components.values() for component in of_kind])
+    of_plugin: list[tuple[str, Callable[[], None]]] = [
+        ("declares through hooks that exist", partial(_declares_through_hooks_that_exist, registry)),
+        (described(declaring_imports_nothing_heavy), partial(declaring_imports_nothing_heavy, modules)),
+    ]
+    checks = [Check(kind=None, component="plugin", name=name, body=body) for name, body in of_plugin]
+    for kind in KINDS:
+        for component in components[kind]:
+            checks += _checks_of(kind, component)
+    return checks
+
+
+def parametrize_with_checks(
+    plugin: object | None = None,
+    *,
+    datasets: Iterable[DatasetComponent[Dataset]] = (),
+    imbalancers: Iterable[Component[Imbalancer]] = (),
+    balancers: Iterable[BalancerComponent[Balancer]] = (),
+    classifiers: Iterable[Component[Classifier]] = (),
+    metrics: Iterable[MetricComponent[Metric]] = (),
+    expected_failures: Mapping[tuple[str, str], str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a pytest function of one argument `check` so that it runs once for each check.
+
+    plugin and the components of each kind: see `collect_checks`.
+    expected_failures: (component, name of the check) -> why it does not hold. Strict: one that holds after all fails,
+    so that the list never grows stale. Raises ValueError where a key is no check.
+    """
+    import pytest
+
+    checks = collect_checks(
+        plugin,
+        datasets=datasets,
+        imbalancers=imbalancers,
+        balancers=balancers,
+        classifiers=classifiers,
+        metrics=metrics,
+    )
+    expected = dict(expected_failures or {})
+    unknown = set(expected) - {(check.component, check.name) for check in checks}
+    if unknown:
+        component, name = sorted(unknown)[0]
+        raise ValueError(f"expected_failures names no check: {component!r}, {name!r}")
+
+    def marks(check: Check) -> list[pytest.MarkDecorator]:
+        reason = expected.get((check.component, check.name))
+        return [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
+
+    return pytest.mark.parametrize(
+        "check", [pytest.param(check, id=str(check), marks=marks(check)) for check in checks]
+    )
+
+
+def _checks_of(kind: Kind, component: Component[Any]) -> Iterator[Check]:
+    def named(name: str, body: Callable[[], None]) -> Check:
+        return Check(kind=kind, component=component.name, name=name, body=body)
+
+    yield named("is declared as what it is", partial(_is_declared_as_what_it_is, kind, component))
+    for body in (*DECLARATION_CHECKS, *CHECKS[kind]):
+        yield named(described(body), partial(body, component))
+
+
+def _is_declared_as_what_it_is(kind: Kind, component: object) -> None:
+    expected = COMPONENT_TYPES[kind]
+    assert isinstance(component, expected), (
+        f"a {kind} is declared as {expected.__name__}, not {type(component).__name__}"
+    )
+
+
+def _declares_through_hooks_that_exist(registry: Registry) -> None:
+    assert not registry.broken, f"the harness would leave it out: {registry.broken[0].error}"

@@ -1,0 +1,74 @@
+"""Made-up training sets and evaluations, small enough for a check of a fraction of a second.
+
+Axis suffixes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from balancebench.component import Cost, Evaluation
+from balancebench.data import LabelledImages
+
+__all__ = ["tiny_evaluation", "tiny_training_set"]
+
+PATTERN_LEVELS = 15  # grey levels by which a class's rows stand out
+NOISE_LEVELS = 10
+
+
+def tiny_training_set(
+    counts: Sequence[int] = (40, 10, 2), *, channels: int = 1, height: int = 16, width: int = 16, seed: int = 0
+) -> LabelledImages:
+    """Return counts[k] images of class k, in mixed order, uint8, all of origin REAL; every array is read-only.
+
+    An image has a brightness of its own, noise, and a few brighter rows that tell its class: a linear classifier
+    can learn them, while an image's nearest neighbours in pixels are of all classes, as in real data.
+    """
+    rng = np.random.default_rng([seed, *counts, channels, height, width])
+    labels_N = rng.permutation(np.repeat(np.arange(len(counts), dtype=np.int64), counts))
+    brightness_N = rng.uniform(30, 200, len(labels_N))
+    rows_H = np.arange(height) * len(counts) // height
+    pattern_NH = PATTERN_LEVELS * (rows_H[None] == labels_N[:, None])
+    noise_NCHW = rng.normal(0, NOISE_LEVELS, (len(labels_N), channels, height, width))
+    levels_NCHW = brightness_N[:, None, None, None] + pattern_NH[:, None, :, None] + noise_NCHW
+    images = LabelledImages(
+        images_NCHW=levels_NCHW.clip(0, 255).astype(np.uint8),
+        labels_N=labels_N,
+        class_names=tuple(f"class {label}" for label in range(len(counts))),
+    )
+    for array in (images.images_NCHW, images.labels_N, images.origins_N):
+        array.setflags(write=False)
+    return images
+
+
+def tiny_evaluation(
+    test_counts: Sequence[int] = (30, 20, 10),
+    *,
+    train_counts: Sequence[int] | None = None,
+    hit_rate: float = 0.7,
+    seed: int = 0,
+) -> Evaluation:
+    """Return test_counts[k] test images of class k, of which about `hit_rate` are predicted right.
+
+    No two logits are equal, so that no metric depends on how it breaks ties. train_counts: the training images kept;
+    left out, a tail that falls from 200 to 10. Every array is read-only.
+    """
+    rng = np.random.default_rng([seed, *test_counts])
+    class_count = len(test_counts)
+    labels_N = rng.permutation(np.repeat(np.arange(class_count, dtype=np.int64), test_counts))
+    logits_NK = rng.normal(0, 1, (len(labels_N), class_count)).astype(np.float32)
+    favoured_N = np.where(rng.random(len(labels_N)) < hit_rate, labels_N, (labels_N + 1) % class_count)
+    logits_NK[np.arange(len(labels_N)), favoured_N] += 4
+    default_counts = np.geomspace(200, 10, class_count).astype(np.int64)
+    train_counts_K = default_counts if train_counts is None else np.array(train_counts, dtype=np.int64)
+    for array in (labels_N, logits_NK, train_counts_K):
+        array.setflags(write=False)
+    return Evaluation(
+        logits_NK=logits_NK,
+        labels_N=labels_N,
+        class_names=tuple(f"class {label}" for label in range(class_count)),
+        train_counts_K=train_counts_K,
+        cost=Cost(duration_seconds=12.5, images_seen=5000, optimiser_steps=40, peak_memory_bytes=2**28),
+    )
