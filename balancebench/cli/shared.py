@@ -35,7 +35,7 @@ SuiteArgument = Annotated[
     Path, typer.Argument(help="The suite file, for example suites/quickstart.toml.", metavar="SUITE")
 ]
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", help="Replace values as [profile.NAME] of the suite says.", metavar="NAME")
+    str | None, typer.Option("--profile", help="Replace values as \\[profile.NAME] of the suite says.", metavar="NAME")
 ]
 StoreOption = Annotated[
     Path,
