@@ -58,7 +58,8 @@ def identifies_its_data_as_json(component: Subject) -> None:
         identity, again = component.identity(options), component.identity(options)
     except DataError as error:
         raise SkipTest(str(error)) from None
-    assert json.dumps(identity, sort_keys=True, allow_nan=False) == json.dumps(again, sort_keys=True, allow_nan=False)
+    first, second = (json.dumps(value, sort_keys=True, allow_nan=False) for value in (identity, again))
+    assert first == second, f"identity is {first}, and the second time {second}"
 
 
 DATASET_CHECKS: tuple[Body, ...] = (

@@ -6,15 +6,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
-from functools import partial
 from types import ModuleType
-from typing import Any
 from unittest import SkipTest
 
-from balancebench.component import Component
-
-__all__ = ["HEAVY", "declaring_imports_nothing_heavy", "modules_of"]
+__all__ = ["HEAVY", "declaring_imports_nothing_heavy"]
 
 HEAVY = (
     "cv2",
@@ -37,21 +32,20 @@ HEAVY = (
 )
 """Libraries that no plugin may import before one of its components is built."""
 
-# Imports the modules, calls the declaring hooks of each, and does what planning does with every component.
+# Imports the plugin, calls its declaring hooks, and does what planning does with every component.
 CHILD = """
 import importlib, importlib.util, json, sys
-path, modules, heavy = json.load(sys.stdin)
+path, module, heavy = json.load(sys.stdin)
 sys.path[:] = path
 from balancebench.errors import BalancebenchError
 from balancebench.component import KINDS
 from balancebench.registry import Registry
 from pydantic import ValidationError
-if any(importlib.util.find_spec(name) is None for name in modules):
+if importlib.util.find_spec(module) is None:
     print(json.dumps(None))
     sys.exit()
 registry = Registry()
-for name in modules:
-    registry.add_plugin(importlib.import_module(name), name)
+registry.add_plugin(importlib.import_module(module), module)
 for found in [found for kind in KINDS for found in registry.all(kind)]:
     try:
         options = found.component.options.model_validate(dict(found.component.smoke))
@@ -64,32 +58,19 @@ print(json.dumps(sorted(set(heavy) & set(sys.modules))))
 """
 
 
-def declaring_imports_nothing_heavy(modules: Iterable[str]) -> None:
-    """Importing the declaring modules, calling their hooks, and validating options imports none of `HEAVY`."""
-    names = sorted(modules)
+def declaring_imports_nothing_heavy(plugin: object) -> None:
+    """Importing the plugin, calling its hooks, and validating options imports none of `HEAVY`."""
+    module = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
     result = subprocess.run(  # noqa: S603 - this interpreter, and code of this module
         [sys.executable, "-c", CHILD],
-        input=json.dumps([sys.path, names, HEAVY]),
+        input=json.dumps([sys.path, module, HEAVY]),
         capture_output=True,
         text=True,
         check=False,
     )
     last_line = (result.stderr.strip().splitlines() or ["no message"])[-1]
-    assert result.returncode == 0, f"{', '.join(names)} cannot be imported in a fresh interpreter: {last_line}"
+    assert result.returncode == 0, f"{module} cannot be imported in a fresh interpreter: {last_line}"
     loaded = json.loads(result.stdout.splitlines()[-1])
     if loaded is None:
-        raise SkipTest(f"{', '.join(names)} cannot be imported by name")
-    assert not loaded, (
-        f"importing {', '.join(names)} and declaring loads {', '.join(loaded)}; import them in the body of `build`"
-    )
-
-
-def modules_of(plugin: object | None, components: Iterable[Component[Any]]) -> set[str]:
-    """Return the modules that declare: the plugin's, or those of the components' options and build functions."""
-    if isinstance(plugin, ModuleType):
-        return {plugin.__name__}
-    if plugin is not None:
-        return {type(plugin).__module__}
-    builds = [component.build for component in components]
-    functions = [build.func if isinstance(build, partial) else build for build in builds]
-    return {function.__module__ for function in functions} | {component.options.__module__ for component in components}
+        raise SkipTest(f"{module} cannot be imported by name")
+    assert not loaded, f"importing {module} and declaring loads {', '.join(loaded)}; import it in the body of `build`"

@@ -27,7 +27,7 @@ from balancebench.testing.classifiers import CLASSIFIER_CHECKS
 from balancebench.testing.datasets import DATASET_CHECKS
 from balancebench.testing.declaration import DECLARATION_CHECKS
 from balancebench.testing.imbalancers import IMBALANCER_CHECKS
-from balancebench.testing.importing import declaring_imports_nothing_heavy, modules_of
+from balancebench.testing.importing import declaring_imports_nothing_heavy
 from balancebench.testing.metrics import METRIC_CHECKS
 from balancebench.testing.subject import Body, described
 
@@ -85,17 +85,12 @@ def collect_checks(
         "metric": metrics,
     }
     registry = Registry()
+    checks: list[Check] = []
     if plugin is not None:
         registry.add_plugin(plugin, "plugin")
-    components = {kind: [*(found.component for found in registry.all(kind)), *given[kind]] for kind in KINDS}
-    modules = modules_of(plugin, [component for of_kind in components.values() for component in of_kind])
-    of_plugin: list[tuple[str, Callable[[], None]]] = [
-        ("declares through hooks that exist", partial(_declares_through_hooks_that_exist, registry)),
-        (described(declaring_imports_nothing_heavy), partial(declaring_imports_nothing_heavy, modules)),
-    ]
-    checks = [Check(kind=None, component="plugin", name=name, body=body) for name, body in of_plugin]
+        checks += _checks_of_plugin(plugin, registry)
     for kind in KINDS:
-        for component in components[kind]:
+        for component in [*(found.component for found in registry.all(kind)), *given[kind]]:
             checks += _checks_of(kind, component)
     return checks
 
@@ -139,6 +134,14 @@ def parametrize_with_checks(
     return pytest.mark.parametrize(
         "check", [pytest.param(check, id=str(check), marks=marks(check)) for check in checks]
     )
+
+
+def _checks_of_plugin(plugin: object, registry: Registry) -> Iterator[Check]:
+    def named(name: str, body: Callable[[], None]) -> Check:
+        return Check(kind=None, component="plugin", name=name, body=body)
+
+    yield named("declares through hooks that exist", partial(_declares_through_hooks_that_exist, registry))
+    yield named(described(declaring_imports_nothing_heavy), partial(declaring_imports_nothing_heavy, plugin))
 
 
 def _checks_of(kind: Kind, component: Component[Any]) -> Iterator[Check]:

@@ -14,7 +14,7 @@ from balancebench.data import LabelledImages
 
 __all__ = ["tiny_evaluation", "tiny_training_set"]
 
-PATTERN_LEVELS = 15  # grey levels by which a class's rows stand out
+PATTERN_LEVELS = 3  # grey levels by which a class's rows stand out
 NOISE_LEVELS = 10
 
 
@@ -23,8 +23,8 @@ def tiny_training_set(
 ) -> LabelledImages:
     """Return counts[k] images of class k, in mixed order, uint8, all of origin REAL; every array is read-only.
 
-    An image has a brightness of its own, noise, and a few brighter rows that tell its class: a linear classifier
-    can learn them, while an image's nearest neighbours in pixels are of all classes, as in real data.
+    An image has a brightness of its own, noise, and some rows a little brighter that tell its class: a linear
+    classifier can learn them, while an image's nearest neighbours in pixels are of all classes.
     """
     rng = np.random.default_rng([seed, *counts, channels, height, width])
     labels_N = rng.permutation(np.repeat(np.arange(len(counts), dtype=np.int64), counts))

@@ -1,0 +1,120 @@
+"""A sound metric passes the kit; every check has a broken one that it catches."""
+
+from unittest import SkipTest
+
+import numpy as np
+import pytest
+
+from balancebench import MetricComponent, Options, Undefined
+from balancebench.testing import collect_checks
+from balancebench.testing.metrics import METRIC_CHECKS
+from balancebench.testing.subject import described
+
+
+class NoOptions(Options):
+    pass
+
+
+def component(metric, **changes):
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: metric}
+    return MetricComponent(**{**settings, **changes})
+
+
+def share_of_hits(evaluation):
+    if len(evaluation.labels_N) == 0:
+        return Undefined("there are no test images")
+    return float((evaluation.logits_NK.argmax(axis=1) == evaluation.labels_N).mean())
+
+
+def hits_of_classes(evaluation):
+    hit_N = evaluation.logits_NK.argmax(axis=1) == evaluation.labels_N
+    of_class_KN = np.arange(len(evaluation.class_names))[:, None] == evaluation.labels_N
+    with np.errstate(invalid="ignore"):
+        return (of_class_KN & hit_N).sum(axis=1) / of_class_KN.sum(axis=1).astype(np.float64)
+
+
+def confusion(evaluation):
+    matrix_KK = np.zeros((len(evaluation.class_names),) * 2, dtype=np.int64)
+    np.add.at(matrix_KK, (evaluation.labels_N, evaluation.logits_NK.argmax(axis=1)), 1)
+    return matrix_KK
+
+
+@pytest.mark.parametrize("metric", [share_of_hits, hits_of_classes, confusion])
+def test_a_sound_metric_passes_every_check(metric):
+    higher = None if metric is confusion else True
+    for check in collect_checks(
+        metrics=[component(metric, higher_is_better=higher, unit="" if metric is confusion else "%")]
+    ):
+        if check.kind:
+            check()
+
+
+def first_class_only(evaluation):
+    return float((evaluation.logits_NK.argmax(axis=1) == 0).mean())
+
+
+def first_image_only(evaluation):
+    return float(evaluation.logits_NK[0].max())
+
+
+def with_noise(evaluation):
+    return share_of_hits(evaluation) + float(np.random.default_rng().random())
+
+
+def from_numpy(evaluation):
+    return float(np.random.random())  # noqa: NPY002 - what the kit is to catch
+
+
+def sorting_in_place(evaluation):
+    evaluation.logits_NK.sort(axis=1)
+    return 0.5
+
+
+def mean_of_nothing(evaluation):
+    hit_N = evaluation.logits_NK.argmax(axis=1) == evaluation.labels_N
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.float64(hit_N.sum()) / len(hit_N))
+
+
+def few_shot_classes(evaluation):
+    few_K = evaluation.train_counts_K < 20
+    return float(max(hits_of_classes(evaluation)[few_K]))
+
+
+def highest_logit(evaluation):
+    return float(evaluation.logits_NK.max(initial=0))
+
+
+BROKEN = [
+    ("gives a number or numbers of classes", component(lambda _: 1), "returns int"),
+    ("gives a number or numbers of classes", component(lambda _: None), "returns NoneType"),
+    ("gives a number or numbers of classes", component(lambda _: float("nan")), "returns nan"),
+    ("gives a number or numbers of classes", component(lambda _: np.zeros(4)), r"shape \(4,\)"),
+    ("gives a number or numbers of classes", component(lambda _: np.zeros(3, dtype=bool)), "dtype bool"),
+    ("gives a number or numbers of classes", component(lambda _: Undefined("never")), "undefined on an ordinary"),
+    ("gives a number or numbers of classes", component(lambda _: 71.5, unit="%"), "values in 0..1"),
+    ("follows a renaming of the classes", component(first_class_only), "numbered otherwise"),
+    ("follows a renaming of the classes", component(lambda e: hits_of_classes(e)[::-1]), "numbered otherwise"),
+    ("does not depend on the order of images", component(first_image_only), "another order"),
+    ("ranks right above wrong", component(share_of_hits, higher_is_better=False), "higher_is_better=False"),
+    ("ranks right above wrong", component(lambda e: 1 - share_of_hits(e)), "higher_is_better=True"),
+    ("same evaluation gives the same value", component(with_noise), "two calls"),
+    ("same evaluation gives the same value", component(from_numpy), "two calls"),
+    ("leaves its inputs alone", component(sorting_in_place), "writes to an array"),
+    ("leaves global random state alone", component(from_numpy), "NumPy"),
+    ("has a value or a reason without test images", component(mean_of_nothing), "returns nan"),
+    ("has a value or a reason without test images", component(lambda _: Undefined(" ")), "without a reason"),
+    ("has a value or a reason for few training images", component(few_shot_classes), "empty"),
+    ("has a value or a reason for a broken classifier", component(highest_logit), "returns nan"),
+]
+
+
+@pytest.mark.parametrize(("name", "broken", "message"), BROKEN)
+def test_a_broken_metric_is_caught(run_check, name, broken, message):
+    with pytest.raises(Exception, match=message) as caught:
+        run_check(broken, name, "metric")
+    assert not isinstance(caught.value, SkipTest)
+
+
+def test_every_check_of_metrics_catches_one():
+    assert {name for name, _, _ in BROKEN} == {described(check) for check in METRIC_CHECKS}
