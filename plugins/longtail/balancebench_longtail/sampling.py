@@ -1,0 +1,56 @@
+"""Re-sampling by class: batches in which class c is drawn with a chosen probability (Kang et al. 2020, section 3).
+
+    class-balanced   p_c = 1 / K
+    square-root      p_c proportional to sqrt(n_c)
+    progressive      p_c = (1 - t) * n_c / N + t / K,   t from 0 to 1 over training
+
+Images are drawn with replacement, those of a class equally often; an epoch stays as long as it was.
+
+Axis suffixes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from balancebench import LabelledImages, Phase, PlanContext, TrainingPlan
+from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
+from balancebench_longtail.planning import PlansOnly
+
+__all__ = ["PowerSampling", "ProgressiveSampling"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerSampling(PlansOnly):
+    """Draws class c in proportion to n_c ** exponent: 0 is class-balanced, 1/2 square-root, 1 draws images alike."""
+
+    exponent: float
+
+    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
+        """Train on such batches throughout."""
+        weight_N = image_sampling_weights(train.labels_N, class_counts_of(train) ** self.exponent)
+        return TrainingPlan(phases=(Phase(images=train, sampling_weight_N=weight_N),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressiveSampling(PlansOnly):
+    """Moves in equal stages from the images as they are to balanced classes; stage s has t = (s + 1/2) / stages."""
+
+    stages: int
+
+    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
+        """Train in one phase a stage; the schedule runs on across them."""
+        counts_K = class_counts_of(train)
+        as_it_is_K, balanced_K = counts_K / counts_K.sum(), np.full_like(counts_K, 1 / len(counts_K))
+        progress = (np.arange(self.stages) + 0.5) / self.stages
+        phases = [
+            Phase(
+                images=train,
+                share=1 / self.stages,
+                sampling_weight_N=image_sampling_weights(train.labels_N, (1 - t) * as_it_is_K + t * balanced_K),
+            )
+            for t in progress
+        ]
+        return TrainingPlan(phases=tuple(phases))
