@@ -27,6 +27,7 @@ __all__ = ["Column", "Notes", "class_columns", "comparison_columns", "main_colum
 WITHHELD_MARK, OUTSIDE_MARK = "†", "‡"
 ROLE_TAGS = {"floor": " (floor)", "ceiling": " (ceiling)", "entry": ""}
 NOTHING = "-"
+FEWER_SEEDS = "its means are over fewer cells than those of other rows"
 
 
 @dataclass(slots=True)
@@ -138,8 +139,10 @@ def _balancer(row: Row, _notes: Notes) -> str:
     return f"{row.balancer}{ROLE_TAGS[row.role]}{' ' if marks else ''}{marks}"
 
 
-def _cells(row: Row, _notes: Notes) -> str:
-    return str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
+def _cells(row: Row, notes: Notes) -> str:
+    if row.done == row.planned:
+        return str(row.done)
+    return f"{row.done} of {row.planned}" + (notes.refer(FEWER_SEEDS) if row.done else "")
 
 
 def _value_column(metric: MetricHeader, priority: int) -> Column:
@@ -164,9 +167,10 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
             return NOTHING
         if found.difference.mean is None:
             return NOTHING + notes.refer(found.difference.reason)
-        fewer = found.difference.n < found.over_seeds.n
-        note = notes.refer(f"over the {found.difference.n} of {found.over_seeds.n} cells that have a floor")
-        return signed_text(found.difference, metric.unit) + (note if fewer else "")
+        text = signed_text(found.difference, metric.unit)
+        if found.difference.n == found.over_seeds.n:
+            return text
+        return text + notes.refer(f"only {found.difference.n} of {found.over_seeds.n} cells have a floor")
 
     def gap(row: Row, notes: Notes) -> str:
         found = row.metrics[metric.label]

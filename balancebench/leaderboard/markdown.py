@@ -95,7 +95,7 @@ def _top(board: Leaderboard) -> list[str]:
         ]
     total = sum(board.counts.values())
     parts = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
-    lines += [f"- Cells: {total}, all done" if board.counts.get("done") == total else f"- Cells: {total}: {parts}"]
+    lines.append(f"- {total} cells{', all done' if board.counts.get('done') == total else f': {parts}'}")
     if board.environments:
         lines.append(f"- Made {escape(_environment(board))}")
     lines += [f"- Run it again: `{rerun_command(board)}`", ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -16,8 +15,8 @@ from balancebench.leaderboard.board import (
     Row,
     Summary,
 )
-from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, Score, SuiteHeader
-from balancebench.leaderboard.statistics import gap_closed, paired, summarise
+from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, Score, SubsetSummary, SuiteHeader
+from balancebench.leaderboard.statistics import gap_closed, mean, paired, summarise
 from balancebench.plan import CellRole, Task
 from balancebench.suite.schema import Report
 
@@ -35,7 +34,8 @@ NOT_SCORED = Score(value=None, reason="it was not scored")
 class Contest:
     """The rows of one task, and what they are measured against.
 
-    unfit: row -> why it cannot be compared with the others, "" where it can.
+    subsets: seeds -> the images that its rows share. unfit: row -> why it cannot be compared with the others, "" where
+    it can.
     """
 
     suite: SuiteHeader
@@ -43,6 +43,7 @@ class Contest:
     groups: Mapping[RowName, Group]
     floor: Group | None
     ceiling: Group | None
+    subsets: Mapping[str, SubsetSummary]
     unfit: Mapping[RowName, str]
 
 
@@ -200,7 +201,7 @@ def _classes(done: Mapping[str, CellResult], report: Report, label: str) -> Clas
     mean_K: list[float | None] = []
     for of_class in zip(*measured, strict=True):
         defined = [value for value in of_class if value is not None]
-        mean_K.append(statistics.mean(defined) if defined else None)
+        mean_K.append(mean(defined) if defined else None)
     return ClassSummary(values_K=values_K, mean_K=tuple(mean_K))
 
 
@@ -209,8 +210,8 @@ def _cost(measured: Sequence[CellResult]) -> CostSummary | None:
     if not costs:
         return None
     return CostSummary(
-        duration_seconds=statistics.mean(cost.duration_seconds for cost in costs),
-        images_seen=statistics.mean(float(cost.images_seen) for cost in costs),
-        optimiser_steps=statistics.mean(float(cost.optimiser_steps) for cost in costs),
-        peak_memory_bytes=statistics.mean(float(cost.peak_memory_bytes) for cost in costs),
+        duration_seconds=mean([cost.duration_seconds for cost in costs]),
+        images_seen=mean([cost.images_seen for cost in costs]),
+        optimiser_steps=mean([cost.optimiser_steps for cost in costs]),
+        peak_memory_bytes=mean([cost.peak_memory_bytes for cost in costs]),
     )

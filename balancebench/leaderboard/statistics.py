@@ -1,14 +1,14 @@
-"""Arithmetic of a row: means over seeds, paired differences, the share of a gap. Exact, so order never matters."""
+"""Arithmetic of a row: means over seeds, paired differences, the share of a gap. The order of values never matters."""
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from balancebench.leaderboard.board import Summary
 from balancebench.leaderboard.results import CellResult
 
-__all__ = ["gap_closed", "paired", "summarise"]
+__all__ = ["deviation", "gap_closed", "mean", "paired", "summarise"]
 
 NO_CEILING_GAP = "training on all images is no better than the floor here"
 
@@ -17,8 +17,20 @@ def summarise(values: Sequence[float], reason: str = "") -> Summary:
     """Return mean and sample standard deviation; `reason` is kept where there are no values, or fewer than hoped."""
     if not values:
         return Summary(mean=None, reason=reason)
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return Summary(mean=statistics.mean(values), std=std, n=len(values), reason=reason)
+    return Summary(mean=mean(values), std=deviation(values), n=len(values), reason=reason)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean: of equal values exactly that value, in any order the same bits."""
+    return values[0] if min(values) == max(values) else math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation, n - 1 in the denominator; None for n = 1."""
+    if len(values) < 2:
+        return None
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
 def paired(
@@ -45,8 +57,8 @@ def gap_closed(triples: Sequence[tuple[float, ...]], higher_is_better: bool | No
         return None, "the metric has no better direction"
     if not triples:
         return None, "no seed has row, floor and ceiling"
-    gained = statistics.mean([row - floor for row, floor, _ in triples])
-    room = statistics.mean([ceiling - floor for _, floor, ceiling in triples])
+    gained = mean([row - floor for row, floor, _ in triples])
+    room = mean([ceiling - floor for _, floor, ceiling in triples])
     if (room if higher_is_better else -room) <= 0:
         return None, NO_CEILING_GAP
     return gained / room, ""

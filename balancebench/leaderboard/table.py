@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +11,16 @@ from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
 from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
-from balancebench.leaderboard.results import CELL_STATUSES, CellResult, MetricHeader, SuiteHeader, describe_suite
+from balancebench.leaderboard.results import (
+    CELL_STATUSES,
+    CellResult,
+    MetricHeader,
+    SubsetSummary,
+    SuiteHeader,
+    describe_suite,
+)
 from balancebench.leaderboard.rows import Contest, Form, Group, RowName, build_row, score_form
+from balancebench.leaderboard.statistics import mean
 from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite
 from balancebench.suite.schema import Axis, Report
@@ -75,15 +82,16 @@ def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, di
 
 
 def _contest(suite: SuiteHeader, task: Task, groups: Mapping[RowName, Group]) -> Contest:
-    references = reference_subsets([list(group.values()) for group in groups.values()])
+    subsets = reference_subsets([list(group.values()) for group in groups.values()])
     return Contest(
         suite=suite,
         task=task,
         groups=groups,
         floor=next((group for (role, _), group in groups.items() if role == "floor"), None),
         ceiling=next((group for (role, _), group in groups.items() if role == "ceiling"), None),
+        subsets=subsets,
         unfit={
-            name: "" if name[0] == "ceiling" else why_not_comparable(list(group.values()), references)
+            name: "" if name[0] == "ceiling" else why_not_comparable(list(group.values()), subsets)
             for name, group in groups.items()
         },
     )
@@ -95,7 +103,7 @@ def _table(contest: Contest, report: Report) -> TaskTable:
     metrics = tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "number")
     ranking = next((metric for metric in metrics if metric.higher_is_better is not None), None)
     rows = [build_row(contest, name, report, forms, ranking) for name in contest.groups]
-    class_names, counts_K = _training_images(cells)
+    class_names, counts_K = _training_images(list(contest.subsets.values()))
     return TaskTable(
         task=contest.task,
         report=report,
@@ -111,8 +119,8 @@ def _table(contest: Contest, report: Report) -> TaskTable:
 def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
     """Return the rows with their ranks, best first; then what cannot be ranked, the ceiling, what is not done."""
 
-    def mean(row: Row) -> float:
-        """Return the mean that ranks, smaller is better."""
+    def standing(row: Row) -> float:
+        """Return the mean that ranks, turned so that smaller is better."""
         found = None if metric is None else row.metrics[metric.label].over_seeds.mean
         assert found is not None and metric is not None  # noqa: S101, PT018 - only asked of contenders
         return round(-found if metric.higher_is_better else found, SAME_RANK_DECIMALS)
@@ -132,17 +140,16 @@ def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
             others.append((0, replace(row, unranked_because=f"{metric.label} is undefined: {found.reason}")))
         else:
             contenders.append(row)
-    means = sorted(mean(row) for row in contenders)
-    ranked = [replace(row, rank=1 + means.index(mean(row))) for row in sorted(contenders, key=mean)]
+    standings = sorted(standing(row) for row in contenders)
+    ranked = [replace(row, rank=1 + standings.index(standing(row))) for row in sorted(contenders, key=standing)]
     return ranked + [row for _, row in sorted(others, key=lambda other: other[0])]
 
 
-def _training_images(cells: Sequence[CellResult]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the classes, and the images kept of each: the mean over the task's subsets, ceilings aside."""
-    subsets = {cell.subset.fingerprint: cell.subset for cell in cells if cell.subset and cell.role != "ceiling"}
-    class_names = next((subset.class_names for subset in subsets.values()), ())
-    alike = [subset.counts_K for subset in subsets.values() if subset.class_names == class_names]
-    return class_names, tuple(statistics.mean(map(float, counts)) for counts in zip(*alike, strict=True))
+def _training_images(subsets: Sequence[SubsetSummary]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the classes, and the images kept of each before balancing: the mean over subsets."""
+    class_names = subsets[0].class_names if subsets else ()
+    alike = {subset.fingerprint: subset.counts_K for subset in subsets if subset.class_names == class_names}
+    return class_names, tuple(mean(counts) for counts in zip(*alike.values(), strict=True))
 
 
 def _environments(results: Sequence[CellResult]) -> tuple[Mapping[str, JSON], ...]:

@@ -1,0 +1,165 @@
+"""Results are read from the store as they are: what is done, what is not, and why."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from balancebench.cli.run import carry_out
+from balancebench.leaderboard.results import CellResult, collect, describe_suite
+from balancebench.leaderboard.table import build_leaderboard
+from balancebench.plan import expand
+from balancebench.store import Store
+from balancebench.suite.bind import bind_suite
+
+ONE_SEED = {"seeds = [0, 1]": "seeds = [0]"}
+
+
+@pytest.fixture
+def ran(fakes, suite_file, tmp_path):
+    """Run the fake suite, with text added, in this process; returns plan, store and results."""
+
+    def run(extra="", replace=None, profile=None, stages=None):
+        plan = expand(bind_suite(suite_file(extra, replace=replace), fakes, profile))
+        store = Store.open(tmp_path / "store")
+        carry_out(plan, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=stages)
+        return SimpleNamespace(plan=plan, store=store, results=collect(plan, store))
+
+    return run
+
+
+def of(results, balancer, seed=0):
+    return next(cell for cell in results if cell.balancer == balancer and cell.seeds.subset == seed)
+
+
+def test_a_finished_cell_has_scores_cost_subset_and_provenance(ran):
+    found = of(ran().results, "none")
+    assert (found.status, found.role, str(found.task)) == ("done", "floor", "tiny / halving / means")
+    assert 0 < found.scores["last"].metrics["hits"].value <= 1
+    assert found.subset.class_names == ("dark", "grey", "light")
+    assert found.subset.counts_K == (30, 30, 3)
+    assert found.subset.test_images == 30
+    assert found.cost.images_seen == 2 * 63  # two epochs
+    assert found.cost.optimiser_steps == 2
+    assert found.provenance["device"] == "cpu"
+    assert set(found.steps) == {"load", "imbalance", "train", "score"}
+    assert found.identities["train"]["components"]["classifier"]["options"] == {"epochs": 2, "seconds": 0.0}
+
+
+def test_the_cost_of_a_cell_includes_its_synthesis(ran):
+    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    cell = of(found.results, "misbehaving")
+    trained, made = (found.store.read(cell.steps[stage]) for stage in ("train", "synthesise"))
+    assert made.duration_seconds > 0
+    assert cell.cost.duration_seconds == pytest.approx(trained.duration_seconds + made.duration_seconds)
+
+
+def test_results_survive_a_trip_through_json(ran):
+    for cell in ran().results:
+        assert CellResult.model_validate_json(cell.model_dump_json()) == cell
+
+
+def test_the_mark_of_withheld_data_reaches_the_row(ran):
+    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "withheld"\n')
+    rows = {row.balancer: row for row in build_leaderboard(found.plan.suite, found.results).tables[0].rows}
+    assert rows["misbehaving"].used_withheld_data
+    assert not rows["none"].used_withheld_data
+
+
+def test_what_depends_on_a_failed_step_is_skipped_and_names_it(ran):
+    cell = of(ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "refuse"\n').results, "misbehaving")
+    assert cell.status == "skipped"
+    assert (
+        cell.message == "synthesise of tiny / halving / seed 0 / misbehaving failed: class 'light' has too few images"
+    )
+    assert cell.subset.counts_K == (30, 30, 3)
+
+
+def test_a_cell_whose_own_training_cannot_run_says_so(ran):
+    cell = of(ran('\n[[balancer]]\nuse = "needs_cuda"\n').results, "needs_cuda")
+    assert (cell.status, cell.message) == ("skipped", "it needs a CUDA device, and this machine has none")
+
+
+def test_a_metric_that_fails_is_a_failed_cell_with_its_message(ran, monkeypatch):
+    import balancebench_fakes
+
+    def broken(_options):
+        def hits(_evaluation):
+            raise ZeroDivisionError("by zero")
+
+        return hits
+
+    monkeypatch.setattr(balancebench_fakes.build_hits, "__code__", broken.__code__)
+    cell = of(ran(replace=ONE_SEED).results, "none")
+    assert (cell.status, cell.message) == ("failed", "metric hits: ZeroDivisionError: by zero")
+
+
+def test_cells_that_nobody_ran_are_missing(fakes, suite_file, tmp_path):
+    plan = expand(bind_suite(suite_file(), fakes))
+    results = collect(plan, Store.open(tmp_path / "empty"))
+    assert {cell.status for cell in results} == {"missing"}
+    assert {cell.message for cell in results} == {"it has not been run"}
+
+
+def test_a_metric_added_to_the_suite_leaves_cells_to_be_rescored(ran):
+    ran()
+    added = {'metrics = ["hits"]': 'metrics = ["hits", { use = "hits", label = "again" }]'}
+    found = ran(replace=added, stages=frozenset())
+    assert {cell.status for cell in found.results} == {"missing"}
+    assert "balancebench rescore" in found.results[0].message
+    rescored = ran(replace=added, stages=frozenset({"score"}))
+    assert {cell.status for cell in rescored.results} == {"done"}
+    assert set(rescored.results[0].scores["last"].metrics) == {"hits", "again"}
+
+
+def test_an_altered_score_is_not_shown(ran):
+    found = ran()
+    path = found.store.folder(of(found.results, "none").steps["score"]) / "scores.json"
+    path.write_text(path.read_text().replace('"value"', '"valve"'))
+    cell = of(collect(found.plan, found.store), "none")
+    assert cell.status == "missing"
+    assert "damaged: scores.json was altered" in cell.message
+
+
+def test_an_undefined_metric_keeps_its_reason(ran):
+    found = ran(replace={'metrics = ["hits"]': 'metrics = [{ use = "hits", undefined = true }]', **ONE_SEED})
+    score = of(found.results, "none").scores["last"].metrics["hits"]
+    assert (score.value, score.reason) == (None, "asked to be undefined")
+
+
+def test_an_unseeded_balancer_is_one_measurement_under_several_generator_seeds(ran):
+    found = ran(replace={"seeds = [0, 1]": "seeds = { generator = [0, 1, 2] }"})
+    floor = build_leaderboard(found.plan.suite, found.results).tables[0].rows[0]
+    assert len([cell for cell in found.results if cell.role == "floor"]) == 3
+    assert (floor.planned, floor.done) == (1, 1)
+
+
+def test_each_record_is_read_once(ran, monkeypatch):
+    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    read: list[str] = []
+    original = Store.read
+    monkeypatch.setattr(Store, "read", lambda self, key: read.append(key) or original(self, key))
+    collect(found.plan, found.store)
+    assert len(read) == len(set(read))
+
+
+def test_the_header_says_what_the_suite_says(fakes, suite_file):
+    extra = """
+[[balancer]]
+use = "misbehaving"
+label = "sweepy"
+sweep = { how = ["none", "raise"] }
+
+[[published]]
+balancer = "sweepy"
+hits = 0.5
+source = "Table 1"
+"""
+    suite = describe_suite(bind_suite(suite_file(extra), fakes))
+    assert suite.axes["balancer"] == ("none", "sweepy(how=none)", "sweepy(how=raise)")
+    (metric,) = suite.metrics
+    assert (metric.label, metric.unit, metric.higher_is_better) == ("hits", "%", True)
+    (published,) = suite.published
+    assert published.labels["balancer"] == ("sweepy(how=none)", "sweepy(how=raise)")
+    assert suite.file == "suite.toml"  # outside the working folder: no absolute path
+    assert json.loads(suite.model_dump_json())["name"] == "fakes"
