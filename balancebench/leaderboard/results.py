@@ -203,6 +203,7 @@ class _Reader:
         self._store = store
         self._records: dict[str, Record | None] = {}
         self._subsets: dict[tuple[str, str], SubsetSummary | None] = {}
+        self._test_images: dict[str, int | None] = {}
         self._measured: dict[str, dict[str, JSON]] = {}
         self._identities: dict[str, dict[str, JSON]] = {}
 
@@ -282,14 +283,19 @@ class _Reader:
         if record is None or record.status != "done" or self._store.damage(record) is not None:
             return None
         subset = json.loads((self._store.folder(key) / "subset.json").read_text(encoding="utf-8"))
-        splits = self._store.folder(load_key) / "splits.json"
-        counts_K = json.loads(splits.read_text(encoding="utf-8"))["counts_K"]["test"] if splits.is_file() else None
         return SubsetSummary(
             fingerprint=subset["fingerprint"],
             class_names=subset["class_names"],
             counts_K=subset["counts_K"],
-            test_images=None if counts_K is None else sum(counts_K),
+            test_images=self._count_test_images(load_key),
         )
+
+    def _count_test_images(self, load_key: str) -> int | None:
+        if load_key not in self._test_images:
+            splits = self._store.folder(load_key) / "splits.json"
+            counts = json.loads(splits.read_text(encoding="utf-8"))["counts_K"] if splits.is_file() else None
+            self._test_images[load_key] = None if counts is None else sum(counts["test"])
+        return self._test_images[load_key]
 
     def _identity(self, key: str) -> dict[str, JSON]:
         if key not in self._identities:

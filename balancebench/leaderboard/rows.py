@@ -126,20 +126,26 @@ def _values(group: Group | None, report: Report, label: str) -> dict[str, float]
     return found
 
 
+def _undefined(group: Group | None, report: Report, label: str) -> dict[str, str]:
+    """Return seeds -> reason where a finished cell has no value."""
+    return {
+        seeds: score.reason
+        for seeds, cell in (group or {}).items()
+        if cell.status == "done" and (score := _score(cell, report, label)).value is None
+    }
+
+
+def _why_none(group: Group | None, report: Report, label: str) -> str:
+    """Return why no cell of a row has a value."""
+    return "; ".join(sorted(set(_undefined(group, report, label).values()))) or "no cell is done"
+
+
 def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> MetricSummary:
     label, group = metric.label, contest.groups[name]
     values = _values(group, report, label)
-    undefined = {
-        seeds: _score(cell, report, label).reason
-        for seeds, cell in group.items()
-        if cell.status == "done" and seeds not in values
-    }
     measured = _distinct(group[seeds] for seeds in values)
-    over_seeds = summarise(
-        [values[str(cell.seeds)] for cell in measured],
-        "; ".join(sorted(set(undefined.values()))) or "no cell is done",
-    )
-    gap, gap_reason = _gap(contest, name, report, metric, values)
+    over_seeds = summarise([values[str(cell.seeds)] for cell in measured], _why_none(group, report, label))
+    gap, gap_reason = _gap(contest, name, report, metric)
     published = tuple(
         PublishedNumber(
             value=numbers.values[label],
@@ -151,43 +157,52 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
     )
     return MetricSummary(
         values=values,
-        undefined=undefined,
+        undefined=_undefined(group, report, label),
         over_seeds=over_seeds,
-        difference=_difference(contest, name, report, label, values),
+        difference=_difference(contest, name, report, label),
         gap_closed=gap,
         gap_reason=gap_reason,
         published=published,
     )
 
 
-def _difference(contest: Contest, name: RowName, report: Report, label: str, values: Mapping[str, float]) -> Summary:
-    if contest.floor is None:
-        return Summary(mean=None, reason="the suite has no floor")
+def _difference(contest: Contest, name: RowName, report: Report, label: str) -> Summary:
     if contest.groups[name] is contest.floor:
         return Summary(mean=None, reason="this is the floor")
-    if contest.unfit[name]:
-        return Summary(mean=None, reason=contest.unfit[name])
-    pairs = paired((contest.groups[name], contest.floor), (values, _values(contest.floor, report, label)))
+    groups = {"this row": contest.groups[name], "the floor": contest.floor}
+    if reason := contest.unfit[name] or _lacking(groups, report, label):
+        return Summary(mean=None, reason=reason)
+    pairs = _paired(groups.values(), report, label)
     return summarise([of_row - of_floor for of_row, of_floor in pairs], "no seed has both this row and the floor")
 
 
-def _gap(
-    contest: Contest, name: RowName, report: Report, metric: MetricHeader, values: Mapping[str, float]
-) -> tuple[float | None, str]:
-    if contest.floor is None or contest.ceiling is None:
-        return None, f"the suite has no {'floor' if contest.floor is None else 'ceiling'}"
-    if contest.unfit[name]:
-        return None, contest.unfit[name]
-    groups = (contest.groups[name], contest.floor, contest.ceiling)
-    references = (_values(group, report, metric.label) for group in groups[1:])
-    return gap_closed(list(paired(groups, (values, *references))), metric.higher_is_better)
+def _gap(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> tuple[float | None, str]:
+    groups = {"this row": contest.groups[name], "the floor": contest.floor, "the ceiling": contest.ceiling}
+    if reason := contest.unfit[name] or _lacking(groups, report, metric.label):
+        return None, reason
+    return gap_closed(_paired(groups.values(), report, metric.label), metric.higher_is_better)
+
+
+def _lacking(groups: Mapping[str, Group | None], report: Report, label: str) -> str:
+    """Return which of the rows to compare is not there or has no value, and why; "" where all have some."""
+    for words, group in groups.items():
+        if group is None:
+            return f"the suite has no {words.removeprefix('the ')}"
+        if not _values(group, report, label):
+            return f"{label} of {words} has no value: {_why_none(group, report, label)}"
+    return ""
+
+
+def _paired(groups: Iterable[Group | None], report: Report, label: str) -> list[tuple[float, ...]]:
+    present = [group for group in groups if group is not None]
+    return list(paired(present, [_values(group, report, label) for group in present]))
 
 
 def _optimism(contest: Contest, group: Group, metric: MetricHeader | None) -> Summary | None:
     """Return how much a metric gains when the test set chooses the epoch."""
     if metric is None or "last" not in contest.suite.reports:
         return None
-    best, last = (_values(group, report, metric.label) for report in ("best_test", "last"))
+    best, last = _values(group, "best_test", metric.label), _values(group, "last", metric.label)
     return summarise([of_best - of_last for of_best, of_last in paired((group, group), (best, last))])
 
 

@@ -84,6 +84,17 @@ def test_there_is_no_gap_where_the_ceiling_is_no_better_than_the_floor(make, cei
     assert "no better than the floor" in found.gap_reason
 
 
+def test_a_metric_that_the_ceiling_lacks_says_so_in_the_gap(make):
+    cells = [
+        make.cell("none", 0, 0.6, role="floor"),
+        make.cell("smote", 0, 0.7),
+        make.cell("no imbalance", 0, {"accuracy": "no class has few images"}, role="ceiling"),
+    ]
+    found = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
+    assert found.gap_reason == "accuracy of the ceiling has no value: no class has few images"
+    assert found.difference.mean == pytest.approx(0.1)
+
+
 def test_a_suite_without_floor_or_ceiling_says_so_instead_of_a_difference(make):
     found = rows_of(make.suite(), [make.cell("smote", 0, 0.7)])["smote"].metrics["accuracy"]
     assert found.difference.mean is None
