@@ -88,7 +88,7 @@ def _huggingface_identity(options: HuggingFaceOptions) -> JSON:
 DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     DatasetComponent(
         name="digits",
-        summary="handwritten digits that come with scikit-learn: 1,797 grey 8x8 images, 10 classes, no download",
+        summary="Handwritten digits that come with scikit-learn: 1,797 grey 8x8 images, 10 classes, no download.",
         options=DigitsOptions,
         build=_digits,
         citation="Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI repository, 1998",
@@ -96,7 +96,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="mnist",
-        summary="handwritten digits: 60,000 + 10,000 grey 28x28 images, 10 classes",
+        summary="Handwritten digits: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
         build=partial(_mnist, "mnist"),
         identity=partial(idx_identity, "mnist"),
@@ -105,7 +105,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="fashion_mnist",
-        summary="articles of clothing: 60,000 + 10,000 grey 28x28 images, 10 classes",
+        summary="Articles of clothing: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
         build=partial(_mnist, "fashion_mnist"),
         identity=partial(idx_identity, "fashion_mnist"),
@@ -114,7 +114,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="kmnist",
-        summary="cursive Japanese characters: 60,000 + 10,000 grey 28x28 images, 10 classes",
+        summary="Cursive Japanese characters: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
         build=partial(_mnist, "kmnist"),
         identity=partial(idx_identity, "kmnist"),
@@ -123,7 +123,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="cifar10",
-        summary="objects and animals: 50,000 + 10,000 colour 32x32 images, 10 classes",
+        summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
         build=partial(_cifar, "cifar10"),
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
@@ -131,7 +131,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="cifar100",
-        summary="objects and animals: 50,000 + 10,000 colour 32x32 images, 100 classes in 20 super-classes",
+        summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 100 classes in 20 super-classes.",
         options=TorchvisionOptions,
         build=partial(_cifar, "cifar100"),
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
@@ -139,7 +139,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="svhn",
-        summary="street-view house numbers: 73,257 + 26,032 colour 32x32 images, 10 classes",
+        summary="Street-view house numbers: 73,257 + 26,032 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
         build=_svhn,
         citation="Netzer et al., Reading digits in natural images with unsupervised feature learning, 2011",
@@ -147,7 +147,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="image_folder",
-        summary="a folder of your own: train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg with a test fraction",
+        summary="A folder of your own: train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg with a test fraction.",
         options=ImageFolderOptions,
         build=_image_folder,
         identity=_image_folder_identity,
@@ -155,7 +155,7 @@ DATASETS: tuple[DatasetComponent[Dataset], ...] = (
     ),
     DatasetComponent(
         name="huggingface",
-        summary="images of the Hugging Face hub, of a parquet file, or of a folder of either kind",
+        summary="Images of the Hugging Face hub, of a parquet file, or of a folder of either kind.",
         options=HuggingFaceOptions,
         build=_huggingface,
         identity=_huggingface_identity,
