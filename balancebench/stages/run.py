@@ -80,7 +80,7 @@ def run_step(
         started_at=started_at,
         duration_seconds=round(time.monotonic() - start, 3),
         peak_memory_bytes=peak_memory_bytes(device),
-        provenance=provenance,
+        provenance={**provenance, **_device_name(device)},
         failure=failure,
         used_withheld_data=place.used_withheld_data or any(found.used_withheld_data for found in inputs),
         outside_data=tuple(sorted(outside)),
@@ -88,6 +88,14 @@ def run_step(
         optimiser_steps=place.optimiser_steps,
     )
     return store.commit(record, results)
+
+
+def _device_name(device: str) -> dict[str, JSON]:
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"device_name": torch.cuda.get_device_name(device)}
 
 
 def _is_out_of_memory(error: Exception) -> bool:
