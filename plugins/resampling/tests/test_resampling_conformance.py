@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from balancebench_resampling import plugin
-
 from balancebench.testing import Check, parametrize_with_checks
+from balancebench_resampling import plugin
 
 
 @parametrize_with_checks(plugin)
