@@ -25,7 +25,7 @@ from balancebench.training.plan import Phase
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.resident import BatchDrawer, ResidentImages
 from balancebench.training.schedule import PhaseSchedule, schedule_phases
-from balancebench.training.step import TrainingStep, cross_entropy, make_optimiser, set_learning_rate
+from balancebench.training.step import TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
 
 __all__ = ["ImageSets", "Run", "train"]
 
@@ -84,8 +84,7 @@ def train(run: Run, phases: Sequence[Phase]) -> None:
             optimiser = make_optimiser(run.model.parameters(), run.options, run.generator.device)
         if phase.reset_head:
             run.model.head.reset(run.generator)
-            for parameter in run.model.head.parameters():
-                optimiser.state.pop(parameter, None)
+            forget(optimiser, run.model.head.parameters())
         for parameter in learnable:
             parameter.requires_grad_(phase.trainable == "all")
             parameter.grad = None

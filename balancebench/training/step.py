@@ -20,7 +20,7 @@ from balancebench.training.model import ImageModel
 from balancebench.training.options import TrainingOptions
 from balancebench.training.plan import Batch, Loss
 
-__all__ = ["TrainingStep", "batch_losses", "cross_entropy", "make_optimiser", "set_learning_rate"]
+__all__ = ["TrainingStep", "batch_losses", "cross_entropy", "forget", "make_optimiser", "set_learning_rate"]
 
 
 def cross_entropy(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def make_optimiser(parameters: Iterable[Tensor], options: TrainingOptions, devic
     rate, decay, betas = options.learning_rate, options.weight_decay, options.betas
     match options.optimiser:
         case "sgd":
-            return torch.optim.SGD(
+            optimiser = torch.optim.SGD(
                 parameters,
                 lr=rate,
                 momentum=options.momentum,
@@ -69,9 +69,21 @@ def make_optimiser(parameters: Iterable[Tensor], options: TrainingOptions, devic
                 fused=fused,
             )
         case "adam":
-            return torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+            optimiser = torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
         case "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+            optimiser = torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+    forget(optimiser, [parameter for group in optimiser.param_groups for parameter in group["params"]])
+    return optimiser
+
+
+def forget(optimiser: Optimizer, parameters: Iterable[Tensor]) -> None:
+    """Put what the optimiser remembers of these parameters back to its beginning."""
+    for parameter in parameters:
+        optimiser.state.pop(parameter, None)
+        if isinstance(optimiser, torch.optim.SGD) and optimiser.defaults["momentum"]:
+            # Zeros are where momentum begins. Left to itself, fused SGD makes them at its first step, for all
+            # parameters or none, and fails where some have been frozen so far.
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:

@@ -85,7 +85,7 @@ class _Block(nn.Module):
 
 
 class _PaddedShortcut(nn.Module):
-    """Option A: every `stride`-th row and column, and zeros for the channels that are new, half in front, half behind."""
+    """Option A: every `stride`-th row and column, and zeros for the channels that are new, half on each side."""
 
     def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
