@@ -20,7 +20,15 @@ from balancebench.errors import BalancerError
 from balancebench.registry import load_registry
 from balancebench.testing.contexts import NearestMean, plan_context, synthesis_context
 from balancebench.testing.plans import check_origins, check_plan, has_callables, plan_parts
-from balancebench.testing.subject import Body, build, check_refusal, fresh_folder, image_arrays, smoke_options
+from balancebench.testing.subject import (
+    Body,
+    build,
+    check_refusal,
+    device_of,
+    fresh_folder,
+    image_arrays,
+    smoke_options,
+)
 from balancebench.testing.tiny import tiny_training_set
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
 from balancebench.training.plan import TrainingPlan
@@ -71,11 +79,7 @@ def tells_real_images_from_made_ones(component: Subject) -> None:
 
 def gives_losses_and_transforms_that_fit(component: Subject) -> None:
     """Losses are one float32 an image and differentiable; transforms and adjustments keep shapes."""
-    plan = _run(component, tiny_training_set()).plan
-    if has_callables(plan):
-        from balancebench.testing.callables import check_callables
-
-        check_callables(plan)
+    _check_callables(_run(component, tiny_training_set()).plan)
 
 
 def same_seed_gives_the_same_result(component: Subject) -> None:
@@ -122,9 +126,9 @@ def leaves_its_inputs_alone(component: Subject) -> None:
 
 
 def leaves_global_random_state_alone(component: Subject) -> None:
-    """It draws from the contexts' generators and from no other, and seeds none."""
+    """It draws from the generators it is given and from no other, and seeds none; so do its losses and transforms."""
     with global_random_state_untouched():
-        _run(component, tiny_training_set())
+        plan_parts(_run(component, tiny_training_set()).plan)  # calls losses and transforms too
 
 
 def handles_colour_images(component: Subject) -> None:
@@ -212,6 +216,7 @@ def _synthesis_context(component: Subject, train: LabelledImages, folder: Any, s
     return synthesis_context(
         folder,
         seed,
+        device=device_of(component),
         base=_base_of(smoke_options(component), train, seed),
         withheld=lambda: _withheld(train),
         train_classifier=NearestMean if "classifier" in component.requires else None,
@@ -274,6 +279,14 @@ def _check_synthetic(made: Any, train: LabelledImages) -> None:
 def _check_run(ran: _Run, train: LabelledImages) -> None:
     _check_synthetic(ran.synthetic, train)
     check_plan(ran.plan, train)
+    _check_callables(ran.plan)
+
+
+def _check_callables(plan: TrainingPlan) -> None:
+    if has_callables(plan):
+        from balancebench.testing.callables import check_callables
+
+        check_callables(plan)
 
 
 def _handles_or_refuses(component: Subject, train: LabelledImages) -> None:

@@ -49,9 +49,7 @@ def computed(plan: TrainingPlan) -> dict[str, object]:
         values["adjust_head"] = plan.adjust_head(_random(class_count, FEATURES)).tolist()
     for number, phase in enumerate(plan.phases):
         if phase.loss is not None:
-            values[f"the loss of phase {number}"] = phase.loss(
-                _random(BATCH, class_count), _labels(class_count)
-            ).tolist()
+            values[f"the loss of phase {number}"] = phase.loss(_random(BATCH, class_count), _labels(phase)).tolist()
         if phase.batch_transform is not None:
             values[f"the batch transform of phase {number}"] = _mixed(phase).images_NCHW.tolist()
     return values
@@ -84,7 +82,7 @@ def _check_loss(phase: Phase, where: str) -> None:
     assert phase.loss is not None
     class_count = phase.images.class_count
     logits_NK = _random(BATCH, class_count).requires_grad_()
-    losses_N = phase.loss(logits_NK, _labels(class_count))
+    losses_N = phase.loss(logits_NK, _labels(phase))
     assert losses_N.shape == (BATCH,), f"{where} has shape {tuple(losses_N.shape)}; give one value an image, (N,)"
     assert losses_N.dtype == torch.float32, f"{where} has dtype {losses_N.dtype}, not float32"
     assert bool(torch.isfinite(losses_N).all()), f"{where} is not finite"
@@ -105,8 +103,9 @@ def _check_transform(phase: Phase, where: str) -> None:
         assert bool(((weight_N >= 0) & (weight_N <= 1)).all()), f"{where} gives weights outside 0..1"
 
 
-def _labels(class_count: int) -> torch.Tensor:
-    return torch.arange(BATCH) % class_count
+def _labels(phase: Phase) -> torch.Tensor:
+    """Return the labels that occur in the phase, over and over; a loss never sees another."""
+    return torch.tensor(np.resize(np.unique(phase.images.labels_N), BATCH))
 
 
 def _random(*shape: int) -> torch.Tensor:

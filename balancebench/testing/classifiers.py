@@ -17,7 +17,7 @@ from balancebench.component import Classifier, Component, Predictor
 from balancebench.data import LabelledImages
 from balancebench.errors import ClassifierError
 from balancebench.testing.contexts import fit_context
-from balancebench.testing.subject import Body, build, check_refusal, image_arrays
+from balancebench.testing.subject import Body, build, check_refusal, device_of, image_arrays
 from balancebench.testing.tiny import tiny_training_set
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
 from balancebench.training.plan import Phase, Restart, TrainingPlan
@@ -41,6 +41,15 @@ def predicts_logits_for_colour_images(component: ClassifierComponent) -> None:
     train = tiny_training_set(COUNTS, channels=3)
     predictor = _fitted(component, TrainingPlan(phases=(Phase(images=train),)))
     _check_logits(predictor.predict_logits(train.images_NCHW), len(train), train.class_count)
+
+
+def handles_or_refuses_small_and_oblong_images(component: ClassifierComponent) -> None:
+    """Images of 8x8 and of 16x12 are trained on, or refused with ClassifierError."""
+    for height, width in ((8, 8), (16, 12)):
+        train = tiny_training_set(COUNTS, height=height, width=width)
+        predictor = _fits(component, TrainingPlan(phases=(Phase(images=train),)))
+        if predictor:
+            _check_logits(predictor.predict_logits(train.images_NCHW), len(train), train.class_count)
 
 
 def predicts_each_image_by_itself(component: ClassifierComponent) -> None:
@@ -187,6 +196,7 @@ def trains_a_second_phase_on_the_head_alone(component: ClassifierComponent) -> N
 CLASSIFIER_CHECKS: tuple[Body, ...] = (
     predicts_logits_of_every_class,
     predicts_logits_for_colour_images,
+    handles_or_refuses_small_and_oblong_images,
     predicts_each_image_by_itself,
     same_seed_gives_the_same_result,
     counts_what_it_spends,
@@ -226,8 +236,8 @@ def _fitted(
     component: ClassifierComponent, plan: TrainingPlan, seed: int = 0, heard: _Heard | None = None
 ) -> Predictor:
     heard = heard or _Heard()
-    classifier = build(component)
-    return classifier.fit(plan, fit_context(seed, epoch_finished=heard.epoch_finished, count=heard.count))
+    context = fit_context(seed, device=device_of(component), epoch_finished=heard.epoch_finished, count=heard.count)
+    return build(component).fit(plan, context)
 
 
 def _fits(component: ClassifierComponent, plan: TrainingPlan) -> Predictor | None:

@@ -1,4 +1,4 @@
-"""The contexts that the harness hands to plugins, for tests: on the CPU, in full precision, deterministic."""
+"""The contexts that the harness hands to plugins, for tests: full precision, deterministic, on the CPU by default."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def synthesis_context(
     folder: Path,
     seed: int = 0,
     *,
+    device: str = "cpu",
     base: Base | None = None,
     withheld: Callable[[], LabelledImages] | None = None,
     train_classifier: Callable[[TrainingPlan], Predictor] | None = None,
@@ -50,7 +51,7 @@ def synthesis_context(
     return SynthesisContext(
         seed=seed,
         rng=np.random.default_rng(seed),
-        device="cpu",
+        device=device,
         precision="fp32",
         deterministic=True,
         artefacts=artefacts,
@@ -66,13 +67,14 @@ def synthesis_context(
 def fit_context(
     seed: int = 0,
     *,
+    device: str = "cpu",
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None] | None = None,
     count: Callable[[int, int], None] | None = None,
 ) -> FitContext:
     """Return a context for `Classifier.fit`; what is left out listens to nothing."""
     return FitContext(
         seed=seed,
-        device="cpu",
+        device=device,
         precision="fp32",
         deterministic=True,
         progress=_ignore_progress,

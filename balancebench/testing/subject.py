@@ -18,7 +18,17 @@ from balancebench.config import Options
 from balancebench.data import LabelledImages
 from balancebench.errors import BalancebenchError
 
-__all__ = ["Body", "build", "check_refusal", "described", "fresh_folder", "image_arrays", "needs_of", "smoke_options"]
+__all__ = [
+    "Body",
+    "build",
+    "check_refusal",
+    "described",
+    "device_of",
+    "fresh_folder",
+    "image_arrays",
+    "needs_of",
+    "smoke_options",
+]
 
 Body = Callable[[Any], None]
 """body(component): raises AssertionError where what its name states does not hold, SkipTest where it cannot be seen."""
@@ -51,6 +61,11 @@ def needs_of(component: Component[Any]) -> str:
         if not torch.cuda.is_available():
             return "it requires a CUDA device, and there is none"
     return ""
+
+
+def device_of(component: Component[Any]) -> str:
+    """Return the device that a component is checked on: the CPU, unless it requires CUDA."""
+    return "cuda" if "cuda" in component.requires else "cpu"
 
 
 def check_refusal(error: BalancebenchError) -> None:

@@ -40,7 +40,7 @@ def other_global_seeds(seed: int) -> Generator[None]:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - see above
     if torch:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
     try:
         yield
     finally:

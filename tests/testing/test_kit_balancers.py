@@ -309,6 +309,28 @@ def stumbling_where(stumbles):
     return Stumbling
 
 
+def globally_mixing(batch, source):
+    import torch
+
+    return type(batch)(images_NCHW=batch.images_NCHW * torch.rand(1), labels_N=batch.labels_N)
+
+
+class WeighsByInverseCounts(Plain):
+    """Its weights are NaN as soon as one class has no images."""
+
+    def plan(self, train, synthetic, context):
+        import torch
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight_K = 1 / train.counts_K
+            weight_K = torch.tensor(weight_K / weight_K.sum(), dtype=torch.float32)
+
+        def loss(logits_NK, labels_N):
+            return weight_K.mean() * torch.nn.functional.cross_entropy(logits_NK, labels_N, reduction="none")
+
+        return TrainingPlan(phases=(Phase(images=train, loss=loss),))
+
+
 BROKEN = [
     ("plans training on its classes", component(PlansNothing), "NoneType, not a TrainingPlan"),
     ("plans training on its classes", component(RenamesClasses), "CLASS 0"),
@@ -347,6 +369,8 @@ BROKEN = [
     ("leaves global random state alone", component(DrawsFromNumPy), "NumPy"),
     ("leaves global random state alone", component(SeedsNumPy), "NumPy"),
     ("leaves global random state alone", component(DrawsFromTorch, synthesises=True), "torch"),
+    ("leaves global random state alone", component(planning(batch_transform=globally_mixing)), "torch"),
+    ("handles or refuses a class without images", component(WeighsByInverseCounts), "loss of phase 0 is not finite"),
     ("handles colour images", component(KnowsGreyOnly), "reshape"),
     ("handles or refuses images that are not square", component(KnowsSquaresOnly), "reshape"),
     ("handles or refuses a class of one image", component(stumbling_where(lambda n: 1 in n)), "did not think"),

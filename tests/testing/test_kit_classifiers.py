@@ -103,6 +103,12 @@ class KnowsGreyOnly(Means):
         return super().fit(plan, context)
 
 
+class KnowsOneSizeOnly(Means):
+    def fit(self, plan, context):
+        plan.phases[0].images.images_NCHW.reshape(len(plan.phases[0].images), -1, 16, 16)
+        return super().fit(plan, context)
+
+
 class Drifts(Means):
     def predictor(self, means_KD):
         class Drifting(Distances):
@@ -203,6 +209,7 @@ BROKEN = [
     ("predicts logits of every class", predicting(lambda z: z * np.nan), "not finite"),
     ("predicts logits of every class", Tensors, "list, not an array"),
     ("predicts logits for colour images", KnowsGreyOnly, "reshape"),
+    ("handles or refuses small and oblong images", KnowsOneSizeOnly, "reshape"),
     ("predicts each image by itself", predicting(lambda z: z - z.mean(axis=0)), "an image alone"),
     ("predicts each image by itself", Drifts, "again gives other logits|an image alone"),
     ("same seed gives the same result", DrawsFromNowhere, "two fits with one seed"),
