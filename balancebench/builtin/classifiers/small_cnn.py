@@ -13,8 +13,8 @@ __all__ = ["SmallCNN"]
 class SmallCNN(nn.Module):
     """images_NCHW -> features_ND with D = 4 * width; images of 8x8 and more.
 
-    Three resolutions; images of 16 rows and more are halved by the first convolution already, because full
-    resolution is what costs time. Global average pooling at the end fits any size.
+    Images of 16 rows and more are halved by the first convolution already and again by the second: high resolution is
+    what costs time. Global average pooling at the end fits any size. 166,880 parameters at width 32, grey images.
     """
 
     def __init__(self, channels: int, image_size: tuple[int, int], *, width: int) -> None:
@@ -22,8 +22,8 @@ class SmallCNN(nn.Module):
         stem_stride = 2 if min(image_size) >= 16 else 1
         self.layers = nn.Sequential(
             _block(channels, width, stem_stride),
-            _block(width, width, 1),
             _block(width, 2 * width, 2),
+            _block(2 * width, 2 * width, 1),
             _block(2 * width, 2 * width, 1),
             _block(2 * width, 4 * width, 2),
             nn.AdaptiveAvgPool2d(1),
