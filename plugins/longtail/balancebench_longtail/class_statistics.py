@@ -33,15 +33,16 @@ class DeviceVector:
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self._values = np.array(values, dtype=np.float64)
-        self._held: Tensor | None = None
+        self._held: tuple[torch.device, Tensor] | None = None
 
     def on(self, device: torch.device) -> Tensor:
         """Return the values on `device`."""
-        if self._held is None or self._held.device != device:
+        # Known by the device asked for, not by the tensor's own: "cuda" and "cuda:0" differ.
+        if self._held is None or self._held[0] != device:
             # A tensor first made while predicting would be of no use in training.
             with torch.inference_mode(mode=False):
-                self._held = torch.from_numpy(self._values).float().to(device)
-        return self._held
+                self._held = device, torch.from_numpy(self._values).float().to(device)
+        return self._held[1]
 
 
 def refuse_single_class(train: LabelledImages) -> None:

@@ -56,7 +56,11 @@ def make_train() -> Callable[..., LabelledImages]:
 @pytest.fixture
 def make_source() -> Callable[..., Source]:
     """Return (images, seed) -> a source of batches of them."""
-    return lambda images, seed=0: Source(images, Generator().manual_seed(seed))
+
+    def make(images: LabelledImages, seed: int = 0) -> Source:
+        return Source(images, Generator().manual_seed(seed))
+
+    return make
 
 
 @pytest.fixture

@@ -72,7 +72,11 @@ def test_every_method_trains_to_finite_logits_that_its_seed_decides(name: str, o
 
 def test_mixing_with_a_batch_size_of_one_is_refused_before_the_first_step():
     steps: list[int] = []
-    context = dataclasses.replace(fit_context(), count=lambda _images, count: steps.append(count))
+
+    def count(_images: int, taken: int) -> None:
+        steps.append(taken)
+
+    context = dataclasses.replace(fit_context(), count=count)
     with pytest.raises(BalancebenchError, match=r"at least (2|two)"):
         fitted(planned("mixup", TRAIN), context, batch_size=1)
     assert sum(steps) == 0

@@ -1,0 +1,60 @@
+"""The suites of the field's protocol use every method, and their published numbers are the README's."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from balancebench_longtail import plugin
+
+FOLDER = Path(__file__).parents[3] / "suites"
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+NAMES = ("cifar10_lt", "cifar100_lt", "cifar10_lt_local", "fashion_mnist_lt")
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the plugin is not beside the suites")
+
+
+def suite(name: str) -> dict[str, Any]:
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_is_in_the_suite_and_its_options_are_valid(name: str):
+    components = {component.name: component for component in plugin.balancebench_balancers()}
+    tables = suite(name)["balancer"]
+    assert {table["use"] for table in tables} == {*components, "none"}
+    for table in tables:
+        if table["use"] in components:
+            options = {key: value for key, value in table.items() if key not in ("use", "label")}
+            components[table["use"]].options.model_validate(options)
+
+
+@pytest.mark.parametrize("name", ["cifar10_lt", "cifar100_lt"])
+def test_the_field_protocol_is_the_published_one(name: str):
+    described = suite(name)
+    assert [table["imbalance_ratio"] for table in described["imbalancer"]] == [100, 50, 10]
+    assert {table["draw"] for table in described["imbalancer"]} == {"cao2019"}
+    assert described["run"]["report"] == ["last", "best_test"]
+
+
+@pytest.mark.parametrize(("name", "column"), [("cifar10_lt", 1), ("cifar100_lt", 2)])
+def test_published_numbers_are_those_of_the_readme(name: str, column: int):
+    rows = [line.split("|")[1:-1] for line in README.splitlines() if re.match(r"\| [\w-].*\|.*\d\d\.\d", line)]
+    in_readme = sorted(float(number) for row in rows for number in re.findall(r"\d\d\.\d+", row[column]))
+    in_suite = sorted(
+        round(100 * table["accuracy"], 2) for table in suite(name)["published"] if table["imbalancer"] != "IF 10"
+    )
+    assert in_suite == in_readme
+
+
+def test_the_local_suite_is_the_first_imbalance_of_the_other():
+    local, other = suite("cifar10_lt_local"), suite("cifar10_lt")
+    assert local["balancer"] == other["balancer"]
+    assert local["classifier"] == other["classifier"]
+    assert local["imbalancer"] == other["imbalancer"][:1]
+    assert local["published"] == [table for table in other["published"] if table["imbalancer"] == "IF 100"]
+    assert local["dataset"] == [{"use": "image_folder", "label": "cifar10", "root": "../data/cifar10"}]
