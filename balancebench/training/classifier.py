@@ -9,7 +9,8 @@ def build(options: PaperNetOptions) -> Classifier:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,8 @@ class NetworkClassifier:
         context is deterministic. Global random states and backend settings are left as they were found.
 
         Raises ClassifierError where the network cannot take the images, where batch normalisation would get batches
-        of one image, and where training diverges; BalancerError where a plan's loss or weights are malformed.
+        of one image, where the network has no deterministic form that the context asks for, and where training
+        diverges; BalancerError where a plan's loss or weights are malformed.
         """
         image_shape = _common_shape(plan)
         device = torch.device(context.device)
@@ -94,9 +96,23 @@ class NetworkClassifier:
                 predictor=predictor,
                 output=self._output,
             )
-            with seeded_globals(seeds.layers, device):
+            with seeded_globals(seeds.layers, device), _explaining_determinism():
                 train(run, plan.phases)
         return predictor
+
+
+@contextmanager
+def _explaining_determinism() -> Generator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise ClassifierError(
+            f"the network needs {operation}, which has no deterministic form on this device: "
+            "set deterministic = false in [run], or choose another network"
+        ) from error
 
 
 def _common_shape(plan: TrainingPlan) -> tuple[int, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
@@ -40,11 +39,6 @@ class RunContext(Protocol):
     @property
     def progress(self) -> Callable[[float, float, str], None]:
         """Report (steps done, steps in all, message)."""
-        ...
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Where remarks go."""
         ...
 
     @property

@@ -22,9 +22,9 @@ __all__ = ["ModelPredictor"]
 
 Adjust = Callable[[Tensor], Tensor]
 
-# Values of input sent through the network at a time: enough to fill a GPU, few enough for a processor's caches.
+# Pixel values sent through the network at a time: enough to fill a GPU, few enough for a processor's caches.
 CHUNK_VALUES = {"cuda": 2**23, "cpu": 2**20, "mps": 2**21}
-CHUNK_IMAGES = (16, 8192)  # never fewer, never more
+CHUNK_IMAGES = (16, 1024)  # never fewer, never more, for networks that enlarge their images
 
 
 class ModelPredictor:

@@ -183,6 +183,23 @@ def test_bf16_trains_on_a_processor_too(classifier, plan, make_context, test_ima
     assert np.isfinite(logits).all()
 
 
+def test_an_operation_without_a_deterministic_form_is_named(make_images, make_context):
+    class Unrepeatable(nn.Module):
+        def forward(self, images_NCHW):
+            if self.training:
+                images_NCHW.clone().put_(torch.zeros(1, dtype=torch.int64), torch.zeros(1))
+            return images_NCHW.flatten(1)
+
+    plan = TrainingPlan(phases=(Phase(images=make_images(40)),))
+    classifier = NetworkClassifier(lambda *_: Unrepeatable(), OPTIONS)
+
+    with pytest.raises(
+        ClassifierError, match=r"put_.* no deterministic form on this device: set deterministic = false"
+    ):
+        classifier.fit(plan, make_context())
+    classifier.fit(plan, make_context(deterministic=False))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_same_seed_gives_the_same_logits_on_cuda(classifier, plan, make_context, test_images):
     first, second = (classifier.fit(plan, make_context(device="cuda")).predict_logits(test_images) for _ in range(2))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from balancebench import Batch, ClassifierError, Phase, Restart, TrainingPlan
 from balancebench.training.loop import ImageSets, Run, train
@@ -268,6 +269,27 @@ def test_predicting_after_each_epoch_changes_nothing(make_run, make_images):
         train(run, phases)
 
     assert same(quiet.model.state_dict(), watched.model.state_dict())
+
+
+def test_the_device_is_waited_for_once_an_epoch_and_in_no_step(make_run, make_images):
+    class CountsWaits(TorchDispatchMode):
+        waits = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.waits += func in {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
+            return func(*args, **(kwargs or {}))
+
+    images = make_images(40)
+    phases = (
+        Phase(images=images, share=0.5),
+        Phase(images=images, share=0.5, sampling_weight_N=np.arange(40.0), batch_transform=lambda batch, source: batch),
+    )
+    run = make_run(phases, TrainingOptions(epochs=4, batch_size=10, augmentation="crop_flip"))
+
+    with CountsWaits() as counter:
+        train(run, phases)
+
+    assert counter.waits == 4
 
 
 def test_a_diverging_run_ends_with_the_epoch_in_its_message(make_run, make_images):

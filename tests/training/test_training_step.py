@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from balancebench import BalancerError, Batch
 from balancebench.training.model import build_model
 from balancebench.training.options import TrainingOptions
-from balancebench.training.step import TrainingStep, batch_losses, cross_entropy, make_optimiser
+from balancebench.training.step import TrainingStep, batch_losses, cross_entropy, forget, make_optimiser
 
 
 @pytest.fixture
@@ -83,6 +83,23 @@ def test_sgd_with_momentum_and_decay_equals_the_formula(model, batch):
         step(batch)
         velocity = 0.9 * velocity + weight.grad + 0.01 * before
         torch.testing.assert_close(weight.detach(), before - 0.1 * velocity, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimiser", REFERENCES)
+def test_after_forgetting_a_parameter_steps_as_under_a_new_optimiser(model, batch, optimiser):
+    options = TrainingOptions(optimiser=optimiser, learning_rate=0.1)
+    used = make_optimiser(model.parameters(), options, torch.device("cpu"))
+    for _ in range(3):
+        TrainingStep(model=model, optimiser=used, loss=cross_entropy, precision="fp32")(batch)
+    twin = copy.deepcopy(model)
+    new = make_optimiser(twin.parameters(), options, torch.device("cpu"))
+
+    forget(used, model.head.parameters())
+    for network, its_optimiser in ((model, used), (twin, new)):
+        TrainingStep(model=network, optimiser=its_optimiser, loss=cross_entropy, precision="fp32")(batch)
+
+    assert torch.equal(model.head.weight, twin.head.weight)
+    assert not torch.equal(model.backbone.layers[0].weight, twin.backbone.layers[0].weight)
 
 
 def test_a_mixed_batch_weights_the_losses_of_both_labels(generator):

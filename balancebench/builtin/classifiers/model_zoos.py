@@ -109,7 +109,7 @@ class _GreyToRGB(nn.Module):
 
 
 class _Resize(nn.Module):
-    """Bilinear resizing with anti-aliasing, on the device."""
+    """Bilinear resizing with anti-aliasing, on the device; images are augmented and mixed at their own size before."""
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
