@@ -63,7 +63,7 @@ class NetworkClassifier:
         image_shape = _common_shape(plan)
         device = torch.device(context.device)
         seeds = run_seeds(context.seed)
-        with backend_settings(deterministic=context.deterministic), seeded_globals(seeds.weights, device):
+        with backend_settings(deterministic=context.deterministic), seeded_globals(seeds.network, device):
             model = build_model(
                 self._build_backbone,
                 channels=image_shape[0],
@@ -96,7 +96,7 @@ class NetworkClassifier:
                 predictor=predictor,
                 output=self._output,
             )
-            with seeded_globals(seeds.layers, device), _explaining_determinism():
+            with _explaining_determinism():
                 train(run, plan.phases)
         return predictor
 

@@ -18,17 +18,16 @@ __all__ = ["RunSeeds", "backend_settings", "run_seeds", "seeded_globals"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSeeds:
-    """Independent seeds of one run: initial weights, batches (order, augmentation, mixing), and noise inside layers."""
+    """Independent seeds of one run: of the network (initial weights, dropout), of batches (order, augmentation)."""
 
-    weights: int
+    network: int
     batches: int
-    layers: int
 
 
 def run_seeds(seed: int) -> RunSeeds:
     """Return the seeds of the run `seed` >= 0; those of different runs are independent."""
-    weights, batches, layers = (int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(3, np.uint64))
-    return RunSeeds(weights=weights, batches=batches, layers=layers)
+    network, batches = (int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(2, np.uint64))
+    return RunSeeds(network=network, batches=batches)
 
 
 @contextmanager

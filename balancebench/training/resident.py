@@ -18,7 +18,7 @@ from balancebench.training.augment import Augment
 from balancebench.training.normalise import Normaliser
 from balancebench.training.plan import Batch
 
-__all__ = ["BatchDrawer", "ResidentImages", "cumulative_weights"]
+__all__ = ["BatchDrawer", "ResidentImages", "cumulative_weights", "indices_at"]
 
 CHUNK_BYTES = 2**26  # copied at a time, so that a memory-mapped set is never held twice
 
@@ -103,11 +103,16 @@ class BatchDrawer:
             kept = self._cumulative[id(sampling_weight_N)] = (sampling_weight_N, cumulative_N)
         cumulative_N = kept[1]
         uniform = torch.rand(size, generator=self._generator, dtype=cumulative_N.dtype, device=cumulative_N.device)
-        return torch.searchsorted(cumulative_N, uniform, right=True)
+        return indices_at(cumulative_N, uniform)
+
+
+def indices_at(cumulative_N: Tensor, uniform: Tensor) -> Tensor:
+    """Return for each number in [0, 1) the index of the first cumulative share above it."""
+    return torch.searchsorted(cumulative_N, uniform, right=True)
 
 
 def cumulative_weights(sampling_weight_N: NDArray[np.float64], device: torch.device) -> Tensor:
-    """Return cumulative shares that end in exactly 1: the first entry above a uniform number in [0, 1) is the draw.
+    """Return cumulative shares that end in exactly 1, for `indices_at`.
 
     An image of weight 0 repeats its predecessor's share and is never first. torch.multinomial would do the same but
     stops at 2**24 images. float64 everywhere but on mps, which has none.

@@ -166,7 +166,7 @@ def test_parameters_that_a_network_froze_itself_stay_frozen(make_run, make_image
     assert not convolution.weight.requires_grad
 
 
-def test_reset_head_draws_a_new_head_and_forgets_its_momentum(make_run, make_images):
+def test_reset_head_draws_a_new_head(make_run, make_images):
     images = make_images(40)
     frozen = TrainingOptions(epochs=2, batch_size=10, learning_rate=1e-30, schedule="constant")
     phases = (Phase(images=images, share=0.5), Phase(images=images, share=0.5, reset_head=True))
@@ -181,6 +181,39 @@ def test_reset_head_draws_a_new_head_and_forgets_its_momentum(make_run, make_ima
     assert not torch.equal(before["head.bias"], after["head.bias"])
     bound = 1 / math.sqrt(after["head.weight"].shape[1])
     assert after["head.weight"].abs().max() <= bound
+
+
+def test_a_head_that_is_reset_has_no_momentum_left(make_run, make_images):
+    images = make_images(40)
+    phases = (
+        Phase(images=images, share=0.5),
+        Phase(images=images, share=0.5, reset_head=True, loss=lambda logits_NK, labels_N: 0 * logits_NK[:, 0]),
+    )
+    run = make_run(phases, TrainingOptions(epochs=4, batch_size=10, schedule="constant"))
+    weights = []
+    object.__setattr__(
+        run.context,
+        "epoch_finished",
+        lambda epoch, predictor, values: weights.append(run.model.head.weight.detach().clone()),
+    )
+
+    train(run, phases)
+
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[2], weights[3])
+
+
+def test_predicting_leaves_every_module_in_its_mode(make_run, make_images):
+    images = make_images(40)
+    run = make_run((Phase(images=images),))
+    run.model.train()
+    run.model.backbone.eval()
+
+    run.predictor.predict_logits(images.images_NCHW)
+
+    assert run.model.training
+    assert run.model.head.training
+    assert not any(module.training for module in run.model.backbone.modules())
 
 
 def test_images_shared_by_phases_are_uploaded_once_and_let_go_after_their_last(make_run, make_images, monkeypatch):
