@@ -167,7 +167,8 @@ class _Planner:
             return steps
         inputs = {"subset": subset.key, **{role: step.key for role, step in steps.items()}}
         components = {"component": balancer}
-        settings: dict[str, JSON] = {"seed": seeds.generator, **self._arithmetic()}
+        seed = seeds.generator if balancer.component.seeded else None
+        settings: dict[str, JSON] = {"seed": seed, **self._arithmetic()}
         if "classifier" in balancer.component.requires:
             components["classifier"] = classifier
             settings["classifier_seed"] = seeds.classifier

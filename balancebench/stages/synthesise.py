@@ -39,8 +39,8 @@ def run_synthesise(place: Workplace) -> None:
     artefacts = place.results / "artefacts"
     artefacts.mkdir()
     context = SynthesisContext(
-        seed=seed_for("generator", settings["seed"]),
-        rng=np.random.default_rng(seed_for("generator", settings["seed"])),
+        seed=seed_for("generator", settings["seed"] or 0),
+        rng=np.random.default_rng(seed_for("generator", settings["seed"] or 0)),
         device=place.device,
         precision=settings["precision"],
         deterministic=settings["deterministic"],

@@ -22,15 +22,16 @@ CHUNK_PIXELS = 2**24  # squares of so many pixels are held at a time, as int32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normaliser:
-    """images_NCHW uint8 -> images_NCHW float32 in channels-last order; scale and shift are float32 (1, C, 1, 1)."""
+    """images_NCHW uint8 -> images_NCHW float32 in `memory_format`; scale and shift are float32 (1, C, 1, 1)."""
 
     scale_1C11: Tensor
     shift_1C11: Tensor
+    memory_format: torch.memory_format = torch.channels_last
 
     def __call__(self, images_NCHW: Tensor) -> Tensor:
         """Return the normalised images, on the device they are on."""
         scaled_NCHW = torch.addcmul(self.shift_1C11, images_NCHW.to(torch.float32), self.scale_1C11)
-        return scaled_NCHW.contiguous(memory_format=torch.channels_last)
+        return scaled_NCHW.contiguous(memory_format=self.memory_format)
 
 
 def channel_statistics(images_NCHW: Tensor) -> ChannelStatistics:
