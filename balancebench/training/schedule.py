@@ -72,8 +72,9 @@ class PhaseSchedule:
 def schedule_phases(options: TrainingOptions, phases: Sequence[Phase]) -> tuple[PhaseSchedule, ...]:
     """Divide the budget among the phases.
 
-    Phase i ends when round(budget * (share_0 + ... + share_i)) epochs (or steps) are spent, and lasts at least one:
-    shares that sum to 1 spend the budget exactly, however many phases there are (short of more phases than budget).
+    Phase i ends when round(budget * (share_0 + ... + share_i)) epochs (or steps) are spent, moved where needed so that
+    every phase lasts at least one: shares that sum to 1 spend the budget exactly, unless there are more phases than
+    epochs in it, when each gets one.
     An epoch is len(images) // batch_size steps; the last, partial batch is dropped. Fewer images than a batch make
     one batch of all of them. The warm-up belongs to the first stretch: only a new network needs one.
     """
@@ -110,10 +111,12 @@ def schedule_phases(options: TrainingOptions, phases: Sequence[Phase]) -> tuple[
 
 def _divide(options: TrainingOptions, shares: Sequence[float], steps_per_epoch: Sequence[int]) -> list[int]:
     budget = options.epochs or options.steps or 0
+    whole = max(len(shares), round(budget * math.fsum(shares)))
     ends: list[int] = []
     for index in range(len(shares)):
-        spent = ends[-1] if ends else 0
-        ends.append(max(spent + 1, round(budget * math.fsum(shares[: index + 1]))))
+        earliest = (ends[-1] if ends else 0) + 1
+        latest = whole - (len(shares) - 1 - index)  # the phases after this one get theirs too
+        ends.append(min(latest, max(earliest, round(budget * math.fsum(shares[: index + 1])))))
     amounts = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
     if options.steps is not None:
         return amounts

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from balancebench import Phase, Restart
+from balancebench import LabelledImages, Phase, Restart
 from balancebench.training.options import TrainingOptions
 from balancebench.training.schedule import LearningRate, schedule_phases
 
@@ -53,6 +56,29 @@ def test_each_phase_lasts_at_least_one_epoch(phases):
     schedules = schedule_phases(TrainingOptions(epochs=1, batch_size=10), phases(0.8, 0.1, 0.1))
 
     assert steps_of(schedules) == [10, 10, 10]
+
+
+def test_a_late_short_phase_takes_its_epoch_from_the_phase_before(phases):
+    schedules = schedule_phases(TrainingOptions(epochs=2, batch_size=10), phases(0.8, 0.2))
+
+    assert steps_of(schedules) == [10, 10]
+
+
+@given(
+    budget=st.integers(1, 60),
+    weights=st.lists(st.floats(0.01, 1.0), min_size=1, max_size=12),
+)
+def test_a_budget_of_at_least_an_epoch_a_phase_is_spent_exactly(budget, weights):
+    shares = [weight / sum(weights) for weight in weights]
+    images = LabelledImages(
+        images_NCHW=np.zeros((10, 1, 2, 2), np.uint8), labels_N=np.zeros(10, np.int64), class_names=("only",)
+    )
+    schedules = schedule_phases(
+        TrainingOptions(epochs=budget, batch_size=10), [Phase(images=images, share=share) for share in shares]
+    )
+
+    assert sum(steps_of(schedules)) == max(budget, len(weights))
+    assert min(steps_of(schedules)) >= 1
 
 
 def test_a_share_beyond_the_budget_is_spent_on_top(phases):
