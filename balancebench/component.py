@@ -80,6 +80,9 @@ class Component(Generic[ContractT]):
     balancers).
     outside_data: options -> a description of data from outside the suite that it brings in ("ImageNet-1k
     weights"), or None; shown as a mark on every row it touches.
+    identity: options -> what tells its outside files apart where options cannot (a folder's file list, the revision
+    of a model), part of the step's key. It is called while a suite is planned: it must be quick and import nothing
+    heavy, and raises DataError (datasets) or the error of its kind where the files are not there.
     """
 
     name: str
@@ -92,17 +95,12 @@ class Component(Generic[ContractT]):
     seeded: bool = True
     smoke: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     outside_data: Callable[[Any], str | None] = _nothing_outside
+    identity: Callable[[Any], JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetComponent(Component[ContractT]):
-    """A dataset. `identity` returns what tells its data apart where options cannot (a folder's file list).
-
-    It is called while a suite is planned: it must be quick and import nothing heavy, and raises DataError where the
-    data is not there.
-    """
-
-    identity: Callable[[Any], JSON] | None = None
+    """A dataset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +276,7 @@ class SynthesisContext:
     base: the wrapped balancer. train_classifier: for components that require "classifier": plan -> Predictor.
     withheld: returns the training images the imbalancer removed. **Calling it marks the record** and every row made
     from it.
+    count(images, steps): add to the images seen and optimiser steps taken while a generator is trained.
     """
 
     seed: int
@@ -291,6 +290,7 @@ class SynthesisContext:
     logger: logging.Logger
     withheld: Callable[[], LabelledImages]
     train_classifier: Callable[[TrainingPlan], Predictor]
+    count: Callable[[int, int], None]
     base: Base | None = None
 
     def torch_generator(self, device: str | None = None) -> torch.Generator:

@@ -50,6 +50,7 @@ def run_synthesise(place: Workplace) -> None:
         logger=place.logger,
         withheld=withheld,
         train_classifier=train_classifier,
+        count=place.count,
         base=base_of(place, balancer, train),
     )
     synthetic = balancer.object.synthesise(train, context)

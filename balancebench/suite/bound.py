@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from balancebench.component import Component, DatasetComponent
+from balancebench.component import Component
 from balancebench.config import JSON, Options, identity_config
 from balancebench.suite.schema import AXES, Axis, Report, ValidationTable
 
@@ -56,7 +56,7 @@ class BoundComponent:
         if self.base is not None:
             identity["options"].pop("base")
             identity["base"] = dict(self.base.identity)
-        if isinstance(self.component, DatasetComponent) and self.component.identity is not None:
+        if self.component.identity is not None:
             identity["data"] = self.component.identity(self.options)
         return identity
 

@@ -40,10 +40,11 @@ def synthesis_context(
     base: Base | None = None,
     withheld: Callable[[], LabelledImages] | None = None,
     train_classifier: Callable[[TrainingPlan], Predictor] | None = None,
+    count: Callable[[int, int], None] | None = None,
 ) -> SynthesisContext:
     """Return a context for `Balancer.synthesise`; artefacts and scratch are made in `folder`.
 
-    withheld, train_classifier: calling what is left out raises BalancerError.
+    withheld, train_classifier: calling what is left out raises BalancerError. count: nothing counts where left out.
     """
     artefacts, scratch = folder / "artefacts", folder / "scratch"
     for made in (artefacts, scratch):
@@ -60,6 +61,7 @@ def synthesis_context(
         logger=logger,
         withheld=withheld or _no_withheld_images,
         train_classifier=train_classifier or _no_classifier,
+        count=count or _ignore_count,
         base=base,
     )
 

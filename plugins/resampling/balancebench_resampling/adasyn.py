@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from balancebench import BalancerError, LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
+from balancebench.synthesis.target import OversamplingTarget, missing_counts
 from balancebench_resampling.pixels import new_images, refuse_unfit
-from balancebench_resampling.target import OversamplingTarget, missing_counts
 
 __all__ = ["Adasyn"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from balancebench import Balancer, BalancerComponent, Options, hookimpl
-from balancebench_resampling.target import OversamplingTarget, UndersamplingTarget
+from balancebench.synthesis.target import OversamplingTarget, UndersamplingTarget
 
 __all__ = ["balancebench_balancers"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancebench import LabelledImages, Origin, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
-from balancebench_resampling.target import OversamplingTarget, missing_counts
+from balancebench.synthesis.target import OversamplingTarget, missing_counts
 
 __all__ = ["RandomOversampling"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from balancebench import LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan
-from balancebench_resampling.target import UndersamplingTarget, wanted_counts
+from balancebench.synthesis.target import UndersamplingTarget, wanted_counts
 
 __all__ = ["RandomUndersampling"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancebench import LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
+from balancebench.synthesis.target import OversamplingTarget, missing_counts
 from balancebench_resampling.pixels import new_images, refuse_unfit
-from balancebench_resampling.target import OversamplingTarget, missing_counts
 
 __all__ = ["Smote"]
 

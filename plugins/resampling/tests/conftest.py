@@ -69,4 +69,5 @@ def synthesis_context(tmp_path: Path) -> Callable[[int], SynthesisContext]:
         logger=logging.getLogger("test"),
         withheld=unused,
         train_classifier=unused,
+        count=unused,
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
+from balancebench.synthesis.target import OversamplingTarget
 from balancebench_resampling.adasyn import Adasyn
-from balancebench_resampling.target import OversamplingTarget
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]

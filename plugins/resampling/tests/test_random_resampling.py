@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext
+from balancebench.synthesis.target import OversamplingTarget, UndersamplingTarget
 from balancebench_resampling.random_oversampling import RandomOversampling
 from balancebench_resampling.random_undersampling import RandomUndersampling
-from balancebench_resampling.target import OversamplingTarget, UndersamplingTarget
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
+from balancebench.synthesis.target import OversamplingTarget
 from balancebench_resampling.smote import Smote
-from balancebench_resampling.target import OversamplingTarget
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]

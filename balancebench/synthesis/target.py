@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from balancebench import BalancerError
-from balancebench.errors import nearest
+from balancebench.errors import BalancerError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from balancebench import LabelledImages
+    from balancebench.data import LabelledImages
 
 __all__ = ["OversamplingTarget", "UndersamplingTarget", "missing_counts", "wanted_counts"]
 

@@ -1,0 +1,1 @@
+"""Pictures of what a suite did, drawn from its store."""

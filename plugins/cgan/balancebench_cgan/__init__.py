@@ -1,0 +1,1 @@
+"""Conditional GANs that fill the classes of an imbalanced set, for balancebench."""

@@ -1,0 +1,1 @@
+"""Augmentation, DCGAN and Stable Diffusion as balancers, for balancebench."""
