@@ -157,8 +157,8 @@ def _type_text(described: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Return a JSON schema as a few words: "int 1..", "one of a, b", "list of int"."""
     if "$ref" in described:
         described = definitions[described["$ref"].rpartition("/")[2]]
-    if "anyOf" in described:
-        return " or ".join(dict.fromkeys(_type_text(choice, definitions) for choice in described["anyOf"]))
+    if choices := described.get("anyOf") or described.get("oneOf"):
+        return " or ".join(dict.fromkeys(_type_text(choice, definitions) for choice in choices))
     if "enum" in described or "const" in described:
         return "one of " + ", ".join(map(str, described.get("enum", [described.get("const")])))
     kind: str = described.get("type", "any")

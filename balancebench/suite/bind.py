@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -71,6 +72,16 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
     )
 
 
+def _suite_like(path: FilePath) -> str:
+    """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/."""
+    places = {
+        found.relative_to(path.parent) for found in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
+    }
+    by_stem = {place.stem: str(place) for place in sorted(places, reverse=True) if place.name != "pyproject.toml"}
+    close = get_close_matches(path.stem, by_stem, n=1)
+    return f" (did you mean {by_stem[close[0]]!r}?)" if close else ""
+
+
 def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:
     def refuse(message: str, line: int | None = None) -> SuiteError:
         return SuiteError(str(path), [Mistake(message=message, line=line)])
@@ -78,8 +89,7 @@ def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
-        siblings = [sibling.name for sibling in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise refuse(f"there is no such file{nearest(path.name, siblings)}") from None
+        raise refuse(f"there is no such file{_suite_like(path)}") from None
     except IsADirectoryError:
         suites = sorted(sibling.name for sibling in path.glob("*.toml"))
         raise refuse(f"this is a directory, not a suite file{nearest('', suites)}") from None

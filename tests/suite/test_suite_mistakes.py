@@ -163,3 +163,20 @@ def test_a_sweep_value_that_is_wrong_is_reported_at_the_sweep(fakes, suite_file)
     mistake = only(mistakes_of(path, fakes))
     assert mistake.key == "sweep.smallest"
     assert path.read_text().splitlines()[mistake.line - 1].startswith("sweep")
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("quikstart.toml", " (did you mean 'quickstart.toml'?)"),
+        ("digits.toml", " (did you mean 'suites/digits.toml'?)"),
+        ("unlike.toml", ""),
+        ("projects.toml", ""),
+    ],
+)
+def test_a_missing_suite_file_names_one_of_nearly_its_name(fakes, tmp_path, asked, hint):
+    (tmp_path / "suites").mkdir()
+    for name in ("quickstart.toml", "suites/digits.toml", "pyproject.toml"):
+        (tmp_path / name).touch()
+
+    assert only(mistakes_of(tmp_path / asked, fakes)).message == f"there is no such file{hint}"

@@ -1,0 +1,5 @@
+"""`python -m balancebench` is the command `balancebench`."""
+
+from balancebench.cli import main
+
+main()
