@@ -83,6 +83,9 @@ class Component(Generic[ContractT]):
     identity: options -> what tells its outside files apart where options cannot (a folder's file list, the revision
     of a model), part of the step's key. It is called while a suite is planned: it must be quick and import nothing
     heavy, and raises DataError (datasets) or the error of its kind where the files are not there.
+    ready: options -> nothing; raises a BalancebenchError where something it needs from outside (weights of a model, a
+    folder) is not to be had, and says how to get it. A run asks it for the components of the steps that are to run,
+    before any of them does: it must be quick and import nothing heavy.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Component(Generic[ContractT]):
     smoke: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     outside_data: Callable[[Any], str | None] = _nothing_outside
     identity: Callable[[Any], JSON] | None = None
+    ready: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +277,9 @@ class SynthesisContext:
     seed, rng: of the cell's generator stream. device: "cpu", "cuda" or "cuda:1", "mps".
     artefacts: a folder; what is written there (weights as safetensors, samples, curves) stays with the step.
     scratch: an empty folder, deleted after the step.
+    checkpoints: a folder that stays when the step fails or is interrupted, and is there again at the next attempt, with
+    the same options, seed and training images; deleted when the step is done. Write each file under another name and
+    rename it: the process may end at any time.
     base: the wrapped balancer. train_classifier: for components that require "classifier": plan -> Predictor.
     withheld: returns the training images the imbalancer removed. **Calling it marks the record** and every row made
     from it.
@@ -286,6 +293,7 @@ class SynthesisContext:
     deterministic: bool
     artefacts: Path
     scratch: Path
+    checkpoints: Path
     progress: Progress
     logger: logging.Logger
     withheld: Callable[[], LabelledImages]

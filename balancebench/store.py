@@ -3,6 +3,7 @@
     STORE/store.json                 what this folder is
     STORE/steps/ab/ab12.../          record.json and the step's files
     STORE/set_aside/                 failed attempts and damaged results that were replaced; never deleted
+    STORE/checkpoints/ab12.../       what a step that did not finish left for its next attempt; deleted when it is done
     STORE/locks/, STORE/temporary/   of runs in progress
 
 Arrays are .npy, weights safetensors, everything else JSON or plain images; nothing is pickled.
@@ -170,6 +171,12 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
+    def checkpoint_folder(self, key: str) -> Path:
+        """Return the folder that attempts at a step share, made where there is none; gone once the step is done."""
+        folder = self.root / "checkpoints" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def clear_temporary(self) -> None:
         """Delete the temporary folders of this machine's processes that have ended."""
         for folder in (self.root / "temporary").glob(f"{socket.gethostname()}.*.*"):
@@ -203,6 +210,8 @@ class Store:
                     raise
                 self.set_aside(record.key)
             else:
+                if record.status == "done":
+                    shutil.rmtree(self.root / "checkpoints" / record.key, ignore_errors=True)
                 return record
 
     def set_aside(self, key: str) -> None:

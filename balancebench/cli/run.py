@@ -207,6 +207,7 @@ def carry_out(
     from balancebench.executors.protocol import Limits, Progressed, Site
     from balancebench.executors.provenance import describe_environment
     from balancebench.registry import load_registry
+    from balancebench.stages.readiness import check_ready
 
     out = errors_console()
     registry = load_registry()
@@ -221,6 +222,7 @@ def carry_out(
         )
     if not found.to_run:
         return Outcome(cached=len(found.done))
+    check_ready(found.to_run, registry)
     devices = slot_devices(device, jobs or (1 if jobs == 0 else None))[: max(1, len(found.to_run))]
     where = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
     _say_start(out, planned, found, "this process" if jobs == 0 else where)

@@ -23,8 +23,13 @@ def run_synthesise(place: Workplace) -> None:
     train = subset.train
     balancer = place.build("balancer", "component")
     settings = place.order.settings
+    attempts = place.store.checkpoint_folder(place.order.key)
+    # What an earlier attempt made of withheld images may stand in its checkpoints: the mark must not get lost.
+    saw_withheld = attempts / "used_withheld_data"
+    place.used_withheld_data = saw_withheld.exists()
 
     def withheld() -> LabelledImages:
+        saw_withheld.touch()
         place.used_withheld_data = True
         return subset.withheld
 
@@ -36,8 +41,9 @@ def run_synthesise(place: Workplace) -> None:
         classifier = place.build("classifier", "classifier")
         return classifier.object.fit(plan, fit_context(place, settings["classifier_seed"]))
 
-    artefacts = place.results / "artefacts"
+    artefacts, checkpoints = place.results / "artefacts", attempts / "files"
     artefacts.mkdir()
+    checkpoints.mkdir(exist_ok=True)
     context = SynthesisContext(
         seed=seed_for("generator", settings["seed"] or 0),
         rng=np.random.default_rng(seed_for("generator", settings["seed"] or 0)),
@@ -46,6 +52,7 @@ def run_synthesise(place: Workplace) -> None:
         deterministic=settings["deterministic"],
         artefacts=artefacts,
         scratch=place.scratch,
+        checkpoints=checkpoints,
         progress=place.progress,
         logger=place.logger,
         withheld=withheld,

@@ -42,12 +42,12 @@ def synthesis_context(
     train_classifier: Callable[[TrainingPlan], Predictor] | None = None,
     count: Callable[[int, int], None] | None = None,
 ) -> SynthesisContext:
-    """Return a context for `Balancer.synthesise`; artefacts and scratch are made in `folder`.
+    """Return a context for `Balancer.synthesise`; artefacts, scratch and checkpoints are made in `folder`.
 
     withheld, train_classifier: calling what is left out raises BalancerError. count: nothing counts where left out.
     """
-    artefacts, scratch = folder / "artefacts", folder / "scratch"
-    for made in (artefacts, scratch):
+    artefacts, scratch, checkpoints = folder / "artefacts", folder / "scratch", folder / "checkpoints"
+    for made in (artefacts, scratch, checkpoints):
         made.mkdir()
     return SynthesisContext(
         seed=seed,
@@ -57,6 +57,7 @@ def synthesis_context(
         deterministic=True,
         artefacts=artefacts,
         scratch=scratch,
+        checkpoints=checkpoints,
         progress=_ignore_progress,
         logger=logger,
         withheld=withheld or _no_withheld_images,

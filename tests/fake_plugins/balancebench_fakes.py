@@ -14,6 +14,7 @@ from pydantic import Field
 
 from balancebench import (
     BalancerComponent,
+    BalancerError,
     BalancerReference,
     Component,
     DatasetComponent,
@@ -107,7 +108,7 @@ class Misbehaving(PlainBalancer):
     def synthesise(self, train, context):
         import numpy as np
 
-        from balancebench import BalancerError, Origin
+        from balancebench import Origin
 
         context.progress(1, 2, "about to misbehave")
         if self.options.once is not None and self.options.once.exists():
@@ -152,6 +153,37 @@ class Wrapping(PlainBalancer):
 
         synthetic = context.base.synthetic
         return synthetic.take(np.arange(len(synthetic)).repeat(2))
+
+
+class DemandingOptions(Options):
+    weights: Path = Field(json_schema_extra={"identity": False}, description="a file that must be there")
+    withheld: bool = Field(False, description="look at withheld images in the first attempt")
+
+
+def demand_weights(options):
+    if not options.weights.exists():
+        raise BalancerError(f"there is no {options.weights.name}; fetch it first")
+
+
+class Demanding(PlainBalancer):
+    """Needs a file; notes its attempts, and fails at the first one."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def synthesise(self, train, context):
+        import numpy as np
+
+        from balancebench import Origin
+
+        first = context.checkpoints / "first.txt"
+        if not first.exists():
+            if self.options.withheld:
+                context.withheld()
+            first.write_text("half done")
+            raise ValueError("the first attempt fails")
+        (context.artefacts / "resumed.txt").write_text(first.read_text())
+        return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
 
 
 class MeansOptions(Options):
@@ -232,6 +264,14 @@ def balancebench_balancers():
             options=WrappingOptions,
             build=Wrapping,
             synthesises=True,
+        ),
+        BalancerComponent(
+            name="demanding",
+            summary="Needs a file.",
+            options=DemandingOptions,
+            build=Demanding,
+            synthesises=True,
+            ready=demand_weights,
         ),
         BalancerComponent(
             name="needs_cuda",
