@@ -17,7 +17,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,10 +28,11 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from balancebench.component import Cost
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 
-__all__ = ["Failure", "FileEntry", "Record", "Status", "Store"]
+__all__ = ["Failure", "FileEntry", "Record", "Status", "Store", "cell_cost"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
 FORMAT = 1
@@ -230,6 +231,21 @@ class Store:
             folder.rename(target)
         except FileNotFoundError:  # another process was quicker
             return
+
+
+def cell_cost(trained: Record, read: Callable[[str], Record | None]) -> Cost:
+    """Return what a cell cost: its training, and every synthesis it needed (shared ones counted in full).
+
+    read: key -> record; a synthesis whose record is gone counts as nothing.
+    """
+    syntheses = (read(key) for role, key in trained.inputs.items() if role != "subset")
+    records = [trained, *(record for record in syntheses if record is not None)]
+    return Cost(
+        duration_seconds=round(sum(record.duration_seconds for record in records), 3),
+        images_seen=sum(record.images_seen for record in records),
+        optimiser_steps=sum(record.optimiser_steps for record in records),
+        peak_memory_bytes=max(record.peak_memory_bytes for record in records),
+    )
 
 
 def failure_record(

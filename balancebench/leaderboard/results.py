@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from balancebench.component import MetricComponent
 from balancebench.config import JSON
 from balancebench.plan import Cell, CellRole, Plan, Stage, Task
-from balancebench.store import Record, Status, Store
+from balancebench.store import Record, Status, Store, cell_cost
 from balancebench.suite.bound import BoundSuite, SeedTriple
 from balancebench.suite.schema import AXES, Axis, Report
 
@@ -233,7 +234,7 @@ class _Reader:
             "status": "done",
             "message": "",
             "scores": self._scores(cell.steps["score"]),
-            "cost": None if trained is None else self._cost(trained),
+            "cost": None if trained is None else CellCost(**asdict(cell_cost(trained, self._record))),
             "used_withheld_data": scored.used_withheld_data,
             "outside_data": scored.outside_data,
             "provenance": _summary(trained or scored),
@@ -262,16 +263,6 @@ class _Reader:
     def _scores(self, key: str) -> dict[Report, ReportScores]:
         document = json.loads((self._store.folder(key) / "scores.json").read_text(encoding="utf-8"))
         return {report: ReportScores.model_validate(scores) for report, scores in document.items()}
-
-    def _cost(self, trained: Record) -> CellCost:
-        keys = [key for role, key in trained.inputs.items() if role != "subset"]
-        records = [trained, *(record for record in map(self._record, keys) if record is not None)]
-        return CellCost(
-            duration_seconds=round(sum(record.duration_seconds for record in records), 3),
-            images_seen=sum(record.images_seen for record in records),
-            optimiser_steps=sum(record.optimiser_steps for record in records),
-            peak_memory_bytes=max(record.peak_memory_bytes for record in records),
-        )
 
     def _subset(self, key: str, load_key: str) -> SubsetSummary | None:
         if (key, load_key) not in self._subsets:

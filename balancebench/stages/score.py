@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from balancebench.component import Cost, Evaluation, Metric, Undefined
+from balancebench.component import Evaluation, Metric, Undefined
 from balancebench.config import JSON
 from balancebench.errors import BalancebenchError
 from balancebench.stages.arrays import map_array, read_splits, write_json
 from balancebench.stages.order import Workplace
-from balancebench.store import Record, Store
+from balancebench.store import cell_cost
 
-__all__ = ["cell_cost", "run_score"]
+__all__ = ["run_score"]
 
 
 def run_score(place: Workplace) -> None:
@@ -38,27 +38,13 @@ def run_score(place: Workplace) -> None:
             labels_N=splits.test.labels_N,
             class_names=splits.test.class_names,
             train_counts_K=np.array(subset["counts_K"], dtype=np.int64),
-            cost=cell_cost(place.store, trained),
+            cost=cell_cost(trained, place.store.read_done),
         )
         scores[report] = {
             "epoch": training["best_epochs"].get(report, len(training["curves"]) - 1),
             "metrics": {label: _scored(label, metric, evaluation) for label, metric in metrics.items()},
         }
     write_json(place.results / "scores.json", scores)
-
-
-def cell_cost(store: Store, trained: Record) -> Cost:
-    """Return what a cell cost: its training, and every synthesis it needed (shared ones counted in full)."""
-    records = [trained]
-    for role, key in trained.inputs.items():
-        if role != "subset" and (record := store.read_done(key)) is not None:
-            records.append(record)
-    return Cost(
-        duration_seconds=sum(record.duration_seconds for record in records),
-        images_seen=sum(record.images_seen for record in records),
-        optimiser_steps=sum(record.optimiser_steps for record in records),
-        peak_memory_bytes=max(record.peak_memory_bytes for record in records),
-    )
 
 
 def _scored(label: str, metric: Metric, evaluation: Evaluation) -> JSON:
