@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,12 @@ from balancebench.errors import ClassifierError
 from balancebench.training.context import RunContext
 from balancebench.training.loop import ImageSets, Run, train
 from balancebench.training.model import BackboneBuilder, build_model, memory_format_for
-from balancebench.training.normalise import make_normaliser
+from balancebench.training.normalise import Normaliser, make_normaliser
 from balancebench.training.options import TrainingOptions
 from balancebench.training.plan import TrainingPlan
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.reproducibility import backend_settings, run_seeds, seeded_globals
+from balancebench.training.saved import read_saved
 
 __all__ = ["NetworkClassifier"]
 
@@ -83,6 +85,7 @@ class NetworkClassifier:
             predictor = ModelPredictor(
                 model,
                 normaliser,
+                image_shape=image_shape,
                 device=device,
                 precision=context.precision,
                 deterministic=context.deterministic,
@@ -102,6 +105,41 @@ class NetworkClassifier:
             with _explaining_determinism():
                 train(run, plan.phases)
         return predictor
+
+    def restore(self, folder: Path, device: str) -> ModelPredictor:
+        """Return the predictor that `ModelPredictor.save` wrote: on the same device the same logits, bit for bit.
+
+        Raises ClassifierError where the files are not there or broken, or are of another network than the options'.
+        """
+        saved, tensors = read_saved(folder)
+        torch_device = torch.device(device)
+        with seeded_globals(0, torch_device):  # the weights drawn here are overwritten
+            model = build_model(
+                self._build_backbone,
+                channels=saved.channels,
+                image_size=saved.image_size,
+                class_count=saved.class_count,
+                head=saved.head,
+            )
+        scale_1C11, shift_1C11 = (tensors.pop(name).to(torch_device) for name in ("scale_1C11", "shift_1C11"))
+        try:
+            model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+        except RuntimeError as error:
+            raise ClassifierError(
+                f"the weights in {folder} are of another network than the options describe"
+            ) from error
+        memory_format = memory_format_for(model, torch_device)
+        model.to(torch_device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue] - torch leaves it out
+        return ModelPredictor(
+            model,
+            Normaliser(scale_1C11=scale_1C11, shift_1C11=shift_1C11, memory_format=memory_format),
+            image_shape=(saved.channels, *saved.image_size),
+            device=torch_device,
+            precision=saved.precision,
+            deterministic=saved.deterministic,
+            adjust_head=None,
+            adjust_logits=None,
+        )
 
 
 @contextmanager

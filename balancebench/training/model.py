@@ -34,7 +34,7 @@ class Head(nn.Module):
 
     def __init__(self, feature_count: int, class_count: int, kind: Literal["linear", "cosine"] = "linear") -> None:
         super().__init__()
-        self.kind = kind
+        self.kind: Literal["linear", "cosine"] = kind
         self.weight = nn.Parameter(torch.empty(class_count, feature_count))
         self.bias = nn.Parameter(torch.empty(class_count)) if kind == "linear" else None
         self.reset()

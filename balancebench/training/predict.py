@@ -1,12 +1,13 @@
-"""Logits of a network for uint8 images, in chunks on the device.
+"""Logits and features of a network for uint8 images, in chunks on the device.
 
-Axis suffixes: N images, C channels, H rows, W columns, K classes.
+Axis suffixes: N images, C channels, H rows, W columns, D features, K classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from balancebench.errors import ClassifierError
 from balancebench.training.model import ImageModel, adjusted_head
 from balancebench.training.normalise import Normaliser
 from balancebench.training.reproducibility import backend_settings
+from balancebench.training.saved import Description, write_saved
 
 __all__ = ["ModelPredictor"]
 
@@ -35,6 +38,7 @@ class ModelPredictor:
         model: ImageModel,
         normaliser: Normaliser,
         *,
+        image_shape: tuple[int, int, int],
         device: torch.device,
         precision: Literal["fp32", "bf16"],
         deterministic: bool,
@@ -43,8 +47,9 @@ class ModelPredictor:
     ) -> None:
         self._model = model
         self._normaliser = normaliser
+        self._image_shape = image_shape
         self._device = device
-        self._precision = precision
+        self._precision: Literal["fp32", "bf16"] = precision
         self._deterministic = deterministic
         self._adjust_head = adjust_head
         self._adjust_logits = adjust_logits
@@ -54,22 +59,55 @@ class ModelPredictor:
         head = self._model.head
         if self._adjust_head is not None:
             head = adjusted_head(head, self._adjust_head)
+        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16")
+
+        def logits_of(chunk_NCHW: Tensor) -> Tensor:
+            with autocast:
+                chunk_NK = head(self._model.features(chunk_NCHW))
+            chunk_NK = chunk_NK.float()
+            return chunk_NK if self._adjust_logits is None else self._adjust_logits(chunk_NK)
+
+        return self._in_chunks(images_NCHW, logits_of, len(head.weight))
+
+    def features(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features_ND float32, what the head reads, computed in float32 whatever the training's precision."""
+        return self._in_chunks(images_NCHW, self._model.features, self._model.head.weight.shape[1])
+
+    def save(self, folder: Path) -> None:
+        """Write the model to an existing folder, for `NetworkClassifier.restore`.
+
+        Raises ClassifierError where the plan adjusts the head or the logits: functions cannot be written.
+        """
+        if self._adjust_head is not None or self._adjust_logits is not None:
+            raise ClassifierError("a classifier whose plan adjusts its head or its logits cannot be saved")
+        channels, rows, columns = self._image_shape
+        description = Description(
+            channels=channels,
+            image_size=(rows, columns),
+            class_count=len(self._model.head.weight),
+            head=self._model.head.kind,
+            precision=self._precision,
+            deterministic=self._deterministic,
+        )
+        state = {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
+        normaliser = {"scale_1C11": self._normaliser.scale_1C11, "shift_1C11": self._normaliser.shift_1C11}
+        write_saved(folder, description, {**state, **normaliser})
+
+    def _in_chunks(
+        self, images_NCHW: NDArray[np.uint8], compute: Callable[[Tensor], Tensor], width: int
+    ) -> NDArray[np.float32]:
+        """Return compute(normalised images), (N, width)."""
         fewest, most = CHUNK_IMAGES
         values = max(1, int(np.prod(images_NCHW.shape[1:])))
         rows = min(most, max(fewest, CHUNK_VALUES[self._device.type] // values))
-        logits_NK = np.empty((len(images_NCHW), len(head.weight)), dtype=np.float32)
-        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16")
+        results_NX = np.empty((len(images_NCHW), width), dtype=np.float32)
         with backend_settings(deterministic=self._deterministic), evaluating(self._model), torch.inference_mode():
             for begin in range(0, len(images_NCHW), rows):
                 # np.array copies: torch refuses to share read-only memory quietly.
                 chunk_NCHW = torch.from_numpy(np.array(images_NCHW[begin : begin + rows])).to(self._device)
-                with autocast:
-                    chunk_NK = head(self._model.features(self._normaliser(chunk_NCHW)))
-                chunk_NK = chunk_NK.float()
-                if self._adjust_logits is not None:
-                    chunk_NK = self._adjust_logits(chunk_NK)
-                logits_NK[begin : begin + rows] = chunk_NK.cpu().numpy()
-        return logits_NK
+                chunk_NX = compute(self._normaliser(chunk_NCHW)).float()
+                results_NX[begin : begin + rows] = chunk_NX.cpu().numpy()
+        return results_NX
 
 
 @contextmanager

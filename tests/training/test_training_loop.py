@@ -47,6 +47,7 @@ def make_run(make_context, tiny_backbone, recorded):
             predictor=ModelPredictor(
                 model,
                 normaliser,
+                image_shape=phases[0].images.images_NCHW.shape[1:],
                 device=CPU,
                 precision="fp32",
                 deterministic=True,
