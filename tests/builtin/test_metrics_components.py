@@ -26,6 +26,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("shot_accuracy", {"group": "many"}),
     ("shot_accuracy", {"group": "medium"}),
     ("confusion_matrix", {"normalise": "true"}),
+    ("loss", {"of": "probabilities"}),
 ]
 
 COST = Cost(duration_seconds=12.5, images_seen=3000, optimiser_steps=40, peak_memory_bytes=3 * 2**20)
@@ -171,6 +172,7 @@ def test_names_are_unique_and_every_option_is_described():
         ("shot_accuracy", {"many_above": 20, "few_below": 22}),
         ("expected_calibration_error", {"bins": 0}),
         ("confusion_matrix", {"normalise": "all"}),
+        ("loss", {"of": "softmax"}),
         ("accuracy", {"average": "macro"}),
     ],
 )

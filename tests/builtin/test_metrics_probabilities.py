@@ -134,6 +134,25 @@ def test_loss_of_huge_logits_is_their_difference_without_overflow():
     assert score("loss", evaluation_of([[3e38, -3e38], [3e38, -3e38]], [0, 1])) == pytest.approx(3e38, rel=1e-6)
 
 
+def test_loss_of_probabilities_starts_at_the_floor_that_ten_classes_leave_it():
+    certain_NK = 1e6 * np.eye(10)
+    # log(e + 9) - 1 = log(11.718282) - 1 where all is right; one more where all is wrong.
+    right, wrong = evaluation_of(certain_NK, np.arange(10)), evaluation_of(certain_NK, np.roll(np.arange(10), 1))
+    assert score("loss", right, of="probabilities") == pytest.approx(1.461150, abs=1e-6)
+    assert score("loss", wrong, of="probabilities") == pytest.approx(2.461150, abs=1e-6)
+
+
+def test_loss_of_probabilities_softmaxes_them_once_more():
+    # Probabilities 0.75 and 0.25: log(e^0.75 + e^0.25) - 0.75 = log(3.401025) - 0.75 of one, and 0.5 more of the other.
+    evaluation = evaluation_of([[np.log(3), 0], [0, np.log(3)]], [0, 0])
+    assert score("loss", evaluation, of="probabilities") == pytest.approx((0.474077 + 0.974077) / 2, abs=1e-6)
+
+
+def test_loss_of_equal_probabilities_is_that_of_equal_logits():
+    # Ten equal probabilities of 0.1 are ten equal logits: log(10), as of logits.
+    assert score("loss", evaluation_of(np.zeros((1, 10)), [3]), of="probabilities") == pytest.approx(np.log(10))
+
+
 def expected_calibration_error_by_definition(confidence_N, correct_N, bins):
     """Sum over bins of |accuracy - confidence| times the bin's share of images (Guo et al. 2017, equation 3)."""
     total = 0.0

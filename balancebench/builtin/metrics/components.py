@@ -16,6 +16,7 @@ __all__ = [
     "CalibrationOptions",
     "ClassAccuracyOptions",
     "ConfusionMatrixOptions",
+    "LossOptions",
     "RankingOptions",
     "ShotAccuracyOptions",
 ]
@@ -75,6 +76,16 @@ class CalibrationOptions(Options):
     """Options of expected_calibration_error."""
 
     bins: int = Field(default=15, ge=1, le=10_000, description="the number of equally wide bins of confidence")
+
+
+class LossOptions(Options):
+    """Options of loss."""
+
+    of: Literal["logits", "probabilities"] = Field(
+        default="logits",
+        description="logits: the cross-entropy; probabilities: what papers report whose network ends in a softmax and "
+        "whose cross-entropy takes a second one of its probabilities, never below 1.461 for ten classes",
+    )
 
 
 class ConfusionMatrixOptions(Options):
@@ -157,10 +168,10 @@ def _build_expected_calibration_error(options: CalibrationOptions) -> Metric:
     return partial(expected_calibration_error, bins=options.bins)
 
 
-def _build_loss(_options: Options) -> Metric:
+def _build_loss(options: LossOptions) -> Metric:
     from balancebench.builtin.metrics.probabilities import loss
 
-    return loss
+    return partial(loss, of=options.of)
 
 
 def _build_duration_seconds(_options: Options) -> Metric:
@@ -274,7 +285,7 @@ METRICS: tuple[MetricComponent[Metric], ...] = (
     MetricComponent(
         name="loss",
         summary="Mean cross-entropy over the test images.",
-        options=Options,
+        options=LossOptions,
         build=_build_loss,
         higher_is_better=False,
     ),
