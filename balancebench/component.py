@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from balancebench.config import JSON, Options
 
@@ -36,6 +36,8 @@ __all__ = [
     "Dataset",
     "DatasetComponent",
     "Evaluation",
+    "EvaluationImages",
+    "FeaturePredictor",
     "FitContext",
     "Imbalancer",
     "Kind",
@@ -43,9 +45,11 @@ __all__ = [
     "Metric",
     "MetricComponent",
     "MetricValue",
+    "PartlyUndefined",
     "PlanContext",
     "Predictor",
     "Requirement",
+    "RestorableClassifier",
     "SynthesisContext",
     "Undefined",
     "seed_for",
@@ -58,10 +62,15 @@ Requirement = Literal["cuda", "network", "classifier"]
 """What a component cannot do without: a CUDA device, the network, or (balancers) a classifier to train."""
 
 ContractT = TypeVar("ContractT", covariant=True)
+ValueT = TypeVar("ValueT")
 
 
 def _nothing_outside(_options: Any) -> str | None:
     return None
+
+
+def _no_extractor(_options: Any) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +126,13 @@ class BalancerComponent(Component[ContractT]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricComponent(Component[ContractT]):
     """A metric. `higher_is_better`: None where it ranks nothing (a confusion matrix). `unit`: "%" shows 0..1 as per
-    cent, "" shows the plain number, anything else stands behind the number ("s", "images", "MiB").
+    cent, "" shows the plain number, anything else stands behind the number ("s", "images", "MiB"). `needs_extractor`:
+    options -> whether it calls `EvaluationImages.extractor`; the plan then trains that classifier first.
     """
 
     higher_is_better: bool | None = True
     unit: str = ""
+    needs_extractor: Callable[[Any], bool] = _no_extractor
 
 
 class Dataset(Protocol):
@@ -174,13 +185,35 @@ class Classifier(Protocol):
         ...
 
 
+@runtime_checkable
+class FeaturePredictor(Predictor, Protocol):
+    """A predictor that can be kept and gives features: what metrics of images need of it. Optional."""
+
+    def features(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features_ND float32, what the last layer reads, for uint8 images."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write it to an existing folder: weights as safetensors, the rest as JSON, no pickle."""
+        ...
+
+
+@runtime_checkable
+class RestorableClassifier(Classifier, Protocol):
+    """A classifier whose predictors are FeaturePredictors. Optional."""
+
+    def restore(self, folder: Path, device: str) -> FeaturePredictor:
+        """Return the predictor that was saved to `folder`: the same logits, bit for bit on the same device."""
+        ...
+
+
 class Metric(Protocol):
-    """A number, or numbers, from predictions."""
+    """A number, or numbers, from predictions (or from the images that a balancer made)."""
 
     def __call__(self, evaluation: Evaluation) -> MetricValue:
         """Return a float, one float a class (K,), a matrix (K, K), or Undefined with the reason.
 
-        Never return NaN as the value; inside an array it marks a class that has none.
+        Never return NaN as the value; inside an array it marks a class that has none, and PartlyUndefined says why.
         """
         ...
 
@@ -192,7 +225,15 @@ class Undefined:
     reason: str
 
 
-MetricValue: TypeAlias = "float | NDArray[np.floating[Any]] | NDArray[np.integer[Any]] | Undefined"
+@dataclass(frozen=True, slots=True)
+class PartlyUndefined:
+    """One float a class, NaN where a class has none, with the reason."""
+
+    values_K: NDArray[np.floating[Any]]
+    reason: str
+
+
+MetricValue: TypeAlias = "float | NDArray[np.floating[Any]] | NDArray[np.integer[Any]] | Undefined | PartlyUndefined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +247,44 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationImages:
+    """The images of a cell, for metrics of what a balancer made. Each is read when it is asked for.
+
+    synthetic: what the cell's balancer made up (of origin SYNTHETIC alone; what the outermost balancer made, where one
+    wraps another), or None where it made nothing up. kept: the imbalanced training set. full_train: the kept images
+    and the withheld ones: a metric may look at them. test: the test images.
+    used_withheld_data: whether the synthesis saw withheld images.
+    extractor: the suite's classifier trained on full_train, one for all rows of a task and seed. Only where the
+    metric's component says that it needs it; raises ClassifierError where it was not kept or gives no features.
+    device: where to compute, such as "cpu" or "cuda:1".
+    memory: what `once` remembers.
+    """
+
+    synthetic: Callable[[], LabelledImages | None]
+    kept: Callable[[], LabelledImages]
+    full_train: Callable[[], LabelledImages]
+    test: Callable[[], LabelledImages]
+    used_withheld_data: bool
+    extractor: Callable[[], FeaturePredictor]
+    device: str
+    memory: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
+
+    def once(self, key: Hashable, compute: Callable[[], ValueT]) -> ValueT:
+        """Return compute(), computed once for all metrics and reports of a cell; `key` names it and all it depends on.
+
+        Start the key with the name of your plugin.
+        """
+        if key not in self.memory:
+            self.memory[key] = compute()
+        return self.memory[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What a metric sees: test logits and labels, the classes, and how many training images of each were kept.
 
     logits_NK: float32. labels_N: int64. train_counts_K: int64, the imbalanced training set before balancing.
+    images: of the cell; None where there are only predictions.
     """
 
     logits_NK: NDArray[np.float32]
@@ -217,6 +292,7 @@ class Evaluation:
     class_names: tuple[str, ...]
     train_counts_K: NDArray[np.int64]
     cost: Cost
+    images: EvaluationImages | None = None
 
 
 def seed_for(stream: str, seed: int, *parts: str | int) -> int:

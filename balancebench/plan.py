@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
+from balancebench.component import MetricComponent
 from balancebench.config import JSON
 from balancebench.suite.bound import BoundComponent, BoundSuite, SeedTriple
 from balancebench.suite.schema import AXES, Axis
@@ -116,6 +117,11 @@ def _is_plain(balancer: BoundComponent, no_balancer: BoundComponent) -> bool:
     return balancer.qualified_name == no_balancer.qualified_name
 
 
+def _needs_extractor(metric: BoundComponent) -> bool:
+    component = metric.component
+    return isinstance(component, MetricComponent) and component.needs_extractor(metric.options)
+
+
 def _task(entries: Mapping[Axis, BoundComponent]) -> Task:
     return Task(
         dataset=entries["dataset"].label,
@@ -141,7 +147,8 @@ class _Planner:
         name = CEILING_LABEL if role == "ceiling" else balancer.label
         label = f"{dataset.label} / {entries['imbalancer'].label} / {name} / {classifier.label} / seed {seeds}"
         train = self._train(balancer, classifier, subset, synthetic, seeds, label)
-        score = self._score(train, label)
+        extractor = self._extractor(entries, load, seeds)
+        score = self._score(train, extractor, classifier, label)
         steps: dict[Stage, str] = {"load": load.key, "imbalance": subset.key, "train": train.key, "score": score.key}
         if "synthetic" in synthetic:
             steps["synthesise"] = synthetic["synthetic"].key
@@ -192,16 +199,33 @@ class _Planner:
             "track": [report.removeprefix("best_") for report in sorted(self._suite.reports) if report != "last"],
             **self._arithmetic(),
         }
-        return self._step("train", label, inputs, {"component": balancer, "classifier": classifier}, settings)
+        components = {"component": balancer, "classifier": classifier}
+        # What is trained on all images can serve metrics as their extractor. Its weights change no number: no identity.
+        of_all_images = subset.identity["components"]["component"] == self._suite.no_imbalance.identity
+        work = {"keep_weights": of_all_images and balancer.identity == self._suite.no_balancer.identity}
+        return self._step("train", label, inputs, components, settings, work)
 
-    def _score(self, train: Step, label: str) -> Step:
+    def _extractor(self, entries: Mapping[Axis, BoundComponent], load: Step, seeds: SeedTriple) -> dict[str, Step]:
+        """Return {"extractor": the training of the task's ceiling} where a metric of the suite needs it."""
+        suite = self._suite
+        if not any(_needs_extractor(metric) for metric in suite.metrics):
+            return {}
+        dataset, classifier = entries["dataset"], entries["classifier"]
+        subset = self._imbalance(suite.no_imbalance, load, seeds, f"{dataset.label} / {suite.no_imbalance.label}")
+        label = f"{dataset.label} / {entries['imbalancer'].label} / {CEILING_LABEL} / {classifier.label} / seed {seeds}"
+        return {"extractor": self._train(suite.no_balancer, classifier, subset, {}, seeds, label)}
+
+    def _score(self, train: Step, extractor: Mapping[str, Step], classifier: BoundComponent, label: str) -> Step:
         suite = self._suite
         settings: dict[str, JSON] = {
             "metrics": {metric.label: dict(metric.identity) for metric in suite.metrics},
             "reports": list(suite.reports),
         }
         work: dict[str, JSON] = {"metrics": {metric.label: dict(metric.reference) for metric in suite.metrics}}
-        return self._step("score", label, {"train": train.key}, {}, settings, work)
+        if extractor:
+            work["extractor"] = dict(classifier.reference)
+        inputs = {"train": train.key, **{role: step.key for role, step in extractor.items()}}
+        return self._step("score", label, inputs, {}, settings, work)
 
     def _arithmetic(self) -> dict[str, JSON]:
         return {"precision": self._suite.precision, "deterministic": self._suite.deterministic}

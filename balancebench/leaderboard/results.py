@@ -245,15 +245,15 @@ class _Reader:
         for own in (scored, trained):
             if own is not None and own.status != "done":
                 return {"status": own.status, "message": _message(own), "provenance": _summary(own)}
-        if trained is not None:
-            return {"status": "missing", "message": NOT_SCORED}
-        for step in reversed(list(self._plan.ancestors(cell.steps["train"]))):
+        # A trained cell may still wait for what its metrics compare images with, which is trained by itself.
+        awaited = "train" if trained is None else "score"
+        for step in reversed(list(self._plan.ancestors(cell.steps[awaited]))):
             record = self._record(step.key)
             if record is not None and record.status != "done":
                 ended = ENDED.get(record.status, "was skipped")
                 message = f"{step.stage} of {step.label} {ended}: {_message(record)}"
                 return {"status": "skipped", "message": message, "provenance": _summary(record)}
-        return {"status": "missing", "message": NOT_RUN}
+        return {"status": "missing", "message": NOT_RUN if trained is None else NOT_SCORED}
 
     def _record(self, key: str) -> Record | None:
         if key not in self._records:

@@ -14,8 +14,9 @@ from balancebench.data import DatasetSplits, LabelledImages, class_counts
 from balancebench.errors import DataError
 from balancebench.stages.arrays import map_array, read_splits, write_array, write_json
 from balancebench.stages.order import Workplace
+from balancebench.store import Record, Store
 
-__all__ = ["Subset", "read_subset", "run_imbalance"]
+__all__ = ["Subset", "read_subset", "run_imbalance", "subset_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,13 @@ class Subset:
         if self.validation_N is not None:
             return self.splits.train.take(self.validation_N)
         return self.splits.validation
+
+    @property
+    def kept_and_withheld(self) -> LabelledImages:
+        """All training images that are not validation images, in the dataset's order."""
+        if self.validation_N is None:
+            return self.splits.train
+        return self.splits.train.take(np.setdiff1d(np.arange(len(self.splits.train)), self.validation_N))
 
     @property
     def withheld(self) -> LabelledImages:
@@ -80,9 +88,13 @@ def run_imbalance(place: Workplace) -> None:
 
 def read_subset(place: Workplace, role: str = "subset") -> Subset:
     """Map the subset that the input step with this role wrote, and its dataset."""
-    folder = place.input_folder(role)
-    record = place.input_record(role)
-    splits, _ = read_splits(place.store.folder(record.inputs["dataset"]))
+    return subset_of(place.store, place.input_record(role))
+
+
+def subset_of(store: Store, record: Record) -> Subset:
+    """Map the subset of a finished `imbalance` step, and its dataset."""
+    folder = store.folder(record.key)
+    splits, _ = read_splits(store.folder(record.inputs["dataset"]))
     validation = folder / "validation.npy"
     return Subset(
         splits=splits,

@@ -1,4 +1,4 @@
-"""Stage `score`: metrics from stored logits. Nothing is trained here, so new metrics are cheap."""
+"""Stage `score`: metrics from stored logits and stored images. Nothing is trained here, so new metrics are cheap."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from balancebench.component import Evaluation, Metric, Undefined
+from balancebench.component import Evaluation, Metric, PartlyUndefined, Undefined
 from balancebench.config import JSON
+from balancebench.data import class_counts
 from balancebench.errors import BalancebenchError
-from balancebench.stages.arrays import map_array, read_splits, write_json
+from balancebench.stages.arrays import map_array, write_json
+from balancebench.stages.evaluation import evaluation_images
+from balancebench.stages.imbalance import subset_of
 from balancebench.stages.order import Workplace
 from balancebench.store import cell_cost
 
@@ -21,12 +24,12 @@ __all__ = ["run_score"]
 def run_score(place: Workplace) -> None:
     """Compute every metric for every report and write scores.json: {report: {metric: {"value": ...}}}."""
     folder, trained = place.input_folder("train"), place.input_record("train")
-    subset_folder = place.store.folder(trained.inputs["subset"])
-    subset = json.loads((subset_folder / "subset.json").read_text(encoding="utf-8"))
     subset_record = place.store.read_done(trained.inputs["subset"])
     if subset_record is None:
         raise BalancebenchError("the subset that the classifier was trained on is not in the store")
-    splits, _ = read_splits(place.store.folder(subset_record.inputs["dataset"]))
+    subset = subset_of(place.store, subset_record)
+    test = subset.splits.test
+    images = evaluation_images(place, subset, trained)
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     metrics: dict[str, Metric] = {
         label: place.build_from("metric", reference).object for label, reference in place.order.work["metrics"].items()
@@ -35,10 +38,11 @@ def run_score(place: Workplace) -> None:
     for report in place.order.settings["reports"]:
         evaluation = Evaluation(
             logits_NK=np.array(map_array(folder / f"logits_{report}.npy")),
-            labels_N=splits.test.labels_N,
-            class_names=splits.test.class_names,
-            train_counts_K=np.array(subset["counts_K"], dtype=np.int64),
+            labels_N=test.labels_N,
+            class_names=test.class_names,
+            train_counts_K=class_counts(subset.splits.train.labels_N[subset.kept_N], test.class_count),
             cost=cell_cost(trained, place.store.read_done),
+            images=images,
         )
         scores[report] = {
             "epoch": training["best_epochs"].get(report, len(training["curves"]) - 1),
@@ -56,13 +60,16 @@ def _scored(label: str, metric: Metric, evaluation: Evaluation) -> JSON:
         raise BalancebenchError(f"metric {label}: {type(error).__name__}: {error}") from error
     if isinstance(value, Undefined):
         return {"value": None, "reason": value.reason}
+    reason = "null where a class has no such images, or none are predicted as it"
+    if isinstance(value, PartlyUndefined):
+        value, reason = value.values_K, value.reason
     array: Any = np.asarray(value, dtype=np.float64)
     if array.ndim == 0:
         number = float(array)
         return {"value": number} if math.isfinite(number) else {"value": None, "reason": f"the metric is {number}"}
     scored: dict[str, JSON] = {"value": _with_holes(array.tolist())}
     if not np.isfinite(array).all():
-        scored["reason"] = "null where a class has no such images, or none are predicted as it"
+        scored["reason"] = reason
     return scored
 
 

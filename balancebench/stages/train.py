@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Predictor
+from balancebench.component import FeaturePredictor, Predictor
 from balancebench.data import LabelledImages, Origin, class_counts
 from balancebench.errors import BalancerError, ClassifierError, DataError
 from balancebench.stages.arrays import write_array, write_json
@@ -21,7 +21,10 @@ from balancebench.stages.order import Workplace
 from balancebench.stages.synthesise import fit_context, plan_context, read_synthetic
 from balancebench.training.plan import TrainingPlan
 
-__all__ = ["run_train"]
+__all__ = ["WEIGHTS", "run_train"]
+
+WEIGHTS = "weights"
+"""The folder of a training's results that a predictor is saved to where the step keeps its weights."""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,10 @@ def run_train(place: Workplace) -> None:
     context = replace(fit_context(place, place.order.settings["classifier_seed"]), epoch_finished=epoch_finished)
     predictor = classifier.object.fit(plan, context)
     write_array(place.results / "logits_last.npy", predicted(predictor, test))
+    if place.order.work.get("keep_weights", False) and isinstance(predictor, FeaturePredictor):
+        weights = place.results / WEIGHTS
+        weights.mkdir()
+        predictor.save(weights)
     for track in tracks:
         if track.best_logits_NK is None:
             raise ClassifierError(f"{classifier.component.name} reported no epoch, so there is no best one")

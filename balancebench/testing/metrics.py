@@ -7,14 +7,23 @@ Axis suffixes: N images, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Evaluation, Metric, MetricComponent, Undefined
-from balancebench.testing.subject import Body, build
+from balancebench.component import (
+    Evaluation,
+    EvaluationImages,
+    Metric,
+    MetricComponent,
+    PartlyUndefined,
+    Undefined,
+)
+from balancebench.data import LabelledImages
+from balancebench.testing.subject import Body, build, image_arrays
 from balancebench.testing.tiny import tiny_evaluation
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
 
@@ -44,7 +53,12 @@ def does_not_depend_on_the_order_of_images(component: Subject) -> None:
     """Test images have no order."""
     evaluation = tiny_evaluation()
     order_N = np.random.default_rng(4).permutation(len(evaluation.labels_N))
-    shuffled = replace(evaluation, logits_NK=evaluation.logits_NK[order_N], labels_N=evaluation.labels_N[order_N])
+    shuffled = replace(
+        evaluation,
+        logits_NK=evaluation.logits_NK[order_N],
+        labels_N=evaluation.labels_N[order_N],
+        images=replace(_images(evaluation), test=lambda: _images(evaluation).test().take(order_N)),
+    )
     before, after = _value(component, evaluation), _value(component, shuffled)
     assert _alike(before, after), f"with the images in another order it is {after} instead of {before}"
 
@@ -75,6 +89,10 @@ def leaves_its_inputs_alone(component: Subject) -> None:
         "logits": evaluation.logits_NK,
         "labels": evaluation.labels_N,
         "training counts": evaluation.train_counts_K,
+        **image_arrays("synthetic", _images(evaluation).synthetic()),
+        **image_arrays("kept", _images(evaluation).kept()),
+        **image_arrays("training", _images(evaluation).full_train()),
+        **image_arrays("test", _images(evaluation).test()),
     }
     with expect_untouched(arrays):
         _value(component, evaluation)
@@ -107,6 +125,17 @@ def has_a_value_or_a_reason_for_a_broken_classifier(component: Subject) -> None:
         _check_value(_value(component, replace(evaluation, logits_NK=logits_NK)), class_count=3)
 
 
+def has_a_value_or_a_reason_without_images(component: Subject) -> None:
+    """There may be predictions alone, a balancer may make nothing up, or nothing of a class."""
+    evaluation = tiny_evaluation()
+    images, made = _images(evaluation), _images(evaluation).synthetic()
+    assert made is not None
+    none_made = replace(images, synthetic=lambda: None)
+    one_class = replace(images, synthetic=lambda: made.take(np.flatnonzero(made.labels_N == 1)))
+    for given in (None, none_made, one_class):
+        _check_value(_value(component, replace(evaluation, images=given)), class_count=3)
+
+
 METRIC_CHECKS: tuple[Body, ...] = (
     gives_a_number_or_numbers_of_classes,
     follows_a_renaming_of_the_classes,
@@ -118,6 +147,7 @@ METRIC_CHECKS: tuple[Body, ...] = (
     has_a_value_or_a_reason_without_test_images,
     has_a_value_or_a_reason_for_few_training_images,
     has_a_value_or_a_reason_for_a_broken_classifier,
+    has_a_value_or_a_reason_without_images,
 )
 
 
@@ -130,6 +160,7 @@ def _check_renaming(component: Subject, evaluation: Evaluation, order_K: NDArray
         labels_N=rank_K[evaluation.labels_N],
         class_names=tuple(evaluation.class_names[label] for label in order_K),
         train_counts_K=evaluation.train_counts_K[order_K],
+        images=_renamed(_images(evaluation), order_K),
     )
     before, after = _value(component, evaluation), _value(component, renamed)
     if isinstance(before, Undefined) or isinstance(after, Undefined):
@@ -142,8 +173,41 @@ def _check_renaming(component: Subject, evaluation: Evaluation, order_K: NDArray
     assert same, f"with the classes numbered otherwise it is {after} instead of {expected}"
 
 
+def _images(evaluation: Evaluation) -> EvaluationImages:
+    assert evaluation.images is not None
+    return evaluation.images
+
+
+def _renamed(images: EvaluationImages, order_K: NDArray[np.int64]) -> EvaluationImages:
+    """Return the same images where the class order_K[k] has become class k."""
+    rank_K = np.argsort(order_K)
+
+    def renamed(found: LabelledImages) -> LabelledImages:
+        names = tuple(found.class_names[label] for label in order_K)
+        return replace(found, labels_N=rank_K[found.labels_N], class_names=names)
+
+    def of(read: Callable[[], LabelledImages]) -> Callable[[], LabelledImages]:
+        return lambda: renamed(read())
+
+    made = images.synthetic()
+    return replace(
+        images,
+        synthetic=lambda: None if made is None else renamed(made),
+        kept=of(images.kept),
+        full_train=of(images.full_train),
+        test=of(images.test),
+    )
+
+
 def _value(component: Subject, evaluation: Evaluation) -> Any:
-    return build(component)(evaluation)
+    """Return the metric's value, computed with an empty memory; of what is partly undefined, the numbers."""
+    images = evaluation.images
+    fresh = evaluation if images is None else replace(evaluation, images=replace(images, memory={}))
+    value = build(component)(fresh)
+    if isinstance(value, PartlyUndefined):
+        assert value.reason.strip(), "it is PartlyUndefined without a reason"
+        return value.values_K
+    return value
 
 
 def _check_value(value: Any, class_count: int) -> None:

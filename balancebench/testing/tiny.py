@@ -1,18 +1,22 @@
 """Made-up training sets and evaluations, small enough for a check of a fraction of a second.
 
-Axis suffixes: N images, C channels, H rows, W columns, K classes.
+Axis suffixes: N images, C channels, H rows, W columns, K classes, D features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from balancebench.component import Cost, Evaluation
-from balancebench.data import LabelledImages
+from balancebench.component import Cost, Evaluation, EvaluationImages
+from balancebench.data import LabelledImages, Origin, concatenate
 
-__all__ = ["tiny_evaluation", "tiny_training_set"]
+__all__ = ["FixedProjection", "tiny_evaluation", "tiny_training_set"]
 
 PATTERN_LEVELS = 3  # grey levels by which a class's rows stand out
 NOISE_LEVELS = 10
@@ -38,9 +42,69 @@ def tiny_training_set(
         labels_N=labels_N,
         class_names=tuple(f"class {label}" for label in range(len(counts))),
     )
+    return _read_only(images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedProjection:
+    """An extractor without training: D = 4 + K features, sums of pixels with fixed random weights."""
+
+    class_count: int
+
+    def features(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features_ND."""
+        pixels_NP = images_NCHW.reshape(len(images_NCHW), -1) / 255
+        pixel_count = int(np.prod(images_NCHW.shape[1:]))
+        weights_PD = np.random.default_rng(0).normal(0, pixel_count**-0.5, (pixel_count, 4 + self.class_count))
+        return (pixels_NP @ weights_PD).astype(np.float32)
+
+    def predict_logits(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits_NK: the first K features."""
+        return self.features(images_NCHW)[:, : self.class_count]
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: it has nothing to remember."""
+
+
+def _read_only(images: LabelledImages) -> LabelledImages:
     for array in (images.images_NCHW, images.labels_N, images.origins_N):
         array.setflags(write=False)
     return images
+
+
+def _tiny_images(test_labels_N: NDArray[np.int64], train_counts_K: NDArray[np.int64], seed: int) -> EvaluationImages:
+    """Return images as after a balancer that filled every class up to the largest with images of its own making."""
+    missing = (train_counts_K.max(initial=0) - train_counts_K).tolist()
+    class_count = len(missing)
+
+    @cache
+    def kept() -> LabelledImages:
+        return tiny_training_set(train_counts_K.tolist(), seed=seed + 1)
+
+    @cache
+    def full_train() -> LabelledImages:
+        return _read_only(concatenate([kept(), tiny_training_set(missing, seed=seed + 2)]))
+
+    @cache
+    def synthetic() -> LabelledImages | None:
+        made = tiny_training_set(missing, seed=seed + 3)
+        return _read_only(made.take(np.arange(len(made)), origin=Origin.SYNTHETIC)) if len(made) else None
+
+    @cache
+    def test() -> LabelledImages:
+        drawn = tiny_training_set(np.bincount(test_labels_N, minlength=class_count).tolist(), seed=seed + 4)
+        rank_N = np.argsort(np.argsort(test_labels_N, kind="stable"))
+        return _read_only(drawn.take(np.argsort(drawn.labels_N, kind="stable")[rank_N]))
+
+    return EvaluationImages(
+        synthetic=synthetic,
+        kept=kept,
+        full_train=full_train,
+        test=test,
+        used_withheld_data=False,
+        extractor=lambda: FixedProjection(class_count=class_count),
+        device="cpu",
+    )
 
 
 def tiny_evaluation(
@@ -53,7 +117,8 @@ def tiny_evaluation(
     """Return test_counts[k] test images of class k, of which about `hit_rate` are predicted right.
 
     No two logits are equal, so that no metric depends on how it breaks ties. train_counts: the training images kept;
-    left out, a tail that falls from 200 to 10. Every array is read-only.
+    left out, a tail that falls from 200 to 10. Its images are of a balancer that made up what each class lacks of the
+    largest. Every array is read-only.
     """
     rng = np.random.default_rng([seed, *test_counts])
     class_count = len(test_counts)
@@ -71,4 +136,5 @@ def tiny_evaluation(
         class_names=tuple(f"class {label}" for label in range(class_count)),
         train_counts_K=train_counts_K,
         cost=Cost(duration_seconds=12.5, images_seen=5000, optimiser_steps=40, peak_memory_bytes=2**28),
+        images=_tiny_images(labels_N, train_counts_K, seed),
     )

@@ -23,7 +23,7 @@ from balancebench import (
     concatenate,
     hookspecs,
 )
-from balancebench.component import Base, Cost, FitContext, LoadContext, PlanContext, SynthesisContext
+from balancebench.component import Base, Cost, EvaluationImages, FitContext, LoadContext, PlanContext, SynthesisContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.registry import load_registry
 from balancebench.testing import plan_context, tiny_training_set
@@ -51,7 +51,17 @@ CONTRACTS = {
     node.name: signatures(node)
     for node in ast.parse(inspect.getsource(component)).body
     if isinstance(node, ast.ClassDef)
-    and node.name in ("Dataset", "Imbalancer", "Balancer", "Classifier", "Predictor", "Metric")
+    and node.name
+    in (
+        "Dataset",
+        "Imbalancer",
+        "Balancer",
+        "Classifier",
+        "Predictor",
+        "FeaturePredictor",
+        "RestorableClassifier",
+        "Metric",
+    )
 }
 
 
@@ -82,8 +92,8 @@ def test_every_contract_is_documented_with_its_exact_signature(contract, method)
 @pytest.mark.parametrize(
     "described_type",
     [
-        Base, Batch, BalancerComponent, Cost, DatasetComponent, DatasetSplits, Evaluation, FitContext, LabelledImages,
-        LoadContext, MetricComponent, Phase, PlanContext, SynthesisContext, TrainingPlan,
+        Base, Batch, BalancerComponent, Cost, DatasetComponent, DatasetSplits, Evaluation, EvaluationImages, FitContext,
+        LabelledImages, LoadContext, MetricComponent, Phase, PlanContext, SynthesisContext, TrainingPlan,
     ],
 )  # fmt: skip
 def test_every_field_is_documented(described_type):

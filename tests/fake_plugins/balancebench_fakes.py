@@ -134,6 +134,8 @@ class Misbehaving(PlainBalancer):
                 return context.withheld().take(np.arange(4), origin=Origin.SYNTHETIC)
             case "real_origin":
                 return train
+            case "copies":
+                return train.take(np.zeros(2, dtype=np.int64), origin=Origin.REPEATED)
             case _:
                 pass
         (context.artefacts / "note.txt").write_text("made")
@@ -186,6 +188,14 @@ class Demanding(PlainBalancer):
         return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
 
 
+class PlainWrapping(PlainBalancer):
+    def __init__(self, options):
+        pass
+
+    def plan(self, train, synthetic, context):
+        return context.base.plan(train, context.rng)
+
+
 class MeansOptions(Options):
     epochs: int = Field(2, ge=1, description="pretended epochs")
     seconds: float = Field(0.0, ge=0, description="time that each epoch takes")
@@ -223,6 +233,48 @@ class _MeansPredictor:
 
         flat_ND = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float64) / 255
         return -((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2).astype(np.float32)
+
+
+class KeepableMeans(Means):
+    """The same classifier, whose predictors can be kept: the distances to the means are the features."""
+
+    def fit(self, plan, context):
+        return _KeepablePredictor(super().fit(plan, context).means_KD)
+
+    def restore(self, folder, device):
+        import numpy as np
+        from safetensors.numpy import load_file
+
+        return _KeepablePredictor(np.asarray(load_file(folder / "means.safetensors")["means_KD"]))
+
+
+class _KeepablePredictor(_MeansPredictor):
+    def features(self, images_NCHW):
+        return -self.predict_logits(images_NCHW)
+
+    def save(self, folder):
+        from safetensors.numpy import save_file
+
+        save_file({"means_KD": self.means_KD}, folder / "means.safetensors")
+
+
+class DistanceOptions(Options):
+    to: str = Field("features", description="features or pixels")
+
+
+def build_synthetic_distance(options):
+    """The mean over the synthetic images of the mean of their features or pixels."""
+
+    def synthetic_distance(evaluation):
+        images = evaluation.images
+        made = images.synthetic() if images else None
+        if made is None:
+            return Undefined("the balancer made no synthetic images")
+        if options.to == "pixels":
+            return float(made.images_NCHW.mean())
+        return float(images.extractor().features(made.images_NCHW).mean())
+
+    return synthetic_distance
 
 
 class HitsOptions(Options):
@@ -274,6 +326,12 @@ def balancebench_balancers():
             ready=demand_weights,
         ),
         BalancerComponent(
+            name="plain_wrapping",
+            summary="Trains on another's images.",
+            options=WrappingOptions,
+            build=PlainWrapping,
+        ),
+        BalancerComponent(
             name="needs_cuda",
             summary="Needs a GPU.",
             options=NoOptions,
@@ -285,9 +343,22 @@ def balancebench_balancers():
 
 @hookimpl
 def balancebench_classifiers():
-    return [Component(name="means", summary="Class means.", options=MeansOptions, build=Means)]
+    return [
+        Component(name="means", summary="Class means.", options=MeansOptions, build=Means),
+        Component(name="keepable_means", summary="Kept means.", options=MeansOptions, build=KeepableMeans),
+    ]
 
 
 @hookimpl
 def balancebench_metrics():
-    return [MetricComponent(name="hits", summary="Share of hits.", options=HitsOptions, build=build_hits, unit="%")]
+    return [
+        MetricComponent(name="hits", summary="Share of hits.", options=HitsOptions, build=build_hits, unit="%"),
+        MetricComponent(
+            name="synthetic_distance",
+            summary="How far synthetic images are.",
+            options=DistanceOptions,
+            build=build_synthetic_distance,
+            higher_is_better=False,
+            needs_extractor=lambda options: options.to == "features",
+        ),
+    ]

@@ -5,7 +5,7 @@ from unittest import SkipTest
 import numpy as np
 import pytest
 
-from balancebench import MetricComponent, Options, Undefined
+from balancebench import MetricComponent, Options, PartlyUndefined, Undefined
 from balancebench.testing import collect_checks
 from balancebench.testing.metrics import METRIC_CHECKS
 from balancebench.testing.subject import described
@@ -37,16 +37,6 @@ def confusion(evaluation):
     matrix_KK = np.zeros((len(evaluation.class_names),) * 2, dtype=np.int64)
     np.add.at(matrix_KK, (evaluation.labels_N, evaluation.logits_NK.argmax(axis=1)), 1)
     return matrix_KK
-
-
-@pytest.mark.parametrize("metric", [share_of_hits, hits_of_classes, confusion])
-def test_a_sound_metric_passes_every_check(metric):
-    higher = None if metric is confusion else True
-    for check in collect_checks(
-        metrics=[component(metric, higher_is_better=higher, unit="" if metric is confusion else "%")]
-    ):
-        if check.kind:
-            check()
 
 
 def first_class_only(evaluation):
@@ -85,6 +75,38 @@ def highest_logit(evaluation):
     return float(evaluation.logits_NK.max(initial=0))
 
 
+def synthetic_images(evaluation):
+    return float(len(evaluation.images.synthetic()))
+
+
+def synthetic_shares_of_classes(evaluation):
+    made = evaluation.images.synthetic() if evaluation.images else None
+    if made is None:
+        return Undefined("the balancer made no synthetic images")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share_K = made.counts_K / evaluation.train_counts_K
+    return PartlyUndefined(np.where(share_K > 0, share_K, np.nan), "a class without synthetic images")
+
+
+def without_saying_why(evaluation):
+    return PartlyUndefined(np.full(3, np.nan), "")
+
+
+def remembering(evaluation):
+    images = evaluation.images
+    return float(images.once("draw", lambda: np.random.default_rng().random())) if images else 0.5
+
+
+def first_synthetic_image(evaluation):
+    made = evaluation.images.synthetic() if evaluation.images else None
+    return float(made.labels_N[0]) if made else Undefined("nothing was made up")
+
+
+def writing_to_images(evaluation):
+    evaluation.images.test().images_NCHW[0] = 0
+    return 0.5
+
+
 BROKEN = [
     ("gives a number or numbers of classes", component(lambda _: 1), "returns int"),
     ("gives a number or numbers of classes", component(lambda _: None), "returns NoneType"),
@@ -106,7 +128,22 @@ BROKEN = [
     ("has a value or a reason without test images", component(lambda _: Undefined(" ")), "without a reason"),
     ("has a value or a reason for few training images", component(few_shot_classes), "empty"),
     ("has a value or a reason for a broken classifier", component(highest_logit), "returns nan"),
+    ("has a value or a reason without images", component(synthetic_images), "NoneType"),
+    ("gives a number or numbers of classes", component(without_saying_why), "PartlyUndefined without a reason"),
+    ("same evaluation gives the same value", component(remembering), "two calls"),
+    ("follows a renaming of the classes", component(first_synthetic_image), "numbered otherwise"),
+    ("leaves its inputs alone", component(writing_to_images), "writes to an array"),
 ]
+
+
+@pytest.mark.parametrize("metric", [share_of_hits, hits_of_classes, confusion, synthetic_shares_of_classes])
+def test_a_sound_metric_passes_every_check(metric):
+    counts = metric in (confusion, synthetic_shares_of_classes)
+    for check in collect_checks(
+        metrics=[component(metric, higher_is_better=None if counts else True, unit="" if counts else "%")]
+    ):
+        if check.kind:
+            check()
 
 
 @pytest.mark.parametrize(("name", "broken", "message"), BROKEN)

@@ -1,0 +1,183 @@
+"""Metrics of images: one classifier trained on all images serves a task and seed as their extractor."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from balancebench.cli.run import carry_out
+from balancebench.leaderboard.results import collect
+from balancebench.plan import expand
+from balancebench.store import Store
+from balancebench.suite.bind import bind_suite
+
+KEEPABLE = {'use = "means"': 'use = "keepable_means"', "seeds = [0, 1]": "seeds = [0]"}
+MEASURED = {**KEEPABLE, 'metrics = ["hits"]': 'metrics = ["hits", "synthetic_distance"]'}
+SYNTHETIC = '\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n'
+
+
+@pytest.fixture
+def planned(fakes, suite_file):
+    def plan(extra="", replace=None):
+        return expand(bind_suite(suite_file(extra, replace=replace), fakes))
+
+    return plan
+
+
+@pytest.fixture
+def ran(planned, tmp_path):
+    """Run a suite in this process; returns plan, store, outcome and results by balancer."""
+
+    def run(extra="", replace=None, stages=None):
+        plan, store = planned(extra, replace), Store.open(tmp_path / "store")
+        outcome = carry_out(plan, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=stages)
+        results = {cell.balancer: cell for cell in collect(plan, store)}
+        return SimpleNamespace(plan=plan, store=store, outcome=outcome, results=results)
+
+    return run
+
+
+def extractor_of(plan, cell):
+    return plan.steps[cell.steps["score"]].inputs.get("extractor")
+
+
+def weights_of(found, balancer):
+    (cell,) = (cell for cell in found.plan.cells if cell.balancer == balancer)
+    return found.store.folder(cell.steps["train"]) / "weights" / "means.safetensors"
+
+
+def test_the_extractor_is_the_ceiling_of_the_task_and_seed(planned):
+    two_seeds = {**MEASURED, "seeds = [0, 1]": "seeds = [0, 1]"}
+    plan = planned(SYNTHETIC + '\n[[classifier]]\nuse = "keepable_means"\nlabel = "longer"\nepochs = 5\n', two_seeds)
+    ceilings = {(cell.task, cell.seeds): cell.steps["train"] for cell in plan.cells if cell.role == "ceiling"}
+    assert len(set(ceilings.values())) == 4  # two classifiers, two seeds
+    for cell in plan.cells:
+        assert extractor_of(plan, cell) == ceilings[cell.task, cell.seeds]
+
+
+def test_the_extractor_is_planned_once_where_the_suite_shows_no_ceiling(planned):
+    shown = planned(SYNTHETIC, MEASURED)
+    hidden = planned(SYNTHETIC, {**MEASURED, "seeds = [0, 1]": "seeds = [0]\nceiling = false"})
+    assert {cell.role for cell in hidden.cells} == {"floor", "entry"}
+    (ceiling,) = (cell for cell in shown.cells if cell.role == "ceiling")
+    assert {extractor_of(hidden, cell) for cell in hidden.cells} == {ceiling.steps["train"]}
+    trained = [step for step in hidden.steps.values() if step.stage == "train"]
+    assert len(trained) == 3  # floor, entry, extractor
+
+
+def test_two_imbalancers_share_the_extractor(planned):
+    plan = planned(SYNTHETIC + '\n[[imbalancer]]\nuse = "halving"\nlabel = "more"\nsmallest = 5\n', MEASURED)
+    assert len({cell.task for cell in plan.cells}) == 2
+    assert len({extractor_of(plan, cell) for cell in plan.cells}) == 1
+
+
+def test_no_key_changes_where_no_metric_needs_the_extractor(planned):
+    plain, measured = planned(SYNTHETIC, KEEPABLE), planned(SYNTHETIC, MEASURED)
+    by_pixels = 'metrics = ["hits", { use = "synthetic_distance", to = "pixels" }]'
+    pixels = planned(SYNTHETIC, {**KEEPABLE, 'metrics = ["hits"]': by_pixels})
+    for plan in (measured, pixels):
+        for stage in ("load", "imbalance", "synthesise", "train"):
+            keys = [{step.key for step in each.steps.values() if step.stage == stage} for each in (plain, plan)]
+            assert keys[0] == keys[1], stage
+    for plan in (plain, pixels):
+        scores = [step for step in plan.steps.values() if step.stage == "score"]
+        assert all(set(step.identity["inputs"]) == {"train"} for step in scores)
+
+
+def test_a_metric_gets_the_features_of_the_classifier_trained_on_all_images(ran):
+    found = ran(SYNTHETIC, MEASURED)
+    assert not found.outcome.failed
+    from safetensors.numpy import load_file
+
+    means_KD = load_file(weights_of(found, "no imbalance"))["means_KD"]
+    (cell,) = (cell for cell in found.plan.cells if cell.balancer == "misbehaving")
+    made_NCHW = np.load(found.store.folder(cell.steps["synthesise"]) / "synthetic_images.npy")
+    flat_ND = made_NCHW.reshape(len(made_NCHW), -1) / 255
+    expected = np.mean([[((image_D - mean_D) ** 2).sum() for mean_D in means_KD] for image_D in flat_ND])
+    score = found.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
+    assert score.value == pytest.approx(expected, rel=1e-5)
+
+
+def test_rows_without_synthetic_images_are_undefined_and_say_so(ran):
+    found = ran(SYNTHETIC, MEASURED)
+    for balancer in ("none", "no imbalance"):
+        score = found.results[balancer].scores["last"].metrics["synthetic_distance"]
+        assert (score.value, score.reason) == (None, "the balancer made no synthetic images")
+        assert found.results[balancer].scores["last"].metrics["hits"].value is not None
+
+
+def test_repeated_images_are_not_synthetic(ran):
+    found = ran(SYNTHETIC.replace('"none"', '"copies"'), MEASURED)
+    score = found.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
+    assert (score.value, score.reason) == (None, "the balancer made no synthetic images")
+
+
+def test_only_training_on_all_images_keeps_its_weights(ran):
+    found = ran(SYNTHETIC, KEEPABLE)  # no metric asks for them yet
+    assert weights_of(found, "no imbalance").is_file()
+    assert not weights_of(found, "none").exists()
+    assert not weights_of(found, "misbehaving").exists()
+
+
+def test_a_metric_added_later_is_scored_without_training(ran):
+    ran(SYNTHETIC, KEEPABLE)
+    found = ran(SYNTHETIC, MEASURED, stages=frozenset({"score"}))
+    assert not found.outcome.failed
+    assert found.results["misbehaving"].scores["last"].metrics["synthetic_distance"].value > 0
+
+
+def test_a_ceiling_trained_before_weights_were_kept_says_what_to_do(ran):
+    first = ran(SYNTHETIC, KEEPABLE)
+    (ceiling,) = (cell for cell in first.plan.cells if cell.role == "ceiling")
+    folder = first.store.folder(ceiling.steps["train"])
+    record = json.loads((folder / "record.json").read_text())
+    weights_of(first, "no imbalance").unlink()
+    (folder / "weights").rmdir()
+    del record["files"]["weights/means.safetensors"]
+    (folder / "record.json").write_text(json.dumps(record))
+
+    found = ran(SYNTHETIC, MEASURED)
+    cell = found.results["misbehaving"]
+    assert cell.status == "failed"
+    assert "metric synthetic_distance: the training of keepable_means on all images kept no weights" in cell.message
+    assert f"delete {folder} and run the suite again" in cell.message
+
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    assert ran(SYNTHETIC, MEASURED).results["misbehaving"].status == "done"
+
+
+def test_a_classifier_without_features_is_named(ran):
+    replaced = {'metrics = ["hits"]': MEASURED['metrics = ["hits"]'], "seeds = [0, 1]": "seeds = [0]"}
+    found = ran(SYNTHETIC, replaced)
+    assert "the classifier means gives no features" in found.results["misbehaving"].message
+    assert found.results["none"].status == "done"
+
+
+def test_a_wrapped_balancers_images_are_measured_where_the_wrapper_makes_none(ran):
+    wrapped = '\n[[balancer]]\nuse = "plain_wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
+    doubled = '\n[[balancer]]\nuse = "wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
+    found = ran(SYNTHETIC + wrapped + doubled, MEASURED)
+    values = {
+        balancer: found.results[balancer].scores["last"].metrics["synthetic_distance"].value
+        for balancer in ("misbehaving", "plain_wrapping", "wrapping")
+    }
+    assert values["plain_wrapping"] == values["misbehaving"]
+    assert values["wrapping"] == pytest.approx(values["misbehaving"])  # each image twice
+
+
+def test_a_score_that_waits_for_a_failed_extractor_names_it(ran):
+    found = ran(SYNTHETIC, MEASURED)
+    (ceiling,) = (cell for cell in found.plan.cells if cell.role == "ceiling")
+    path = found.store.folder(ceiling.steps["train"]) / "record.json"
+    record = json.loads(path.read_text())
+    failure = {"message": "it diverged", "traceback": ""}
+    path.write_text(json.dumps({**record, "status": "failed", "failure": failure}))
+    (floor,) = (cell for cell in found.plan.cells if cell.role == "floor")
+    found.store.set_aside(floor.steps["score"])
+
+    (cell,) = (cell for cell in collect(found.plan, found.store) if cell.role == "floor")
+    assert cell.status == "skipped"
+    assert "train of tiny / halving / no imbalance / keepable_means / seed 0 failed: it diverged" in cell.message
