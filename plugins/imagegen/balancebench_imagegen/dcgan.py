@@ -1,0 +1,309 @@
+"""DCGAN (Radford, Metz and Chintala 2016) with the settings of Asthana, Wagle and Singh, one model a class.
+
+Both networks work on 64x64 images in -1..1, whatever the training images' size: these are resized to it, and what is
+made is resized back. The discriminator D minimises, and the generator G in turn,
+
+    D:  bce(D(x), 0.9) + bce(D(G(z)), 0.1)        G:  bce(D(G(z)), 0.9)        z ~ N(0, 1), 100 numbers
+
+In the variant "code" D sees 0.9 x + 0.1 e with e ~ N(0, 1) instead of x, of real and made images alike. Sigmoid and
+cross-entropy are computed as one, from D's logit, which is the same up to rounding. The generator of the epoch of the
+lowest FID makes the images; "code" forgets the lowest value every 100 epochs.
+
+Axis suffixes: N images of a class, B images of a batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from balancebench import (
+    BalancerError,
+    LabelledImages,
+    Phase,
+    PlanContext,
+    SynthesisContext,
+    TrainingPlan,
+    concatenate,
+)
+from balancebench.synthesis.curves import Curves
+from balancebench.synthesis.fill import fill_classes
+from balancebench.synthesis.generator import from_unit_range, save_weights, seeded_run, to_unit_range
+from balancebench.synthesis.target import missing_counts, wanted_counts
+from balancebench_imagegen.frechet import frechet_distance, load_features
+from balancebench_imagegen.options import DcganOptions
+from balancebench_imagegen.resize import fit
+
+__all__ = ["Dcgan", "build_discriminator", "build_generator"]
+
+SIDE = 64
+FORGET_LOWEST_AFTER_EPOCHS = 100
+MAKE_AT_ONCE = 256
+RESIZE_AT_ONCE = 1024
+
+
+def build_generator(channels: int, latent: int, width: int) -> nn.Sequential:
+    """Return G: noise (B, latent, 1, 1) -> images_BCHW of 64x64 in -1..1.
+
+    With 3 channels, latent 100 and width 64 it has the paper's 3,576,704 parameters.
+    """
+
+    def up(channels_in: int, channels_out: int, stride: int, padding: int) -> list[nn.Module]:
+        return [
+            nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        ]
+
+    generator = nn.Sequential(
+        *up(latent, 8 * width, 1, 0),
+        *up(8 * width, 4 * width, 2, 1),
+        *up(4 * width, 2 * width, 2, 1),
+        *up(2 * width, width, 2, 1),
+        nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    )
+    return _initialised(generator)
+
+
+def build_discriminator(channels: int, width: int) -> nn.Sequential:
+    """Return D without its sigmoid: images_BCHW of 64x64 in -1..1 -> logits_B.
+
+    With 3 channels and width 64 it has the paper's 2,765,568 parameters.
+    """
+
+    def down(channels_in: int, channels_out: int) -> list[nn.Module]:
+        return [
+            nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+
+    discriminator = nn.Sequential(
+        nn.Conv2d(channels, width, 4, 2, 1, bias=False),
+        nn.LeakyReLU(0.2, inplace=True),
+        *down(width, 2 * width),
+        *down(2 * width, 4 * width),
+        *down(4 * width, 8 * width),
+        nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False),
+        nn.Flatten(0),
+    )
+    return _initialised(discriminator)
+
+
+def _initialised(network: nn.Sequential) -> nn.Sequential:
+    for module in network:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
+    return network
+
+
+class Dcgan:
+    """Fills classes with images of a DCGAN trained on each of them."""
+
+    def __init__(self, options: DcganOptions) -> None:
+        self._options = options
+
+    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
+        """Train one model for each class that is short of images, and let it make them; None where none is short.
+
+        Raises BalancerError where a class has fewer than two images to train on, and where training diverges.
+        """
+        missing_K, real = self._missing_and_real(train, context)
+        size = train.images_NCHW.shape[2], train.images_NCHW.shape[3]
+        labels = np.flatnonzero(missing_K)
+        members = {int(label): np.flatnonzero(real.labels_N == label) for label in labels}
+        for label, members_N in members.items():
+            if len(members_N) < 2:
+                raise BalancerError(
+                    f"class {train.class_names[label]!r} has {len(members_N)} image{'' if len(members_N) == 1 else 's'}"
+                    " to train on: batch normalisation needs at least 2; keep more of it, or give a target table "
+                    "without it"
+                )
+        generators: dict[int, nn.Module] = {}
+        with seeded_run(context) as random:
+            for label, members_N in members.items():
+                resident_NCHW = _at_64(real.images_NCHW, members_N, random.device)
+                curves = Curves(context.artefacts, f"curves_{_file_name(label, train.class_names[label])}")
+                training = _Training(self._options, context, resident_NCHW, random, curves)
+                generators[label] = training.run(
+                    f"{train.class_names[label]}, class {len(generators) + 1} of {len(members)}",
+                    first_epoch=len(generators) * self._options.epochs,
+                    all_epochs=len(members) * self._options.epochs,
+                )
+                save_weights(
+                    context.artefacts, f"generator_{_file_name(label, train.class_names[label])}", generators[label]
+                )
+
+            @torch.no_grad()
+            def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
+                made_BCHW = np.empty((len(labels_B), *train.images_NCHW.shape[1:]), dtype=np.uint8)
+                for label in np.unique(labels_B):
+                    chosen_B = labels_B == label
+                    noise = _noise(int(chosen_B.sum()), self._options.latent, random)
+                    made_64 = generators[int(label)](noise).float()
+                    made_BCHW[chosen_B] = from_unit_range(fit(made_64, size, "squash")).cpu().numpy()
+                return made_BCHW
+
+            return fill_classes(train, missing_K, make, batch_size=MAKE_AT_ONCE, progress=context.progress)
+
+    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
+        """Train on `train` and the made images together."""
+        images = train if synthetic is None else concatenate([train, synthetic])
+        return TrainingPlan(phases=(Phase(images=images),))
+
+    def _missing_and_real(
+        self, train: LabelledImages, context: SynthesisContext
+    ) -> tuple[NDArray[np.int64], LabelledImages]:
+        """Return how many images each class is short of, and the images that models may see."""
+        if self._options.train_on == "kept":
+            return missing_counts(self._options.target, train), train
+        missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
+        return missing_K, concatenate([train, context.withheld()]) if missing_K.any() else train
+
+
+class _Training:
+    """Trains the two networks on the images of one class."""
+
+    def __init__(
+        self,
+        options: DcganOptions,
+        context: SynthesisContext,
+        images_NCHW: Tensor,
+        random: torch.Generator,
+        curves: Curves,
+    ) -> None:
+        self._options = options
+        self._context = context
+        self._images_NCHW = images_NCHW
+        self._random = random
+        self._curves = curves
+        device, channels = images_NCHW.device, images_NCHW.shape[1]
+        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self._generator = build_generator(channels, options.latent, options.generator_width)
+        self._discriminator = build_discriminator(channels, options.discriminator_width)
+        for network in (self._generator, self._discriminator):
+            network.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue] - torch leaves it out
+        betas, fused = (options.beta1, 0.999), device.type == "cuda"
+        self._generator_adam = torch.optim.Adam(
+            self._generator.parameters(), options.generator_learning_rate, betas, fused=fused
+        )
+        self._discriminator_adam = torch.optim.Adam(
+            self._discriminator.parameters(), options.discriminator_learning_rate, betas, fused=fused
+        )
+
+    def run(self, title: str, *, first_epoch: int, all_epochs: int) -> nn.Module:
+        """Return the generator that `checkpoint` chooses, set to make images."""
+        options, context = self._options, self._context
+        judge = _Judge(options, self._images_NCHW, self._random) if options.checkpoint == "best_fid" else None
+        lowest, best = math.inf, copy.deepcopy(self._generator.state_dict())
+        for epoch in range(options.epochs):
+            sums_2 = torch.zeros(2, device=self._images_NCHW.device)
+            images, steps = 0, 0
+            for real_BCHW in self._batches():
+                sums_2 += self._step(real_BCHW)
+                images, steps = images + len(real_BCHW), steps + 1
+            context.count(images, steps)
+            discriminator_loss, generator_loss = (sums_2 / steps).tolist()  # the epoch's one wait for the device
+            values = {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
+            if judge is not None:
+                values["fid"] = judge(self._generator.eval())
+                self._generator.train()
+                if options.variant == "code" and epoch % FORGET_LOWEST_AFTER_EPOCHS == 0:
+                    lowest = math.inf
+                if values["fid"] < lowest:
+                    lowest, best = values["fid"], copy.deepcopy(self._generator.state_dict())
+            self._curves.add(epoch, **values)
+            context.progress(first_epoch + epoch + 1, all_epochs, f"{title}: epoch {epoch + 1}/{options.epochs}")
+        if judge is not None:
+            self._generator.load_state_dict(best)
+        return self._generator.eval()
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Yield the class's images in a new order; a last batch of one, which has no batch statistics, is left out."""
+        count = len(self._images_NCHW)
+        order_N = torch.randperm(count, generator=self._random, device=self._random.device)
+        for indices_B in order_N.split(min(self._options.batch_size, count)):
+            if len(indices_B) > 1:
+                yield to_unit_range(self._images_NCHW.index_select(0, indices_B))
+
+    def _step(self, real_BCHW: Tensor) -> Tensor:
+        """Move D, then G, by one step; return (D's loss, G's loss) without waiting for the device."""
+        options, count = self._options, len(real_BCHW)
+        half = self._context.precision == "bf16"
+        real_B, fake_B = (
+            real_BCHW.new_full((count,), options.real_label),
+            real_BCHW.new_full((count,), options.fake_label),
+        )
+        with torch.autocast(real_BCHW.device.type, dtype=torch.bfloat16, enabled=half):
+            made_BCHW = self._generator(_noise(count, options.latent, self._random))
+            on_real_B = self._discriminator(self._as_seen(real_BCHW))
+            on_made_B = self._discriminator(self._as_seen(made_BCHW.detach()))
+        # Real and made images go through D apart, each with batch statistics of its own.
+        discriminator_loss = binary_cross_entropy_with_logits(on_real_B.float(), real_B)
+        discriminator_loss = discriminator_loss + binary_cross_entropy_with_logits(on_made_B.float(), fake_B)
+        self._discriminator_adam.zero_grad(set_to_none=True)
+        discriminator_loss.backward()
+        self._discriminator_adam.step()
+
+        with torch.autocast(real_BCHW.device.type, dtype=torch.bfloat16, enabled=half):
+            on_made_B = self._discriminator(self._as_seen(made_BCHW))
+        generator_loss = binary_cross_entropy_with_logits(on_made_B.float(), real_B)
+        self._generator_adam.zero_grad(set_to_none=True)
+        generator_loss.backward()
+        self._generator_adam.step()
+        return torch.stack([discriminator_loss.detach(), generator_loss.detach()])
+
+    def _as_seen(self, images_BCHW: Tensor) -> Tensor:
+        """Return what the discriminator sees of images."""
+        if self._options.variant == "text":
+            return images_BCHW
+        noise_BCHW = torch.randn(
+            images_BCHW.shape, generator=self._random, device=images_BCHW.device, dtype=images_BCHW.dtype
+        )
+        return 0.9 * images_BCHW + 0.1 * noise_BCHW
+
+
+class _Judge:
+    """generator -> FID between one batch of real images and as many made from noise, both the same at every epoch."""
+
+    def __init__(self, options: DcganOptions, images_NCHW: Tensor, random: torch.Generator) -> None:
+        self._features = load_features(options.features, images_NCHW.device)
+        count = min(options.batch_size, len(images_NCHW))
+        chosen_B = torch.randperm(len(images_NCHW), generator=random, device=random.device)[:count]
+        self._real_BD = self._features(images_NCHW.index_select(0, chosen_B))
+        self._noise = _noise(count, options.latent, random)
+
+    @torch.no_grad()
+    def __call__(self, generator: nn.Module) -> float:
+        return frechet_distance(self._real_BD, self._features(from_unit_range(generator(self._noise))))
+
+
+def _noise(count: int, latent: int, random: torch.Generator) -> Tensor:
+    return torch.randn((count, latent, 1, 1), generator=random, device=random.device)
+
+
+def _at_64(images_NCHW: NDArray[np.uint8], members_N: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Return the images at `members_N` as uint8 of 64x64 on the device, resized in parts so that floats stay few."""
+    parts: list[Tensor] = []
+    for begin in range(0, len(members_N), RESIZE_AT_ONCE):
+        part_NCHW = np.ascontiguousarray(images_NCHW[members_N[begin : begin + RESIZE_AT_ONCE]])
+        floats_NCHW = torch.from_numpy(part_NCHW).to(device).float()
+        parts.append(fit(floats_NCHW, (SIDE, SIDE), "squash").round_().clamp_(0, 255).to(torch.uint8))
+    return torch.cat(parts)
+
+
+def _file_name(label: int, class_name: str) -> str:
+    """Return a name that no two classes share and every file system takes."""
+    return f"{label}_{re.sub(r'[^0-9A-Za-z]+', '_', class_name)}"
