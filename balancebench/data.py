@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancebench.errors import DataError
+from balancebench.image_rows import join_rows, row_chunks, take_rows
 
 __all__ = ["DatasetSplits", "LabelledImages", "Origin", "class_counts", "concatenate"]
 
@@ -31,7 +32,8 @@ class Origin(IntEnum):
 class LabelledImages:
     """Images with one label each.
 
-    images_NCHW: uint8, 0..255, C is 1 (grey) or 3 (RGB); may be memory-mapped and read-only.
+    images_NCHW: uint8, 0..255, C is 1 (grey) or 3 (RGB); may be memory-mapped and read-only, and of a large set
+    (512 MiB and more) it is an `ImageRows`, which passes for an array and reads the images that it is indexed by.
     labels_N: int64, 0..K-1.
     class_names: K names; the index is the label.
     superclass_K: for each class the name of its super-class, or None where there are none.
@@ -81,11 +83,14 @@ class LabelledImages:
         return class_counts(self.labels_N, self.class_count)
 
     def take(self, indices_M: NDArray[np.int64], origin: Origin | None = None) -> LabelledImages:
-        """Return a copy with the images at `indices_M`, in that order; `origin` overwrites where they came from."""
+        """Return the images at `indices_M`, in that order; `origin` overwrites where they came from.
+
+        Images are copied, but for large sets, which stay where they are (`balancebench.image_rows`).
+        """
         origin_M = self.origins_N[indices_M] if origin is None else np.full(len(indices_M), origin, dtype=np.uint8)
         return replace(
             self,
-            images_NCHW=np.asarray(self.images_NCHW[indices_M]),
+            images_NCHW=take_rows(self.images_NCHW, indices_M),
             labels_N=self.labels_N[indices_M],
             origin_N=origin_M,
         )
@@ -100,7 +105,8 @@ class LabelledImages:
         """Return the SHA-256 of images, labels and class names, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         digest.update(repr((self.images_NCHW.shape, self.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.images_NCHW).data)
+        for chunk_MCHW in row_chunks(self.images_NCHW):
+            digest.update(np.ascontiguousarray(chunk_MCHW).data)
         digest.update(np.ascontiguousarray(self.labels_N).data)
         return digest.hexdigest()
 
@@ -138,7 +144,7 @@ def concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
         raise DataError("image sets with different classes cannot be joined")
     return replace(
         first,
-        images_NCHW=np.concatenate([part.images_NCHW for part in parts]),
+        images_NCHW=join_rows([part.images_NCHW for part in parts]),
         labels_N=np.concatenate([part.labels_N for part in parts]),
         origin_N=np.concatenate([part.origins_N for part in parts]),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from balancebench.data import DatasetSplits, LabelledImages
+from balancebench.image_rows import is_large, row_chunks, rows_of
 
 __all__ = ["map_array", "read_images", "read_splits", "write_array", "write_images", "write_json", "write_splits"]
 
@@ -31,7 +32,12 @@ def map_array(path: Path) -> NDArray[Any]:
 
 def write_images(folder: Path, name: str, images: LabelledImages) -> None:
     """Write images, labels and origins as NAME_images.npy, NAME_labels.npy and NAME_origins.npy."""
-    write_array(folder / f"{name}_images.npy", images.images_NCHW)
+    with (folder / f"{name}_images.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": images.images_NCHW.shape}
+        )
+        for chunk_MCHW in row_chunks(images.images_NCHW):
+            file.write(np.ascontiguousarray(chunk_MCHW).data)
     write_array(folder / f"{name}_labels.npy", images.labels_N)
     write_array(folder / f"{name}_origins.npy", images.origins_N)
 
@@ -39,9 +45,12 @@ def write_images(folder: Path, name: str, images: LabelledImages) -> None:
 def read_images(
     folder: Path, name: str, class_names: tuple[str, ...], superclass_K: tuple[str, ...] | None
 ) -> LabelledImages:
-    """Map images back; labels and origins are read whole."""
+    """Map images back, large ones as `ImageRows`; labels and origins are read whole."""
+    images_NCHW = map_array(folder / f"{name}_images.npy")
+    if is_large(images_NCHW.nbytes):
+        images_NCHW = cast("NDArray[Any]", rows_of(images_NCHW))
     return LabelledImages(
-        images_NCHW=map_array(folder / f"{name}_images.npy"),
+        images_NCHW=images_NCHW,
         labels_N=np.array(map_array(folder / f"{name}_labels.npy")),
         class_names=class_names,
         superclass_K=superclass_K,

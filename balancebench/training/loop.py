@@ -5,6 +5,7 @@ Steps never wait for the device: losses add up there and are read once an epoch.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,34 +18,63 @@ from torch.optim import Optimizer
 from balancebench.data import LabelledImages
 from balancebench.errors import ClassifierError
 from balancebench.training.augment import AUGMENTATIONS
+from balancebench.training.capacity import image_budget_bytes
 from balancebench.training.context import RunContext
 from balancebench.training.model import ImageModel
 from balancebench.training.normalise import Normaliser
 from balancebench.training.options import TrainingOptions
+from balancebench.training.order import WINDOW_BYTES
 from balancebench.training.plan import Phase
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.resident import BatchDrawer, ResidentImages
 from balancebench.training.schedule import PhaseSchedule, schedule_phases
 from balancebench.training.step import TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
+from balancebench.training.streamed import StreamedImages
 
 __all__ = ["ImageSets", "Run", "train"]
 
 SECONDS_BETWEEN_REPORTS = 0.5
+BLOCKS_IN_BUDGET = 4  # two blocks are held, and what is made of them takes room too
+MIB = 2**20
+
+logger = logging.getLogger(__name__)
 
 
 class ImageSets:
-    """The image sets of a plan on the device: each uploaded once, when first needed, and gone after its last phase."""
+    """The image sets of a plan on the device: each uploaded once, when first needed, and gone after its last phase.
+
+    Sets that do not fit into the share of the device's memory that is free for them now are streamed.
+    """
 
     def __init__(self, phases: Sequence[Phase], device: torch.device) -> None:
         self._device = device
+        self._budget_bytes = image_budget_bytes(device)
         self._last_phase = {id(phase.images): index for index, phase in enumerate(phases)}
-        self._held: dict[int, ResidentImages] = {}
+        self._held: dict[int, ResidentImages | StreamedImages] = {}
 
-    def on_device(self, images: LabelledImages) -> ResidentImages:
-        """Return the images of one phase on the device."""
+    def on_device(self, images: LabelledImages) -> ResidentImages | StreamedImages:
+        """Return the images of one phase, on the device or on their way to it."""
         if id(images) not in self._held:
-            self._held[id(images)] = ResidentImages.upload(images, self._device)
+            self._held[id(images)] = self._hold(images)
         return self._held[id(images)]
+
+    def _hold(self, images: LabelledImages) -> ResidentImages | StreamedImages:
+        resident = sum(held.nbytes for held in self._held.values() if isinstance(held, ResidentImages))
+        size, room = images.images_NCHW.nbytes, self._budget_bytes - resident
+        fits = size <= room
+        logger.info(
+            "%d images of %.1f MiB are %s %s, which has %.1f MiB for them",
+            len(images),
+            size / MIB,
+            "held by" if fits else "streamed to",
+            self._device,
+            room / MIB,
+        )
+        if fits:
+            return ResidentImages.upload(images, self._device)
+        return StreamedImages(
+            images, self._device, block_bytes=min(WINDOW_BYTES, self._budget_bytes // BLOCKS_IN_BUDGET)
+        )
 
     def release_after(self, phase_index: int) -> None:
         """Let go of the sets that no phase after this one uses."""
@@ -109,11 +139,9 @@ def _train_phase(run: Run, phase: Phase, schedule: PhaseSchedule, optimiser: Opt
     for steps in schedule.epoch_steps:
         _set_modes(run.model, phase)
         loss_sum = torch.zeros((), device=run.generator.device)
-        for indices_B in drawer.epoch_indices(steps, schedule.batch_size, phase.sampling_weight_N):
+        for drawn in drawer.epoch(steps, schedule.batch_size, phase.sampling_weight_N):
             set_learning_rate(optimiser, schedule.learning_rate.at(stretch_step))
-            batch = drawer.batch(indices_B)
-            if phase.batch_transform is not None:
-                batch = phase.batch_transform(batch, drawer)
+            batch = drawn if phase.batch_transform is None else phase.batch_transform(drawn, drawer)
             loss_sum += step(batch)
             stretch_step += 1
             report.step_finished()

@@ -6,8 +6,9 @@ Axis suffixes: N images, C channels, H rows, W columns.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,9 +16,27 @@ from torch import Tensor
 from balancebench.errors import ClassifierError
 from balancebench.training.options import ChannelStatistics
 
-__all__ = ["Normaliser", "channel_statistics", "make_normaliser"]
+__all__ = ["Normaliser", "Pixels", "channel_statistics", "make_normaliser"]
 
 CHUNK_PIXELS = 2**24  # squares of so many pixels are held at a time, as int32
+
+
+class Pixels(Protocol):
+    """images_NCHW uint8 on a device, gone through some at a time: a tensor, or what is read as it goes."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(N, C, H, W)."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images of `split` are."""
+        ...
+
+    def split(self, split_size: int, /) -> Iterable[Tensor]:
+        """Return all images in order, at most `split_size` in each tensor."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +53,7 @@ class Normaliser:
         return scaled_NCHW.contiguous(memory_format=self.memory_format)
 
 
-def channel_statistics(images_NCHW: Tensor) -> ChannelStatistics:
+def channel_statistics(images_NCHW: Pixels) -> ChannelStatistics:
     """Return mean and population standard deviation of each channel of uint8 images, exact up to one rounding.
 
     Sums are integers, so the result does not depend on the device, the chunks or the order of the images. A channel
@@ -62,7 +81,7 @@ def channel_statistics(images_NCHW: Tensor) -> ChannelStatistics:
 
 
 def make_normaliser(
-    normalisation: Literal["training_set", "half"] | ChannelStatistics, images_NCHW: Tensor
+    normalisation: Literal["training_set", "half"] | ChannelStatistics, images_NCHW: Pixels
 ) -> Normaliser:
     """Return the normaliser that the option asks for, on the device of the training images `images_NCHW` (uint8).
 

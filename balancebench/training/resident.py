@@ -5,6 +5,7 @@ Axis suffixes: N images, B images of a batch, S steps, C channels, H rows, W col
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,12 @@ from torch import Generator, Tensor
 
 from balancebench.data import LabelledImages
 from balancebench.errors import BalancerError
+from balancebench.image_rows import rows_of
 from balancebench.training.augment import Augment
 from balancebench.training.normalise import Normaliser
+from balancebench.training.order import visiting_order
 from balancebench.training.plan import Batch
+from balancebench.training.streamed import StreamedImages
 
 __all__ = ["BatchDrawer", "ResidentImages", "cumulative_weights", "indices_at"]
 
@@ -33,23 +37,40 @@ class ResidentImages:
     @classmethod
     def upload(cls, images: LabelledImages, device: torch.device) -> ResidentImages:
         """Copy the images to `device`."""
-        source_NCHW = images.images_NCHW
-        resident_NCHW = torch.empty(source_NCHW.shape, dtype=torch.uint8, device=device)
-        rows = max(1, CHUNK_BYTES // max(1, int(np.prod(source_NCHW.shape[1:]))))
-        for begin in range(0, len(source_NCHW), rows):
-            # np.array copies: torch refuses to share read-only memory quietly.
-            chunk_NCHW = np.array(source_NCHW[begin : begin + rows], order="C")
-            resident_NCHW[begin : begin + rows].copy_(torch.from_numpy(chunk_NCHW))
+        rows = rows_of(images.images_NCHW)
+        resident_NCHW = torch.empty(rows.shape, dtype=torch.uint8, device=device)
+        step = max(1, CHUNK_BYTES // max(1, rows.nbytes // max(1, len(rows))))
+        for begin in range(0, len(rows), step):
+            resident_NCHW[begin : begin + step].copy_(torch.from_numpy(rows[begin : begin + step]))
         return cls(images_NCHW=resident_NCHW, labels_N=torch.from_numpy(np.array(images.labels_N)).to(device))
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all images."""
+        return self.images_NCHW.nbytes
+
+    def select(self, indices_B: Tensor) -> Tensor:
+        """Return images_BCHW uint8."""
+        return self.images_NCHW.index_select(0, indices_B)
+
+    def batches(self, indices_SB: Tensor) -> Iterator[Tensor]:
+        """Yield images_BCHW uint8 for each row of indices."""
+        return map(self.select, indices_SB)
+
 
 class BatchDrawer:
     """Draws augmented, normalised batches of one phase's images; the `BatchSource` that batch transforms see."""
 
-    def __init__(self, images: ResidentImages, augment: Augment, normaliser: Normaliser, generator: Generator) -> None:
+    def __init__(
+        self,
+        images: ResidentImages | StreamedImages,
+        augment: Augment,
+        normaliser: Normaliser,
+        generator: Generator,
+    ) -> None:
         self._images = images
         self._augment = augment
         self._normaliser = normaliser
@@ -72,15 +93,25 @@ class BatchDrawer:
         """
         if sampling_weight_N is not None:
             return self._draw_indices(steps * batch_size, sampling_weight_N).view(steps, batch_size)
-        order_N = torch.randperm(len(self._images), generator=self._generator, device=self._generator.device)
+        image_bytes = self._images.nbytes // len(self._images)
+        order_N = visiting_order(len(self._images), image_bytes, batch_size, self._generator)
         return order_N[: steps * batch_size].view(steps, batch_size)
+
+    def epoch(
+        self, steps: int, batch_size: int, sampling_weight_N: NDArray[np.float64] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the augmented, normalised batches of one epoch: the images of `epoch_indices`."""
+        indices_SB = self.epoch_indices(steps, batch_size, sampling_weight_N)
+        for indices_B, pixels_BCHW in zip(indices_SB, self._images.batches(indices_SB), strict=True):
+            yield self._finished(indices_B, pixels_BCHW)
 
     def batch(self, indices_B: Tensor) -> Batch:
         """Return the augmented, normalised images at `indices_B`."""
-        pixels_BCHW = self._augment(self._images.images_NCHW.index_select(0, indices_B), self._generator)
-        return Batch(
-            images_NCHW=self._normaliser(pixels_BCHW), labels_N=self._images.labels_N.index_select(0, indices_B)
-        )
+        return self._finished(indices_B, self._images.select(indices_B))
+
+    def _finished(self, indices_B: Tensor, pixels_BCHW: Tensor) -> Batch:
+        images_BCHW = self._normaliser(self._augment(pixels_BCHW, self._generator))
+        return Batch(images_NCHW=images_BCHW, labels_N=self._images.labels_N.index_select(0, indices_B))
 
     def draw(self, size: int, sampling_weight_N: NDArray[np.float64] | None = None) -> Batch:
         """Draw `size` images with replacement, uniformly or in proportion to the weights.
