@@ -1,0 +1,78 @@
+"""Features of images by a named extractor, computed once for all metrics of a cell.
+
+    classifier    what the last layer of the suite's own classifier reads, trained on all training images
+    inception     the 2,048 pooled features of Inception-v3, as in FID
+    timm:NAME     the pooled features of a model of timm
+    pixels        the pixels themselves, in 0..1
+
+Axis suffixes: N images, C channels, H rows, W columns, D features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from balancebench import EvaluationImages, LabelledImages
+from balancebench.training.reproducibility import backend_settings
+from balancebench_quality.networks import Network, inception, timm_network
+
+__all__ = ["features_of"]
+
+CHUNK_IMAGES = {"cuda": 256, "cpu": 32, "mps": 128}
+
+
+def features_of(
+    images: EvaluationImages, extractor: str, name: str, source: LabelledImages, indices_N: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return features_ND float32 of the images of `source` at `indices_N`; `name` tells the set apart.
+
+    Always in float32 arithmetic with deterministic kernels and without TF32: Frechet distances move with all of these.
+    Raises DataError or ClassifierError where the extractor cannot be had.
+    """
+
+    def compute() -> NDArray[np.float32]:
+        chosen_NCHW = np.asarray(source.images_NCHW[indices_N])
+        if extractor == "pixels":
+            return chosen_NCHW.reshape(len(chosen_NCHW), -1).astype(np.float32) / np.float32(255)
+        with _exact_arithmetic():
+            if extractor == "classifier":
+                return images.extractor().features(chosen_NCHW)
+            network = images.once(("quality", "network", extractor), lambda: _network(extractor, images.device))
+            return _in_chunks(network, chosen_NCHW, torch.device(images.device))
+
+    return images.once(
+        ("quality", "features", extractor, name, hashlib.sha256(indices_N.tobytes()).hexdigest()), compute
+    )
+
+
+def _network(extractor: str, device: str) -> Network:
+    if extractor == "inception":
+        return inception(torch.device(device))
+    return timm_network(extractor.removeprefix("timm:"), torch.device(device))
+
+
+def _in_chunks(network: Network, images_NCHW: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+    rows = CHUNK_IMAGES.get(device.type, 32)
+    with torch.inference_mode():
+        chunks = [
+            network(torch.from_numpy(images_NCHW[begin : begin + rows]).to(device)).float().cpu().numpy()
+            for begin in range(0, len(images_NCHW), rows)
+        ]
+    return np.concatenate(chunks)
+
+
+@contextmanager
+def _exact_arithmetic() -> Generator[None]:
+    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        with backend_settings(deterministic=True):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
