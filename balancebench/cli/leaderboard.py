@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.run import DEFAULT_STORE, OutputOption
+from balancebench.cli.drawing import PicturesFlag, draw_pictures
+from balancebench.cli.run import DEFAULT_STORE, OutputOption, results_folder
 from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError
+
+if TYPE_CHECKING:
+    from balancebench.leaderboard.board import Leaderboard
 
 __all__ = ["leaderboard"]
 
@@ -32,16 +36,20 @@ def leaderboard(
         Path | None,
         typer.Option(
             "--records",
-            help="Write records.json and the tables made from it to DIR/NAME of the suite, to be committed.",
+            help="Write records.json, and the tables and pictures of it, to DIR/NAME of the suite, to be committed.",
             metavar="DIR",
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Check that committed tables are what their records say; runs nothing.")
+        bool,
+        typer.Option(
+            "--check", help="Check that committed tables and pictures are what their records say; runs nothing."
+        ),
     ] = False,
+    pictures: PicturesFlag = True,
     json: JsonFlag = False,
 ) -> None:
-    """Write a suite's leaderboard from the store as Markdown, CSV and JSON; trains nothing.
+    """Write a suite's leaderboard from the store as Markdown with pictures, CSV and JSON; trains nothing.
 
     Example: [bold]balancebench leaderboard suites/quickstart.toml --output results/quickstart[/bold]
 
@@ -62,25 +70,33 @@ def leaderboard(
     from balancebench.store import Store
 
     planned = bound_plan(suite, profile)
-    results = collect(planned, Store.open(store, create=False))
+    opened = Store.open(store, create=False)
+    results = collect(planned, opened)
     board = build_leaderboard(planned.suite, results)
+
+    def draw(folder: Path, of_board: Leaderboard) -> None:
+        draw_pictures(planned, opened, folder, of_board, "changed" if pictures else "none")
+
     out = console()
     if json:
         print_json(json_value(board))
     if records is not None:
-        path = write_records(records, planned.suite, results)
+        path = write_records(records, planned.suite, results, draw)
         if not json:
-            out.print(f"Records and tables: {path.parent}", markup=False, soft_wrap=True)
+            out.print(f"Records, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
     if json or (records is not None and output is None):
         return
-    name = planned.suite.name + (f".{planned.suite.profile}" if planned.suite.profile else "")
-    markdown = write_leaderboard(output or Path("results") / name, board)
+    folder = output or results_folder(planned)
+    draw(folder, board)
+    markdown = write_leaderboard(folder, board)
     print_leaderboard(out, board)
-    out.print(f"Leaderboard: {markdown}, with .csv and .json beside it", markup=False, soft_wrap=True)
+    out.print(f"Leaderboard: {markdown}, with pictures, .csv and .json beside it", markup=False, soft_wrap=True)
 
 
 def _check(folder: Path) -> None:
     from balancebench.leaderboard.files import check_leaderboards
 
     suites = check_leaderboards(folder)
-    console().print(f"{folder}: {', '.join(suites) or 'no suites'}; every table is what its records say", markup=False)
+    console().print(
+        f"{folder}: {', '.join(suites) or 'no suites'}; every table and picture is what its records say", markup=False
+    )

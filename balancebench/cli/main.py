@@ -9,6 +9,7 @@ import typer
 
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
+from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
 from balancebench.cli.run import plan, rescore, run, validate
 from balancebench.cli.shared import USAGE, errors_console
@@ -35,6 +36,7 @@ app.command()(validate)
 app.command("list")(list_components)
 app.command()(show)
 app.command()(leaderboard)
+app.command()(plot)
 app.command()(rescore)
 app.command()(regress)
 app.command()(schema)

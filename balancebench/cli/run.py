@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from balancebench.cli.drawing import PicturesFlag, draw_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from balancebench.plan import Plan, Stage
     from balancebench.store import Store
 
-__all__ = ["carry_out", "plan", "rescore", "run", "validate"]
+__all__ = ["carry_out", "plan", "rescore", "results_folder", "run", "validate"]
 
 DEFAULT_STORE = Path("balancebench-store")
 SHOWN_FAILURES = 20
@@ -67,6 +68,7 @@ def run(
     device: DeviceOption = "auto",
     time_limit: TimeOption = None,
     memory_limit: MemoryOption = None,
+    pictures: PicturesFlag = True,
 ) -> None:
     """Run what is missing of a suite and write its leaderboard.
 
@@ -82,7 +84,7 @@ def run(
     outcome = carry_out(
         planned, opened, jobs=jobs, device=device, seconds=seconds, memory_bytes=memory_bytes, stages=None
     )
-    _report(planned, opened, output, outcome)
+    _report(planned, opened, output, outcome, pictures=pictures)
 
 
 def rescore(
@@ -103,7 +105,7 @@ def rescore(
     outcome = carry_out(
         planned, opened, jobs=jobs, device="cpu", seconds=None, memory_bytes=None, stages=frozenset({"score"})
     )
-    _report(planned, opened, output, outcome)
+    _report(planned, opened, output, outcome, pictures=True)
 
 
 def plan(
@@ -254,7 +256,13 @@ def _say_start(out: Console, planned: Plan, found: Survey, where: str) -> None:
     )
 
 
-def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome) -> None:
+def results_folder(planned: Plan) -> Path:
+    """Return where a suite's leaderboard is written by default."""
+    profile = f".{planned.suite.profile}" if planned.suite.profile else ""
+    return Path("results") / f"{planned.suite.name}{profile}"
+
+
+def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, *, pictures: bool) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execute import failures_first
     from balancebench.leaderboard.files import write_leaderboard
@@ -265,8 +273,8 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome) 
     out, err = console(), errors_console()
     results = collect(planned, store)
     board = build_leaderboard(planned.suite, results)
-    profile = f".{planned.suite.profile}" if planned.suite.profile else ""
-    folder = output or Path("results") / f"{planned.suite.name}{profile}"
+    folder = output or results_folder(planned)
+    draw_pictures(planned, store, folder, board, "changed" if pictures and not outcome.interrupted else "none")
     markdown = write_leaderboard(folder, board)
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)

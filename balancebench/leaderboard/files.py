@@ -3,11 +3,13 @@
 results/NAME/            leaderboard.md, .csv and .json of a run
 leaderboard/             README.md, the index of what is committed
 leaderboard/NAME/        records.json, and leaderboard.md and .csv made from it
+
+Either shows the pictures that lie in its folder `pictures`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from balancebench.errors import LeaderboardError
@@ -15,6 +17,7 @@ from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.export import csv_text, json_text
 from balancebench.leaderboard.format import STATUS_WORDS
 from balancebench.leaderboard.markdown import escape, markdown, markdown_table
+from balancebench.leaderboard.pictures import picture_problems, shown_pictures
 from balancebench.leaderboard.records import read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
@@ -34,12 +37,19 @@ hand. `balancebench leaderboard --check` finds what is stale, `balancebench regr
 
 def write_leaderboard(folder: Path, board: Leaderboard) -> Path:
     """Write leaderboard.md, leaderboard.csv and leaderboard.json to a folder; returns the Markdown's path."""
-    _write(folder, {**_tables(board), "leaderboard.json": json_text(board)})
+    _write(folder, {**_tables(folder, board), "leaderboard.json": json_text(board)})
     return folder / "leaderboard.md"
 
 
-def write_records(folder: Path, suite: BoundSuite | SuiteHeader, cells: Sequence[CellResult]) -> Path:
+def write_records(
+    folder: Path,
+    suite: BoundSuite | SuiteHeader,
+    cells: Sequence[CellResult],
+    draw: Callable[[Path, Leaderboard], object] | None = None,
+) -> Path:
     """Write a suite's records and tables to a folder of its own in `folder`, and the index; returns the records' path.
+
+    draw(folder, board) writes the pictures that the tables will show.
 
     Raises LeaderboardError for results made under a profile: they are no results of the suite.
     """
@@ -51,7 +61,10 @@ def write_records(folder: Path, suite: BoundSuite | SuiteHeader, cells: Sequence
     path = folder / header.name / RECORDS
     _write(path.parent, {RECORDS: records_text(header, cells)})
     records = read_records(path)  # the tables are of what was written, without absolute paths
-    _write(path.parent, _tables(build_leaderboard(records.suite, records.cells)))
+    board = build_leaderboard(records.suite, records.cells)
+    if draw is not None:
+        draw(path.parent, board)
+    _write(path.parent, _tables(path.parent, board))
     _write(folder, {INDEX: _index(_boards(folder))})
     return path
 
@@ -74,7 +87,9 @@ def check_leaderboards(folder: Path) -> list[str]:
         if records.suite.name != suite_folder.name:
             problems.append(f"{suite_folder / RECORDS} holds the suite {records.suite.name!r}")
         boards[suite_folder.name] = build_leaderboard(records.suite, records.cells)
-        problems += _differing(suite_folder, _tables(boards[suite_folder.name]))
+        tables = _tables(suite_folder, boards[suite_folder.name])
+        problems += _differing(suite_folder, tables)
+        problems += picture_problems(suite_folder, boards[suite_folder.name], tables["leaderboard.md"])
     if not problems:
         problems += _differing(folder, {INDEX: _index(boards)})
     if problems:
@@ -83,8 +98,9 @@ def check_leaderboards(folder: Path) -> list[str]:
     return list(boards)
 
 
-def _tables(board: Leaderboard) -> dict[str, str]:
-    return {"leaderboard.md": markdown(board), "leaderboard.csv": csv_text(board)}
+def _tables(folder: Path, board: Leaderboard) -> dict[str, str]:
+    page = markdown(board, shown_pictures(folder, board))
+    return {"leaderboard.md": page, "leaderboard.csv": csv_text(board)}
 
 
 def _boards(folder: Path) -> dict[str, Leaderboard]:

@@ -20,6 +20,8 @@ from balancebench.leaderboard.columns import (
     remark_lines,
 )
 from balancebench.leaderboard.format import REPORT_TITLES, STATUS_WORDS
+from balancebench.leaderboard.pictures import FOLDER, PictureEntry, PictureKind, pictures_of_task
+from balancebench.plan import Task
 
 __all__ = ["escape", "markdown", "markdown_table", "rerun_command"]
 
@@ -35,17 +37,28 @@ HOW_TO_READ = (
 )
 
 
-def markdown(board: Leaderboard) -> str:
-    """Return the whole page."""
+# Kinds of which a suite may have many: they are folded, one summary for all of a task.
+FOLDED: dict[PictureKind, str] = {
+    "samples": "Real and made images of each class",
+    "generator": "Training curves of the generators",
+}
+
+
+def markdown(board: Leaderboard, pictures: tuple[PictureEntry, ...] = ()) -> str:
+    """Return the whole page; `pictures` lie in a folder beside it."""
     lines = _top(board)
-    previous = None
+    tables: dict[Task, list[TaskTable]] = {}
     for table in board.tables:
-        if table.task != previous:
-            lines += [f"## {escape(str(table.task))}", ""]
-            previous = table.task
-        if board.suite.reports != ("last",):
-            lines += [f"### {REPORT_TITLES[table.report]}", ""]
-        lines += _task_lines(table)
+        tables.setdefault(table.task, []).append(table)
+    earlier: set[Task] = set()
+    for task, reports in tables.items():
+        lines += [f"## {escape(str(task))}", ""]
+        for table in reports:
+            if board.suite.reports != ("last",):
+                lines += [f"### {REPORT_TITLES[table.report]}", ""]
+            lines += _task_lines(table)
+        lines += _picture_lines(pictures_of_task(pictures, task, earlier))
+        earlier.add(task)
     lines += ["## How to read this", "", HOW_TO_READ]
     return "\n".join(lines) + "\n"
 
@@ -150,6 +163,21 @@ def _task_lines(table: TaskTable) -> list[str]:
         unit = f" ({metric.unit})" if metric.unit else ""
         lines += _folded(f"{html.escape(metric.label)}{unit} of each class, mean over seeds", [*body, ""])
     return lines
+
+
+def _picture_lines(pictures: Sequence[PictureEntry]) -> list[str]:
+    lines = ["### Pictures", ""] if pictures else []
+    for entry in pictures:
+        if entry.kind not in FOLDED:
+            lines += _picture(entry)
+    for kind, summary in FOLDED.items():
+        if body := [line for entry in pictures if entry.kind == kind for line in _picture(entry)]:
+            lines += _folded(summary, body)
+    return lines
+
+
+def _picture(entry: PictureEntry) -> list[str]:
+    return [f"![{escape(entry.alt)}]({FOLDER}/{entry.file})", "", escape(entry.caption), ""]
 
 
 def _rows(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[str]:

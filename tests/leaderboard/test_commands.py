@@ -24,6 +24,7 @@ def test_leaderboard_writes_what_the_store_holds_and_says_where(call, suite_file
         "leaderboard.md",
         "leaderboard.csv",
         "leaderboard.json",
+        "pictures",
     }
 
 

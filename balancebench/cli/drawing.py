@@ -1,0 +1,70 @@
+"""Draws pictures for a command: progress where it takes its time, a warning for each that cannot be drawn."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from balancebench.cli.shared import errors_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from balancebench.leaderboard.board import Leaderboard
+    from balancebench.pictures.write import Gallery, Which
+    from balancebench.plan import Plan
+    from balancebench.store import Store
+
+__all__ = ["PicturesFlag", "draw_pictures"]
+
+QUIET_SECONDS = 2.0
+PLAIN_SECONDS = 15.0
+
+PicturesFlag = Annotated[
+    bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures that are new or changed.")
+]
+
+
+def draw_pictures(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which) -> Gallery:
+    """Bring the pictures of a leaderboard's folder up to date."""
+    from balancebench.pictures.write import write_pictures
+
+    err = errors_console()
+    with _Progress(err) as progress:
+        gallery = write_pictures(plan, store, folder, board, which=which, on_picture=progress.on_picture)
+    for problem in gallery.problems:
+        err.print(f"Picture: {problem}", style="yellow", markup=False, soft_wrap=True)
+    return gallery
+
+
+class _Progress:
+    """Silent for two seconds; then a line that moves on a terminal, one line every 15 seconds elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._next = time.monotonic() + QUIET_SECONDS
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def on_picture(self, done: int, total: int, title: str) -> None:
+        if time.monotonic() < self._next or done == total:
+            return
+        text = f"Drawing pictures, {done + 1} of {total}"
+        if not self._console.is_terminal:
+            self._next = time.monotonic() + PLAIN_SECONDS
+            self._console.print(f"{text}: {title}", markup=False, soft_wrap=True)
+        elif self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)

@@ -1,0 +1,54 @@
+"""The command that draws a suite's pictures again."""
+
+from __future__ import annotations
+
+from balancebench.cli.drawing import draw_pictures
+from balancebench.cli.run import DEFAULT_STORE, OutputOption, results_folder
+from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, SuiteArgument, bound_plan, console, print_json
+from balancebench.errors import BalancebenchError
+
+__all__ = ["plot"]
+
+
+def plot(
+    suite: SuiteArgument,
+    profile: ProfileOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    output: OutputOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Draw all pictures of a suite again from the store, with the leaderboard that shows them; trains nothing.
+
+    Class distributions, samples, training curves, scores by epoch, confusion matrices; see docs/pictures.md.
+
+    Example: [bold]balancebench plot suites/quickstart.toml --output results/quickstart[/bold]
+    """
+    from balancebench.leaderboard.files import write_leaderboard
+    from balancebench.leaderboard.pictures import FOLDER
+    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.table import build_leaderboard
+    from balancebench.store import Store
+
+    planned = bound_plan(suite, profile)
+    opened = Store.open(store, create=False)
+    board = build_leaderboard(planned.suite, collect(planned, opened))
+    if not board.counts.get("done"):
+        named = f" --profile {profile}" if profile else ""
+        raise BalancebenchError(
+            f"no cell of {suite} is done in {store}: there is nothing to draw before balancebench run {suite}{named}"
+        )
+    folder = output or results_folder(planned)
+    gallery = draw_pictures(planned, opened, folder, board, "all")
+    markdown = write_leaderboard(folder, board)
+    if json:
+        print_json(
+            {
+                "folder": str(folder / FOLDER),
+                "pictures": [entry.model_dump(mode="json") for entry in gallery.pictures],
+                "problems": list(gallery.problems),
+            }
+        )
+    else:
+        console().print(
+            f"{len(gallery.pictures)} pictures in {folder / FOLDER}, shown in {markdown}", markup=False, soft_wrap=True
+        )

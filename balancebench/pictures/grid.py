@@ -1,0 +1,27 @@
+"""Small multiples: charts of one size in rows of three, with axes on the left and at the bottom alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from balancebench.pictures.style import CONFIG, TEXT, heading
+
+__all__ = ["COLUMNS", "small_multiples"]
+
+COLUMNS = 3
+
+DrawPanel = Callable[[str, bool, bool], Any]
+"""draw(panel, left, bottom) -> altair chart; left, bottom: it stands there and shows its axis."""
+
+
+def small_multiples(panels: Sequence[str], draw: DrawPanel, title: str, subject: str) -> Any:
+    """Return a chart of all panels, each under its name."""
+    import altair as alt
+
+    charts: list[Any] = []
+    for place, panel in enumerate(panels):
+        name = {"text": panel, "fontSize": 11, "fontWeight": "normal", "anchor": "middle", "offset": 4, "limit": 240}
+        chart = draw(panel, place % COLUMNS == 0, place + COLUMNS >= len(panels))
+        charts.append(chart.properties(title={**name, "color": TEXT}))
+    return alt.concat(*charts, columns=COLUMNS, spacing=14).properties(title=heading(title, subject), config=CONFIG)

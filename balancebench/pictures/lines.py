@@ -1,0 +1,136 @@
+"""Line charts over epochs: the mean over seeds with a band from the lowest to the highest seed.
+
+Axis suffixes: S seeds, E epochs, P points of a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.pictures.style import CONFIG, heading
+
+__all__ = ["Line", "Panel", "Strokes", "line_chart", "thinned"]
+
+MOST_POINTS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a panel. name: in the legend, shared by lines that are not told apart. values_SE: NaN are holes."""
+
+    row: str
+    name: str
+    values_SE: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Lines over a common axis. format: of the axis, in d3's words ("%", "~g")."""
+
+    title: str
+    format: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strokes:
+    """How the lines of a name look; only wide ones have a band."""
+
+    colour: str
+    dash: tuple[int, ...] = (1, 0)
+    width: float = 2.0
+    opacity: float = 1.0
+
+
+def thinned(values_SE: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """Return the means of as many epochs in a row as leave at most 100 points, and how many epochs these are.
+
+    Epochs without a value do not count; a point of none is NaN.
+    """
+    together = -(-values_SE.shape[1] // MOST_POINTS)
+    starts = np.arange(0, values_SE.shape[1], together)
+    valued_SE = np.isfinite(values_SE)
+    counts_SP = np.add.reduceat(valued_SE.astype(np.float64), starts, axis=1)
+    sums_SP = np.add.reduceat(np.where(valued_SE, values_SE, 0.0), starts, axis=1)
+    return np.divide(sums_SP, counts_SP, out=np.full_like(sums_SP, np.nan), where=counts_SP > 0), together
+
+
+def line_chart(
+    panels: Sequence[Panel], strokes: Mapping[str, Strokes], title: str, subject: str, panel_width: int
+) -> Any:
+    """Return panels side by side under one legend, in the order of `strokes`."""
+    import altair as alt
+
+    names = list(strokes)
+
+    def scale(values: list[Any]) -> Any:
+        return alt.Scale(domain=names, range=values)
+
+    legend = alt.Legend(orient="bottom", columns=3, title=None, symbolSize=300, offset=12)
+    # A line of one epoch would not be seen.
+    is_dot = all(line.values_SE.shape[1] == 1 for panel in panels for line in panel.lines)
+    mark: Any = alt.MarkDef(type="line", strokeJoin="round", point=alt.OverlayMarkDef(size=40) if is_dot else False)
+    charts: list[Any] = []
+    for panel in panels:
+        data = alt.Data(values=[point for line in panel.lines for point in _points(line, strokes[line.name])])
+        x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False), axis=alt.Axis(tickMinStep=1, tickCount=5))
+        y_axis = alt.Axis(format=panel.format, tickCount=6)
+        lines = alt.Chart(mark=mark).encode(
+            x=x,
+            y=alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False), axis=y_axis),
+            detail="row:N",
+            color=alt.Color("name:N", scale=scale([found.colour for found in strokes.values()]), legend=legend),
+            strokeDash=alt.StrokeDash(
+                "name:N", scale=scale([list(found.dash) for found in strokes.values()]), legend=legend
+            ),
+            strokeWidth=alt.StrokeWidth(
+                "name:N", scale=scale([found.width for found in strokes.values()]), legend=legend
+            ),
+            strokeOpacity=alt.StrokeOpacity(
+                "name:N", scale=scale([found.opacity for found in strokes.values()]), legend=legend
+            ),
+        )
+        bands = (
+            alt.Chart()
+            .transform_filter("isValid(datum.low)")
+            .mark_area(opacity=0.15)
+            .encode(
+                x=x,
+                y=alt.Y("low:Q"),
+                y2="high:Q",
+                detail="row:N",
+                fill=alt.Fill("colour:N", scale=None),
+            )
+        )
+        heading_of_panel = {"text": panel.title, "fontSize": 11, "fontWeight": "normal", "offset": 4}
+        charts.append(
+            alt.layer(bands, lines, data=data).properties(width=panel_width, height=200, title=heading_of_panel)
+        )
+    return alt.hconcat(*charts, spacing=48, bounds="flush").properties(title=heading(title, subject), config=CONFIG)
+
+
+def _points(line: Line, strokes: Strokes) -> list[dict[str, Any]]:
+    """Return the points of a line at the last of the epochs that each stands for, counted from 1."""
+    values_SE, together = thinned(line.values_SE)
+    epochs = line.values_SE.shape[1]
+    banded = len(values_SE) > 1 and strokes.width > 1
+    points: list[dict[str, Any]] = []
+    for place in range(values_SE.shape[1]):
+        values_S = values_SE[:, place]
+        if not np.isfinite(values_S).all():
+            continue
+        point = {
+            "row": line.row,
+            "name": line.name,
+            "colour": strokes.colour,
+            "epoch": min(epochs, (place + 1) * together),
+            "mean": round(float(values_S.mean()), 5),
+        }
+        band = {"low": round(float(values_S.min()), 5), "high": round(float(values_S.max()), 5)} if banded else {}
+        points.append({**point, **band})
+    return points

@@ -1,0 +1,167 @@
+"""Draws the pictures of a suite into the folder of its leaderboard, those that are new or changed."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from balancebench.errors import BalancebenchError, LeaderboardError
+from balancebench.leaderboard.board import Leaderboard
+from balancebench.leaderboard.pictures import (
+    FOLDER,
+    MANIFEST,
+    Manifest,
+    PictureEntry,
+    manifest_text,
+    read_manifest,
+    results_digest,
+)
+from balancebench.pictures.classes import classes_orders
+from balancebench.pictures.confusion import confusion_orders
+from balancebench.pictures.epochs import epochs_orders
+from balancebench.pictures.generator import generator_orders
+from balancebench.pictures.order import PictureOrder, file_stems
+from balancebench.pictures.samples import samples_orders
+from balancebench.pictures.scene import Scene, set_scene
+from balancebench.pictures.scores import scores_orders
+from balancebench.plan import Plan
+from balancebench.store import Store
+
+__all__ = ["Gallery", "OnPicture", "Which", "write_pictures"]
+
+OnPicture = Callable[[int, int, str], None]
+"""on_picture(done, total, title): before each picture that is drawn, and once at the end."""
+
+KINDS: tuple[Callable[[Scene], list[PictureOrder]], ...] = (
+    scores_orders,
+    classes_orders,
+    epochs_orders,
+    confusion_orders,
+    samples_orders,
+    generator_orders,
+)
+ELSEWHERE = "another process is drawing these pictures; nothing was drawn here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """The pictures of a leaderboard's folder. problems: one line for each picture that could not be drawn."""
+
+    pictures: tuple[PictureEntry, ...]
+    drawn: int
+    problems: tuple[str, ...]
+
+
+Which = Literal["changed", "all", "none"]
+"""Which pictures are drawn. Those from before that still are of the same data stay, with "none" too."""
+
+
+def write_pictures(
+    plan: Plan, store: Store, folder: Path, board: Leaderboard, *, which: Which = "changed", on_picture: OnPicture
+) -> Gallery:
+    """Bring FOLDER/pictures up to date with the store and return what lies there.
+
+    A picture that cannot be drawn is a problem and not an error. Files of an earlier manifest that are no longer
+    wanted are deleted, others never. Raises LeaderboardError where the folder cannot be written.
+    """
+    place = folder / FOLDER
+    lock = store.lock(f"pictures-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:32]}")
+    if lock is None:
+        return Gallery(pictures=_earlier(folder), drawn=0, problems=(ELSEWHERE,))
+    try:
+        return _write(plan, store, folder, board, which, on_picture)
+    except OSError as error:
+        raise LeaderboardError(f"{place} cannot be written: {error.strerror}") from error
+    finally:
+        lock.release()
+
+
+def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which, on_picture: OnPicture) -> Gallery:
+    place = folder / FOLDER
+    problems: list[str] = []
+    orders = _orders(set_scene(plan, store, board), problems)
+    earlier = _earlier(folder)
+    standing = {} if which == "all" else _standing(place, earlier)
+    kept: dict[int, PictureEntry] = {}
+    to_draw: list[int] = []
+    stems = file_stems(orders)
+    for index, (order, stem) in enumerate(zip(orders, stems, strict=True)):
+        entry = standing.get(stem)
+        if entry is not None and entry.source_sha256 == order.source_sha256:
+            kept[index] = entry
+        elif which != "none":
+            to_draw.append(index)
+    drawn = 0
+    for done, index in enumerate(to_draw):
+        on_picture(done, len(to_draw), f"{orders[index].title}: {orders[index].subject}")
+        if (entry := _drawn(orders[index], stems[index], place, problems)) is not None:
+            kept[index] = entry
+            drawn += 1
+    if to_draw:
+        on_picture(len(to_draw), len(to_draw), "")
+    pictures = tuple(kept[index] for index in sorted(kept))
+    if pictures or earlier:
+        _replace(
+            place / MANIFEST, manifest_text(Manifest(results_sha256=results_digest(board), pictures=pictures)).encode()
+        )
+    for file in {entry.file for entry in earlier} - {entry.file for entry in pictures}:
+        (place / file).unlink(missing_ok=True)
+    return Gallery(pictures=pictures, drawn=drawn, problems=tuple(problems))
+
+
+def _orders(scene: Scene, problems: list[str]) -> Sequence[PictureOrder]:
+    orders: list[PictureOrder] = []
+    for of_kind in KINDS:
+        try:
+            orders += of_kind(scene)
+        except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
+            kind = of_kind.__name__.removesuffix("_orders")
+            problems.append(f"pictures of kind {kind} are not drawn: {_said(error)}")
+    return orders
+
+
+def _drawn(order: PictureOrder, stem: str, place: Path, problems: list[str]) -> PictureEntry | None:
+    try:
+        drawing = order.draw()
+    except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
+        problems.append(f"{order.title}: {order.subject}: not drawn: {_said(error)}")
+        return None
+    if drawing is None:
+        return None
+    file = f"{stem}.{drawing.suffix}"
+    _replace(place / file, drawing.content)
+    return order.entry(file, drawing)
+
+
+def _earlier(folder: Path) -> tuple[PictureEntry, ...]:
+    try:
+        manifest = read_manifest(folder)
+    except LeaderboardError:
+        return ()  # damaged: everything is drawn again
+    return () if manifest is None else manifest.pictures
+
+
+def _standing(place: Path, earlier: Sequence[PictureEntry]) -> Mapping[str, PictureEntry]:
+    """Return stem -> entry of the pictures from before whose files are what the manifest says."""
+    return {
+        entry.file.rpartition(".")[0]: entry
+        for entry in earlier
+        if (place / entry.file).is_file()
+        and hashlib.sha256((place / entry.file).read_bytes()).hexdigest() == entry.sha256
+    }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _said(error: Exception) -> str:
+    name = "" if isinstance(error, BalancebenchError) else f"{type(error).__name__}: "
+    return " ".join(f"{name}{error}".split())

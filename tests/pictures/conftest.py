@@ -1,0 +1,140 @@
+"""A finished run of the fake suite, whose data can be read back with NumPy alone."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from balancebench.execute import execute, survey
+from balancebench.executors.inline import InlineExecutor
+from balancebench.executors.protocol import Site
+from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.table import build_leaderboard
+from balancebench.pictures.scene import set_scene
+from balancebench.pictures.write import write_pictures
+from balancebench.plan import expand
+from balancebench.registry import load_registry
+from balancebench.store import Store
+from balancebench.suite.bind import bind_suite
+
+TESTS = Path(__file__).parents[1]
+FAKE_PLUGINS = TESTS / "fake_plugins"
+FAKE_SUITE = """
+schema = 1
+name = "fakes"
+metrics = ["hits"]
+
+[run]
+seeds = [0, 1]
+
+[[dataset]]
+use = "tiny"
+
+[[imbalancer]]
+use = "halving"
+
+[[balancer]]
+use = "none"
+
+[[classifier]]
+use = "means"
+"""
+
+SYNTHESISING = """
+[[balancer]]
+use = "misbehaving"
+how = "none"
+label = "two more <&> of dark"
+"""
+
+
+class Run:
+    """A suite with a store and a folder for its leaderboard."""
+
+    def __init__(self, plan, root):
+        self.plan = plan
+        self.store = Store.open(root / "store")
+        self.folder = root / "out"
+
+    def execute(self, registry):
+        site = Site(store_root=self.store.root, data_root=self.store.root, provenance={})
+        executor = InlineExecutor(site, "cpu", lambda _: None)
+        execute(self.plan, self.store, survey(self.plan, self.store), executor, registry, has_cuda=False)
+
+    @property
+    def board(self):
+        return build_leaderboard(self.plan.suite, collect(self.plan, self.store))
+
+    @property
+    def scene(self):
+        return set_scene(self.plan, self.store, self.board)
+
+    def path(self, cell, stage, name):
+        return self.store.folder(cell.steps[stage]) / name
+
+    def draw(self, which="changed", folder=None):
+        drawn = []
+        gallery = write_pictures(
+            self.plan,
+            self.store,
+            folder or self.folder,
+            self.board,
+            which=which,
+            on_picture=lambda done, total, title: drawn.append(title),
+        )
+        return gallery, [title for title in drawn if title]
+
+
+@pytest.fixture
+def run_suite(fakes, suite_file, tmp_path):
+    """Run a suite into tmp_path/store."""
+
+    def run(extra="", replace=None):
+        made = Run(expand(bind_suite(suite_file(extra, replace=replace), fakes)), tmp_path)
+        made.execute(fakes)
+        return made
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A run with its pictures, made once: tests get copies."""
+    root = tmp_path_factory.mktemp("template")
+    suite = root / "suite.toml"
+    suite.write_text(
+        FAKE_SUITE.replace("[run]", '[run]\nreport = ["last", "best_test"]') + SYNTHESISING, encoding="utf-8"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FAKE_PLUGINS))
+        load_registry.cache_clear()
+        made = Run(expand(bind_suite(suite, load_registry())), root)
+        made.execute(load_registry())
+        load_registry.cache_clear()
+    gallery, _ = made.draw()
+    assert gallery.problems == ()
+    return made
+
+
+@pytest.fixture
+def finished(template, tmp_path):
+    """Floor, a balancer that makes two images of class "dark", and ceiling, over two seeds, with test epochs."""
+    shutil.copytree(template.store.root, tmp_path / "store")
+    return Run(template.plan, tmp_path)
+
+
+@pytest.fixture
+def drawn(finished, template):
+    """The same, with its pictures."""
+    shutil.copytree(template.folder, finished.folder)
+    return finished
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Make importing what draws an error."""
+    for name in ("altair", "vl_convert", "PIL", "PIL.Image"):
+        monkeypatch.setitem(sys.modules, name, None)
