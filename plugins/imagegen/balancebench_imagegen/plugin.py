@@ -9,6 +9,12 @@ from balancebench.config import JSON
 from balancebench_imagegen.image_files import digest_of_files, list_class_folders
 from balancebench_imagegen.inception_weights import inception_weights
 from balancebench_imagegen.options import AugmentationOptions, DcganOptions, ImagePoolOptions, ResNet18Options
+from balancebench_imagegen.stable_diffusion_options import (
+    StableDiffusionOptions,
+    model_folder,
+    model_identity,
+    outside_data,
+)
 
 __all__ = ["balancebench_balancers", "balancebench_classifiers"]
 
@@ -35,6 +41,18 @@ def dcgan_ready(options: DcganOptions) -> None:
     """Look for the weights that choosing by FID needs."""
     if options.checkpoint == "best_fid" and options.features == "inception":
         inception_weights()
+
+
+def build_stable_diffusion(options: StableDiffusionOptions) -> Balancer:
+    """Build `stable_diffusion`."""
+    from balancebench_imagegen.stable_diffusion import StableDiffusion
+
+    return StableDiffusion(options)
+
+
+def stable_diffusion_ready(options: StableDiffusionOptions) -> None:
+    """Look for the model on this machine: nothing is downloaded inside a run."""
+    model_folder(options)
 
 
 def build_image_pool(options: ImagePoolOptions) -> Balancer:
@@ -68,7 +86,7 @@ def build_resnet18(options: ResNet18Options) -> Classifier:
 
 @hookimpl
 def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
-    """Declare augmentation, DCGAN and the image pool."""
+    """Declare augmentation, DCGAN, Stable Diffusion and the image pool."""
     return [
         BalancerComponent(
             name="augmentation",
@@ -98,6 +116,18 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
                 else None
             ),
             ready=dcgan_ready,
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="stable_diffusion",
+            summary="Fill classes with images of a pretrained diffusion model, prompted for each class.",
+            options=StableDiffusionOptions,
+            build=build_stable_diffusion,
+            citation=f"{PAPER}; Rombach et al., High-Resolution Image Synthesis with Latent Diffusion, CVPR 2022",
+            smoke={"preset": "tiny_random", "steps": 1, "target": 12, "batch_size": 16},
+            outside_data=outside_data,
+            identity=model_identity,
+            ready=stable_diffusion_ready,
             synthesises=True,
         ),
         BalancerComponent(

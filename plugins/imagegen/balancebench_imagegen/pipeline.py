@@ -1,0 +1,97 @@
+"""Loads a diffusers pipeline and makes batches of images with it.
+
+Axis suffixes: B images of a batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from balancebench import BalancerError
+from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions
+
+__all__ = ["Pipeline", "repeatable"]
+
+SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm_solver": "DPMSolverMultistepScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "lcm": "LCMScheduler",
+}
+
+
+class Pipeline:
+    """A text-to-image or image-to-image pipeline on a device."""
+
+    def __init__(self, folder: Path, options: StableDiffusionOptions, device: torch.device) -> None:
+        """Load it; raises BalancerError where diffusers cannot."""
+        diffusers: Any = import_module("diffusers")  # it exports its names late, which its types do not tell
+        loader = (
+            diffusers.AutoPipelineForText2Image if options.source == "text" else diffusers.AutoPipelineForImage2Image
+        )
+        half = options.half_precision and device.type == "cuda"
+        try:
+            loaded: Any = loader.from_pretrained(
+                str(folder),
+                torch_dtype=torch.float16 if half else torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BalancerError(f"diffusers cannot load the pipeline at {folder}: {error}") from error
+        if options.pipeline_scheduler != "own":
+            scheduler = getattr(diffusers, SCHEDULERS[options.pipeline_scheduler])
+            loaded.scheduler = scheduler.from_config(loaded.scheduler.config)
+        loaded.set_progress_bar_config(disable=True)
+        loaded.vae.enable_slicing()  # decoded one by one: the decoder's memory would otherwise set the batch size
+        loaded.to(device)
+        if device.type == "cuda":
+            loaded.unet.to(memory_format=torch.channels_last)
+        self._pipeline = loaded
+        self._options = options
+
+    @torch.no_grad()
+    def __call__(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources_BCHW: Tensor | None
+    ) -> tuple[Tensor, list[bool]]:
+        """Return images_BCHW, RGB float32 in 0..1 on the device, and which the safety checker flagged (black there).
+
+        Each image's noise comes from a generator of its own, on the CPU: it is the same in any batch, on any device.
+        sources_BCHW: RGB in 0..1, what image-to-image starts from.
+        """
+        rows, columns = self._options.pipeline_size
+        start: dict[str, Any] = (
+            {"height": rows, "width": columns}
+            if sources_BCHW is None
+            else {"image": sources_BCHW, "strength": self._options.strength}
+        )
+        made = self._pipeline(
+            prompt=list(prompts),
+            num_inference_steps=self._options.pipeline_steps,
+            guidance_scale=self._options.pipeline_guidance,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            output_type="pt",
+            **start,
+        )
+        flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(prompts)
+        return made.images.float(), [bool(flag) for flag in flagged]
+
+
+@contextmanager
+def repeatable(asked: bool) -> Generator[None]:
+    """Ask torch for deterministic kernels where there are any; some operations of some pipelines have none."""
+    mode, benchmark = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+    try:
+        torch.set_deterministic_debug_mode("warn" if asked else "default")
+        torch.backends.cudnn.benchmark = not asked
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.backends.cudnn.benchmark = benchmark

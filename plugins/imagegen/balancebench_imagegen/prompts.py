@@ -1,0 +1,111 @@
+"""Prompts from templates and word lists. Light: suites are checked with it.
+
+"A {breed} cat {action} {preposition} the {furniture}" takes a word of each list at random; {class_name} stands for the
+name of the class.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import tomli
+
+from balancebench import BalancerError, nearest
+from balancebench.component import seed_for
+from balancebench.config import JSON
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["CAT_WORDS", "TEMPLATES", "Prompts", "candidate_seed", "read_words"]
+
+EVERY_OTHER_CLASS = "*"
+TEMPLATES = {
+    "cat": "A {breed} cat {action} {preposition} the {furniture}",
+    EVERY_OTHER_CLASS: "a photo of a {class_name}",
+}
+CAT_WORDS = {
+    "breed": (
+        "Abyssinian", "American Shorthair", "Balinese", "Bengal", "Birman", "Bombay", "British Shorthair", "Burmese",
+        "Chartreux", "Cornish Rex", "Devon Rex", "Egyptian Mau", "Exotic Shorthair", "Himalayan", "Maine Coon", "Manx",
+        "Norwegian Forest", "Ocicat", "Persian", "Ragdoll", "Russian Blue", "Scottish Fold", "Siamese", "Tonkinese",
+        "Turkish Angora",
+    ),
+    "furniture": (
+        "armchair", "bed", "bench", "bookshelf", "cabinet", "carpet", "chair", "chest of drawers", "coffee table",
+        "couch", "cushion", "desk", "dining table", "dresser", "footstool", "hammock", "nightstand", "ottoman",
+        "piano", "recliner", "rocking chair", "sideboard", "sofa", "stool", "wardrobe",
+    ),
+    "preposition": ("on", "under", "beside", "behind", "near", "in front of", "next to", "against"),
+    "action": ("sitting", "standing"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Draws the prompts of candidates. templates: class name -> template, "*" for all others. words: name -> list."""
+
+    templates: Mapping[str, str]
+    words: Mapping[str, Sequence[str]]
+
+    def __post_init__(self) -> None:
+        for class_name, template in self.templates.items():
+            for name in _placeholders(template):
+                if name != "class_name" and not self.words.get(name):
+                    raise BalancerError(
+                        f"the template of {class_name!r} has {{{name}}}, but there is no list of words of that name"
+                        f"{nearest(name, [*self.words, 'class_name'])}"
+                    )
+
+    def prompt(self, class_name: str, rng: np.random.Generator) -> str:
+        """Draw a prompt for a class."""
+        template = self.templates.get(class_name, self.templates.get(EVERY_OTHER_CLASS, TEMPLATES[EVERY_OTHER_CLASS]))
+        chosen = {
+            name: self.words[name][int(rng.integers(len(self.words[name])))]
+            for name in dict.fromkeys(_placeholders(template))
+            if name != "class_name"
+        }
+        return template.format(class_name=class_name, **chosen)
+
+
+def read_words(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the word lists of a TOML or JSON file: a table of lists of text. Raises BalancerError otherwise."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found: JSON = json.loads(text) if path.suffix.lower() == ".json" else tomli.loads(text)
+    except (OSError, ValueError) as error:
+        raise BalancerError(f"the word lists in {path} cannot be read: {error}") from error
+    lists = cast("dict[str, JSON]", found) if isinstance(found, dict) else {}
+    for name, words in lists.items():
+        if (
+            not isinstance(words, list)
+            or not words
+            or not all(isinstance(word, str) for word in cast("list[JSON]", words))
+        ):
+            raise BalancerError(f"{path}: {name!r} must be a list of at least one word")
+    if not lists:
+        raise BalancerError(f"{path} holds no lists of words")
+    return {name: tuple(words) for name, words in lists.items()}
+
+
+def candidate_seed(seed: int, stream: str, class_name: str, candidate: int) -> int:
+    """Return the seed of one candidate image: it depends on no other candidate, so batches may be cut anywhere."""
+    return seed_for(f"stable_diffusion {stream}", seed, class_name, candidate)
+
+
+def _placeholders(template: str) -> list[str]:
+    """Return the names in braces; raises BalancerError for anything more than a name."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise BalancerError(f"the template {template!r} cannot be read: {error}") from error
+    names = [name for _, name, _, _ in parts if name is not None]
+    plain = all(not spec and conversion is None for _, name, spec, conversion in parts if name is not None)
+    if not plain or not all(name.isidentifier() for name in names):
+        raise BalancerError(f"the template {template!r} may hold names in braces, such as {{breed}}, and nothing more")
+    return names

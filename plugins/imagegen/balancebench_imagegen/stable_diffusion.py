@@ -1,0 +1,256 @@
+"""Images of a pretrained diffusion pipeline as a balancer (Asthana, Wagle and Singh, "Stable Diffusion").
+
+For each class there is an endless row of candidates: the prompt and the noise of candidate i depend on the seed, the
+class and i alone. The first of them that the safety checker lets pass, as many as the class is short of, are its
+images: what is flagged is dropped, and the next candidate, with a new prompt, takes its place. So neither the batch
+size nor an interruption decides which images come out.
+
+Each batch is written to the step's checkpoints; an attempt that follows a failed or interrupted one makes only what is
+missing. Axis suffixes: B images of a batch, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from balancebench import (
+    BalancerError,
+    LabelledImages,
+    Phase,
+    PlanContext,
+    SynthesisContext,
+    TrainingPlan,
+    concatenate,
+)
+from balancebench.synthesis.fill import fill_classes
+from balancebench.synthesis.target import missing_counts, wanted_counts
+from balancebench.training.reproducibility import seeded_globals
+from balancebench_imagegen.pipeline import Pipeline, repeatable
+from balancebench_imagegen.prompts import candidate_seed
+from balancebench_imagegen.resize import fit, to_channels
+from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions, model_folder
+from balancebench_imagegen.tiny_pipeline import save_tiny_pipeline
+
+__all__ = ["StableDiffusion"]
+
+FIRST_BATCH_SIZE = {"cuda": 128}  # halved until memory holds it
+FIRST_BATCH_SIZE_ELSEWHERE = 4
+FLAGGED_AT_LEAST = 100  # a class is given up when so many, and ten times as many as were let pass, are flagged
+FLAGGED_TO_PASSED = 10
+
+
+@dataclass(slots=True)
+class _Class:
+    """How far a class is: its accepted images and their prompts, and how many candidates were tried."""
+
+    name: str
+    missing: int
+    images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
+    prompts: list[str] = field(default_factory=list[str])
+    tried: int = 0
+
+    @property
+    def flagged(self) -> int:
+        return self.tried - len(self.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Candidates that were made: labels, prompts and flags, and the images at the training images' size."""
+
+    labels: list[int]
+    prompts: list[str]
+    flagged: list[bool]
+    images_BCHW: NDArray[np.uint8]
+
+    def write(self, folder: Path, number: int) -> None:
+        """Write it; the file that is renamed last is the one that is looked for."""
+        temporary = folder / "unfinished.npy"
+        np.save(temporary, self.images_BCHW, allow_pickle=False)
+        temporary.replace(folder / f"batch_{number:06d}.npy")
+        text = json.dumps({"labels": self.labels, "prompts": self.prompts, "flagged": self.flagged})
+        temporary = folder / "unfinished.json"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / f"batch_{number:06d}.json")
+
+    @classmethod
+    def read_all(cls, folder: Path) -> Iterator[_Batch]:
+        """Yield the batches of earlier attempts, in their order."""
+        for path in sorted(folder.glob("batch_*.json")):
+            described = json.loads(path.read_text(encoding="utf-8"))
+            yield cls(**described, images_BCHW=np.load(path.with_suffix(".npy"), allow_pickle=False))
+
+
+class StableDiffusion:
+    """Fills classes with images of a pretrained pipeline."""
+
+    def __init__(self, options: StableDiffusionOptions) -> None:
+        self._options = options
+
+    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
+        """Return the images, or None where no class is short of any.
+
+        Raises BalancerError where the model is not on this machine or cannot be loaded, where nearly all images of a
+        class are flagged, and, starting from real images, where a class has none.
+        """
+        if self._options.source == "kept":
+            missing_K = missing_counts(self._options.target, train)
+        else:
+            missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
+        if not missing_K.any():
+            return None
+        device = torch.device(context.device)
+        with seeded_globals(context.seed, device), repeatable(context.deterministic):
+            generation = _Generation(self._options, train, missing_K, context, device)
+            generation.run()
+        generation.describe(context.artefacts / "generation.json")
+        made_MCHW = np.stack([image for found in generation.classes for image in found.images])
+        taken = 0
+
+        def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
+            nonlocal taken
+            taken += len(labels_B)
+            return made_MCHW[taken - len(labels_B) : taken]
+
+        return fill_classes(train, missing_K, make, batch_size=len(made_MCHW), progress=context.progress)
+
+    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
+        """Train on `train` and the made images together."""
+        images = train if synthetic is None else concatenate([train, synthetic])
+        return TrainingPlan(phases=(Phase(images=images),))
+
+
+class _Generation:
+    """Makes candidates until every class has what it misses."""
+
+    def __init__(
+        self,
+        options: StableDiffusionOptions,
+        train: LabelledImages,
+        missing_K: NDArray[np.int64],
+        context: SynthesisContext,
+        device: torch.device,
+    ) -> None:
+        self._options = options
+        self._train = train
+        self._context = context
+        self._device = device
+        self._prompts = options.prompts()
+        self.classes = [_Class(name, int(missing)) for name, missing in zip(train.class_names, missing_K, strict=True)]
+        self._batches = 0
+        self._resumed = 0
+        first = FIRST_BATCH_SIZE.get(device.type, FIRST_BATCH_SIZE_ELSEWHERE)
+        self._batch_size = first if options.batch_size == "auto" else options.batch_size
+
+    def run(self) -> None:
+        """Take what earlier attempts left, then make the rest."""
+        for batch in _Batch.read_all(self._context.checkpoints):
+            self._take(batch)
+        self._resumed = self._batches
+        pipeline: Pipeline | None = None
+        while candidates := self._next_candidates():
+            pipeline = pipeline or self._load()
+            batch = self._make(pipeline, candidates)
+            if batch is None:
+                continue
+            batch.write(self._context.checkpoints, self._batches)
+            self._take(batch)
+            self._report()
+
+    def describe(self, path: Path) -> None:
+        """Write what was made."""
+        requested = [found for found in self.classes if found.missing]
+        description = {
+            "model": self._options.hub_model or (self._options.folder or Path(self._options.preset)).name,
+            "requested": sum(found.missing for found in requested),
+            "flagged": sum(found.flagged for found in requested),
+            "flagged_by_class": {found.name: found.flagged for found in requested},
+            "batches": self._batches,
+            "batches_of_earlier_attempts": self._resumed,
+            "batch_size": self._batch_size,
+            "prompts": {found.name: found.prompts for found in requested},
+        }
+        path.write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+    def _next_candidates(self) -> list[tuple[int, int]]:
+        """Return (label, number) of the candidates of the next batch, at most as many as are still missing."""
+        candidates: list[tuple[int, int]] = []
+        for label, found in enumerate(self.classes):
+            room = min(found.missing - len(found.images), self._batch_size - len(candidates))
+            candidates += [(label, found.tried + ahead) for ahead in range(room)]
+        return candidates
+
+    def _make(self, pipeline: Pipeline, candidates: list[tuple[int, int]]) -> _Batch | None:
+        """Make a batch; None where memory did not hold it, and the next one is to be half as large."""
+        names = [(self.classes[label].name, number) for label, number in candidates]
+        seed = self._context.seed
+        prompts = [
+            self._prompts.prompt(name, np.random.default_rng(candidate_seed(seed, "prompt", name, number)))
+            for name, number in names
+        ]
+        seeds = [candidate_seed(seed, "noise", name, number) for name, number in names]
+        try:
+            made_BCHW, flagged = pipeline(prompts, seeds, self._sources(candidates))
+        except torch.OutOfMemoryError:
+            if self._options.batch_size != "auto" or len(candidates) == 1:
+                raise
+            self._batch_size = len(candidates) // 2
+            self._context.logger.info("out of memory: going on with %d images at once", self._batch_size)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            return None
+        channels, rows, columns = self._train.images_NCHW.shape[1:]
+        fitted_BCHW = fit(to_channels(made_BCHW, channels), (rows, columns), self._options.resize)
+        pixels_BCHW = fitted_BCHW.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
+        labels = [label for label, _ in candidates]
+        return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
+
+    def _sources(self, candidates: list[tuple[int, int]]) -> torch.Tensor | None:
+        """Return a real image of its class for each candidate, RGB in 0..1 at the pipeline's size."""
+        if self._options.source == "text":
+            return None
+        chosen: list[int] = []
+        for label, number in candidates:
+            members_N = np.flatnonzero(self._train.labels_N == label)
+            rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
+            chosen.append(int(members_N[rng.integers(len(members_N))]))
+        real_BCHW = torch.from_numpy(np.ascontiguousarray(self._train.images_NCHW[chosen])).to(self._device).float()
+        fitted_BCHW = fit(to_channels(real_BCHW / 255, 3), self._options.pipeline_size, self._options.resize)
+        return fitted_BCHW.clamp(0, 1)
+
+    def _take(self, batch: _Batch) -> None:
+        self._batches += 1
+        for label, prompt, flagged, image_CHW in zip(
+            batch.labels, batch.prompts, batch.flagged, batch.images_BCHW, strict=True
+        ):
+            found = self.classes[label]
+            found.tried += 1
+            if not flagged:
+                found.images.append(image_CHW)
+                found.prompts.append(prompt)
+        for found in self.classes:
+            if found.flagged >= FLAGGED_AT_LEAST and found.flagged >= FLAGGED_TO_PASSED * len(found.images):
+                raise BalancerError(
+                    f"the safety checker flagged {found.flagged} of {found.tried} images of class {found.name!r}: "
+                    "other `templates` or `words`, or another model, may help"
+                )
+
+    def _report(self) -> None:
+        done, total = (sum(counts) for counts in zip(*((len(c.images), c.missing) for c in self.classes), strict=True))
+        flagged = sum(found.flagged for found in self.classes)
+        self._context.progress(done, total, f"image {done}/{total}, {flagged} flagged")
+
+    def _load(self) -> Pipeline:
+        self._context.progress(0, 1, "loading the pipeline")
+        folder = model_folder(self._options)
+        if folder is None:
+            folder = self._context.scratch / "tiny_pipeline"
+            save_tiny_pipeline(folder)
+        return Pipeline(folder, self._options, self._device)

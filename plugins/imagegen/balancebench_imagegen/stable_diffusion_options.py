@@ -1,0 +1,243 @@
+"""The options of `stable_diffusion`, its presets, and where a model lies on this machine. Light."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self, cast
+
+from pydantic import Field, model_validator
+
+from balancebench import BalancerError, Options
+from balancebench.config import JSON
+from balancebench_imagegen.image_files import digest_of_files
+from balancebench_imagegen.options import ResizePolicy, Target
+from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_words
+
+__all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "outside_data"]
+
+Scheduler = Literal["own", "ddim", "dpm_solver", "euler_ancestral", "lcm"]
+Side = Annotated[int | None, Field(ge=16, le=2048, multiple_of=8)]
+EDGE_BYTES = 2**16
+TINY = "tiny_random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A model on the hub, pinned to a commit, and the settings it is meant for."""
+
+    model: str
+    revision: str
+    steps: int
+    guidance: float
+    side: int = 512
+    scheduler: Scheduler = "own"
+
+
+PRESETS: Mapping[str, Preset] = {
+    # The paper's code: 30 steps, guidance 7.5, 512x512.
+    "sd14": Preset(
+        model="CompVis/stable-diffusion-v1-4",
+        revision="133a221b8aa7292a167afc5127cb63fb5005638b",
+        steps=30,
+        guidance=7.5,
+    ),
+    # Luo et al. 2023, Latent Consistency Models: 4 steps, guidance 8 through an embedding.
+    "lcm_dreamshaper": Preset(
+        model="SimianLuo/LCM_Dreamshaper_v7",
+        revision="a85df6a8bd976cdd08b4fd8f3b73f229c9e54df5",
+        steps=4,
+        guidance=8.0,
+    ),
+    # Sauer et al. 2023, Adversarial Diffusion Distillation: 1 step without guidance.
+    "sd_turbo": Preset(
+        model="stabilityai/sd-turbo", revision="b261bac6fd2cf515557d5d0707481eafa0485ec2", steps=1, guidance=0.0
+    ),
+    "sdxl_turbo": Preset(
+        model="stabilityai/sdxl-turbo", revision="71153311d3dbb46851df1931d3ca6e939de83304", steps=1, guidance=0.0
+    ),
+    TINY: Preset(model=TINY, revision="", steps=2, guidance=7.5, side=16),
+}
+
+
+class StableDiffusionOptions(Options):
+    """The options of `stable_diffusion`; the defaults are those of the paper's code."""
+
+    target: Target = "largest"
+    preset: Literal["sd14", "lcm_dreamshaper", "sd_turbo", "sdxl_turbo", "tiny_random"] = Field(
+        default="sd14",
+        description="model, steps, guidance and size together; tiny_random is a network of a few thousand random "
+        "weights whose images are noise, for trying out a suite",
+    )
+    model: str | None = Field(
+        default=None,
+        pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$",
+        description="hub id (owner/name) instead of the preset's model",
+    )
+    revision: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="commit of `model`, 40 hexadecimal digits, as its page on the hub lists them",
+    )
+    folder: Path | None = Field(
+        default=None,
+        json_schema_extra={"identity": False},
+        description="folder of a pipeline saved by diffusers, instead of the preset's model",
+    )
+    steps: int | None = Field(default=None, ge=1, le=1000, description="denoising steps, instead of the preset's")
+    guidance: float | None = Field(
+        default=None, ge=0, le=50, description="classifier-free guidance, instead of the preset's"
+    )
+    height: Side = Field(
+        default=None, description="rows of the images before they are resized, instead of the preset's"
+    )
+    width: Side = Field(
+        default=None, description="columns of the images before they are resized, instead of the preset's"
+    )
+    scheduler: Scheduler | None = Field(default=None, description="sampler; own: the one that the model comes with")
+    templates: dict[str, str] = Field(
+        default=TEMPLATES,
+        description='class name -> prompt with {names of word lists} and {class_name}; "*": all others',
+    )
+    words: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default=CAT_WORDS, description="name -> list of words that a prompt draws from"
+    )
+    words_file: Path | None = Field(
+        default=None,
+        json_schema_extra={"identity": False},
+        description="TOML or JSON file with the word lists, instead of `words`",
+    )
+    source: Literal["text", "kept"] = Field(
+        default="text", description="text: from noise and prompt; kept: from a real image of the class and prompt"
+    )
+    strength: float = Field(
+        default=0.6, gt=0, le=1, description="source kept: how far images are led away from the real one; 1 forgets it"
+    )
+    resize: ResizePolicy = "squash"
+    half_precision: bool = Field(default=True, description="float16 on CUDA, as in the paper's code")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = Field(
+        default="auto",
+        json_schema_extra={"identity": False},
+        description="images made at once; auto: as many as memory holds",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.model is not None and self.folder is not None:
+            raise ValueError("give model or folder, not both")
+        if self.model is not None and self.revision is None and self.model != PRESETS[self.preset].model:
+            raise ValueError(
+                f"model needs a revision: the commit listed at https://huggingface.co/{self.model}/commits/main"
+            )
+        if self.model is None and self.revision is not None:
+            raise ValueError("revision is of `model`, which is not given")
+        if self.source == "kept" and int(self.pipeline_steps * self.strength) < 1:
+            raise ValueError(f"strength {self.strength} of {self.pipeline_steps} steps leaves none: raise one of them")
+        if self.words_file is None:
+            try:
+                self.prompts()
+            except BalancerError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def pipeline_steps(self) -> int:
+        """Denoising steps."""
+        return self.steps or PRESETS[self.preset].steps
+
+    @property
+    def pipeline_guidance(self) -> float:
+        """Classifier-free guidance."""
+        return PRESETS[self.preset].guidance if self.guidance is None else self.guidance
+
+    @property
+    def pipeline_size(self) -> tuple[int, int]:
+        """Rows and columns of the images that the pipeline makes."""
+        side = PRESETS[self.preset].side
+        return self.height or side, self.width or side
+
+    @property
+    def pipeline_scheduler(self) -> Scheduler:
+        """The sampler."""
+        return self.scheduler or PRESETS[self.preset].scheduler
+
+    @property
+    def hub_model(self) -> tuple[str, str] | None:
+        """Hub id and commit, or None for a local folder and for the tiny random pipeline."""
+        preset = PRESETS[self.preset]
+        if self.folder is not None or (self.model is None and self.preset == TINY):
+            return None
+        return self.model or preset.model, self.revision or preset.revision
+
+    def prompts(self) -> Prompts:
+        """Return what prompts are drawn from; raises BalancerError where a template and the words do not fit."""
+        return Prompts(self.templates, self.words if self.words_file is None else read_words(self.words_file))
+
+
+def model_folder(options: StableDiffusionOptions) -> Path | None:
+    """Return the folder that the pipeline is loaded from; None for the tiny random one.
+
+    Raises BalancerError, with the command that fetches the model, where a part of it is not on this machine.
+    """
+    if options.hub_model is None:
+        if options.folder is not None:
+            _check_complete(options.folder, "save a pipeline there with diffusers' save_pretrained")
+        return options.folder
+    model, revision = options.hub_model
+    folder = _hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots" / revision
+    command = f"hf download {model} --revision {revision}"
+    _check_complete(folder, f"fetch {model} beforehand with `{command}`, or name a `folder`")
+    return folder
+
+
+def model_identity(options: StableDiffusionOptions) -> JSON:
+    """Return what decides the images besides the options as written: the model, the settings, the words of a file."""
+    model: JSON = options.hub_model or TINY
+    if options.folder is not None:
+        model_folder(options)
+        files = [path for path in options.folder.rglob("*") if path.suffix in (".json", ".txt", ".safetensors")]
+        model = digest_of_files(options.folder, files, edge_bytes=EDGE_BYTES)
+    return {
+        "model": model,
+        "steps": options.pipeline_steps,
+        "guidance": options.pipeline_guidance,
+        "size": options.pipeline_size,
+        "scheduler": options.pipeline_scheduler,
+        "words": {name: list(words) for name, words in options.prompts().words.items()},
+    }
+
+
+def outside_data(options: StableDiffusionOptions) -> str | None:
+    """Say what the model was trained on."""
+    if options.hub_model is None and options.folder is None:
+        return None
+    named = options.folder.name if options.folder is not None else (options.hub_model or ("",))[0]
+    return f"{named}, trained on text-image pairs from the web"
+
+
+def _hub_cache() -> Path:
+    """Return the folder that Hugging Face's tools keep models in, as their documentation says."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("HF_HOME") or cache / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+
+
+def _check_complete(folder: Path, remedy: str) -> None:
+    """Raise BalancerError unless every part that the pipeline names is there, with its weights as safetensors."""
+    index = folder / "model_index.json"
+    try:
+        parts = cast("dict[str, JSON]", json.loads(index.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BalancerError(f"there is no diffusion pipeline at {folder}: {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise BalancerError(f"{index} cannot be read: {error}") from error
+    for name, value in parts.items():
+        if name.startswith("_") or not isinstance(value, list) or None in value:
+            continue
+        if not (folder / name).is_dir():
+            raise BalancerError(f"{folder} is incomplete, {name} is missing: {remedy}")
+        if (folder / name / "config.json").exists() and not any((folder / name).glob("*.safetensors")):
+            raise BalancerError(f"{folder / name} has no weights as safetensors: {remedy}")
