@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 __all__ = ["ImageRows", "is_large", "join_rows", "row_chunks", "rows_of", "take_rows"]
 
 LARGE_BYTES = 2**29
-CHUNK_BYTES = 2**26  # read at a time where a whole set is gone through
+CHUNK_BYTES = 2**24  # of a mapped file that is in the process's memory at a time
 
 
 class ImageRows(np.lib.mixins.NDArrayOperatorsMixin):
@@ -58,6 +58,13 @@ class ImageRows(np.lib.mixins.NDArrayOperatorsMixin):
 
     def read(self, places_M: NDArray[np.int64], into_MCHW: NDArray[np.uint8]) -> None:
         """Copy the rows `places_M` of the sources, fastest where they ascend, and let go of the mapped files."""
+        step = max(1, CHUNK_BYTES // max(1, _row_bytes(self.shape)))
+        for begin in range(0, len(places_M), step):
+            self._read_chunk(places_M[begin : begin + step], into_MCHW[begin : begin + step])
+            for mapping in self._mappings:
+                _let_go(mapping)
+
+    def _read_chunk(self, places_M: NDArray[np.int64], into_MCHW: NDArray[np.uint8]) -> None:
         for source, begin, end in zip(self.sources, (0, *self._ends), self._ends, strict=False):
             here = np.flatnonzero((places_M >= begin) & (places_M < end))
             if len(here) == 0:
@@ -69,8 +76,6 @@ class ImageRows(np.lib.mixins.NDArrayOperatorsMixin):
                 np.take(source, rows, axis=0, out=into_MCHW[here[0] : here[-1] + 1], mode="clip")
             else:
                 into_MCHW[here] = source[rows]
-        for mapping in self._mappings:
-            _let_go(mapping)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
