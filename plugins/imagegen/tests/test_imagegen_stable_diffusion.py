@@ -1,0 +1,328 @@
+"""Stable Diffusion as a balancer, through diffusers' real code on a pipeline of random weights saved by the test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from balancebench import BalancerError, LabelledImages, Origin
+from balancebench.config import identity_config
+from balancebench.testing import synthesis_context
+from balancebench_imagegen import stable_diffusion
+from balancebench_imagegen.pipeline import Pipeline
+from balancebench_imagegen.stable_diffusion import StableDiffusion
+from balancebench_imagegen.stable_diffusion_options import (
+    PRESETS,
+    StableDiffusionOptions,
+    model_folder,
+    model_identity,
+    outside_data,
+)
+from balancebench_imagegen.tiny_pipeline import save_tiny_pipeline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pipelines") / "tiny"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_tiny_pipeline(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def shared_pipelines():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def load_once(monkeypatch, shared_pipelines):
+    """Keep loaded pipelines between tests: loading is most of their time."""
+
+    def load(folder, options, device):
+        key = (folder, options.source, options.scheduler)
+        if key not in shared_pipelines:
+            shared_pipelines[key] = Pipeline(folder, options, device)
+        shared_pipelines[key]._options = options
+        return shared_pipelines[key]
+
+    monkeypatch.setattr(stable_diffusion, "Pipeline", load)
+
+
+@pytest.fixture
+def train():
+    labels_N = np.repeat(np.array([0, 1, 2]), [9, 1, 7])
+    images_NCHW = np.random.default_rng(0).integers(0, 256, (17, 3, 12, 12), dtype=np.uint8)
+    return LabelledImages(images_NCHW=images_NCHW, labels_N=labels_N, class_names=("dog", "cat", "car"))
+
+
+@pytest.fixture
+def synthesise(folder, train, tmp_path):
+    """Make images; returns them and what generation.json says."""
+    runs = iter(range(100))
+
+    def run(context=None, data=train, **options):
+        if context is None:
+            place = tmp_path / f"run{next(runs)}"
+            place.mkdir()
+            context = synthesis_context(place, seed=5)
+        given = {"folder": folder, "preset": "tiny_random", "steps": 2, **options}
+        made = StableDiffusion(StableDiffusionOptions(**given)).synthesise(data, context)
+        return made, json.loads((context.artefacts / "generation.json").read_text())
+
+    return run
+
+
+def flag(monkeypatch, flagged_calls):
+    """Let the safety checker flag images: flagged_calls(number of the image over all calls) -> bool."""
+    numbers = iter(range(10_000))
+    real_call = Pipeline.__call__
+
+    def call(self, prompts, seeds, sources):
+        images, _ = real_call(self, prompts, seeds, sources)
+        return images, [flagged_calls(next(numbers)) for _ in prompts]
+
+    monkeypatch.setattr(Pipeline, "__call__", call)
+
+
+def closest(made, other):
+    assert made.labels_N.tolist() == other.labels_N.tolist()
+    return np.abs(made.images_NCHW.astype(int) - other.images_NCHW.astype(int)).max()
+
+
+def test_each_class_gets_what_it_misses_at_the_training_images_size(synthesise):
+    made, told = synthesise()
+    assert made.counts_K.tolist() == [0, 8, 2]
+    assert made.images_NCHW.shape == (10, 3, 12, 12)
+    assert (made.origins_N == Origin.SYNTHETIC).all()
+    assert made.images_NCHW.std() > 5
+    assert len({image.tobytes() for image in made.images_NCHW}) == 10
+    assert (told["requested"], told["flagged"], told["batches"]) == (10, 0, 3)
+    assert len(told["prompts"]["cat"]) == 8
+    assert told["prompts"]["car"] == ["a photo of a car"] * 2
+
+
+def test_cats_are_prompted_with_words_of_every_list(synthesise):
+    options = StableDiffusionOptions()
+    assert {name: len(words) for name, words in options.words.items()} == {
+        "breed": 25, "furniture": 25, "preposition": 8, "action": 2,
+    }  # fmt: skip
+    _, told = synthesise()
+    for prompt in told["prompts"]["cat"]:
+        parts = prompt.removeprefix("A ").split(" cat ")
+        assert parts[0] in options.words["breed"]
+        assert parts[1].startswith(options.words["action"])
+        assert parts[1].endswith(options.words["furniture"])
+    assert len(set(told["prompts"]["cat"])) > 4
+
+
+def test_images_do_not_depend_on_the_batch_size(synthesise):
+    one, prompts_of_one = synthesise(batch_size=1)
+    seven, prompts_of_seven = synthesise(batch_size=7)
+    assert closest(one, seven) <= 1
+    assert prompts_of_one["prompts"] == prompts_of_seven["prompts"]
+
+
+def test_another_seed_makes_other_images(synthesise, tmp_path):
+    (tmp_path / "other").mkdir()
+    other, _ = synthesise(synthesis_context(tmp_path / "other", seed=6))
+    assert closest(synthesise()[0], other) > 5
+
+
+def test_flagged_images_are_dropped_and_drawn_again_with_a_new_prompt(synthesise, monkeypatch):
+    plain, told_plain = synthesise(target={"cat": 13})
+    flag(monkeypatch, lambda number: number in (1, 4, 5))
+    made, told = synthesise(target={"cat": 9}, batch_size=1)
+    assert made.counts_K.tolist() == [0, 8, 0]
+    assert (told["requested"], told["flagged"], told["flagged_by_class"]) == (8, 3, {"cat": 3})
+    passed = [0, 2, 3, 6, 7, 8, 9, 10]
+    assert closest(made, plain.take(np.array(passed))) <= 1
+    assert told["prompts"]["cat"] == [told_plain["prompts"]["cat"][index] for index in passed]
+
+
+def test_the_models_own_safety_checker_is_heard(train, tmp_path):
+    strict = tmp_path / "strict"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_tiny_pipeline(strict, concept_threshold=-2.0)
+    options = StableDiffusionOptions(folder=strict, preset="tiny_random", steps=1, batch_size=64, target={"cat": 60})
+    with pytest.raises(BalancerError, match=r"flagged 118 of 118 images of class 'cat': other `templates`"):
+        StableDiffusion(options).synthesise(train, synthesis_context(tmp_path))
+
+
+def test_an_interrupted_step_makes_only_what_is_missing_and_the_same_images(synthesise, monkeypatch, tmp_path):
+    whole, told_whole = synthesise(batch_size=3)
+    (tmp_path / "broken").mkdir()
+    context = synthesis_context(tmp_path / "broken", seed=5)
+    real_call, calls = Pipeline.__call__, []
+
+    def count(self, prompts, seeds, sources):
+        calls.append(len(prompts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real_call(self, prompts, seeds, sources)
+
+    monkeypatch.setattr(Pipeline, "__call__", count)
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(context, batch_size=3)
+    calls += [0]  # the third call counts as made
+    made, told = synthesise(context, batch_size=3)
+    assert calls[4:] == [3, 1]
+    assert (made.images_NCHW == whole.images_NCHW).all()
+    assert told["prompts"] == told_whole["prompts"]
+    assert (told["batches"], told["batches_of_earlier_attempts"]) == (4, 2)
+
+
+def test_a_half_written_batch_is_made_again(synthesise, tmp_path):
+    (tmp_path / "place").mkdir()
+    context = synthesis_context(tmp_path / "place", seed=5)
+    whole, _ = synthesise(context, batch_size=4)
+    (context.checkpoints / "batch_000002.json").unlink()
+    (context.checkpoints / "unfinished.npy").write_bytes(b"half")
+    again, told = synthesise(context, batch_size=4)
+    assert (again.images_NCHW == whole.images_NCHW).all()
+    assert told["batches_of_earlier_attempts"] == 2
+
+
+def test_the_batch_is_halved_until_memory_holds_it(synthesise, monkeypatch):
+    whole, _ = synthesise()
+    real_call, sizes = Pipeline.__call__, []
+
+    def call(self, prompts, seeds, sources):
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real_call(self, prompts, seeds, sources)
+
+    monkeypatch.setattr(Pipeline, "__call__", call)
+    made, told = synthesise()
+    assert sizes[:2] == [4, 2]
+    assert told["batch_size"] == 2
+    assert closest(made, whole) <= 1
+    with pytest.raises(torch.OutOfMemoryError):
+        synthesise(batch_size=3)
+
+
+def test_image_to_image_starts_from_a_real_image_of_the_class(synthesise, train):
+    bright = replace(train, images_NCHW=np.full_like(train.images_NCHW, 255))
+    dark = replace(train, images_NCHW=np.zeros_like(train.images_NCHW))
+    options = {"source": "kept", "strength": 0.5, "guidance": 1.0}
+    from_bright, _ = synthesise(data=bright, **options)
+    from_dark, _ = synthesise(data=dark, **options)
+    assert from_bright.counts_K.tolist() == [0, 8, 2]
+    assert closest(from_bright, from_dark) > 5
+    without_cats = train.take(np.flatnonzero(train.labels_N != 1))
+    with pytest.raises(BalancerError, match="class 'cat' has no images"):
+        synthesise(data=without_cats, **options)
+
+
+def test_a_class_without_images_is_filled_from_text(synthesise, train):
+    made, _ = synthesise(data=train.take(np.flatnonzero(train.labels_N != 1)))
+    assert made.counts_K.tolist() == [0, 9, 2]
+
+
+def test_grey_training_images_get_the_luma_of_the_made_ones(synthesise, train):
+    colour, _ = synthesise()
+    grey, _ = synthesise(data=replace(train, images_NCHW=train.images_NCHW[:, :1].copy()))
+    luma = np.tensordot([0.299, 0.587, 0.114], colour.images_NCHW.astype(float), axes=(0, 1))
+    assert np.abs(grey.images_NCHW[:, 0] - luma).max() <= 1.01  # each rounded on its own
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm_solver", "euler_ancestral", "lcm"])
+def test_every_named_sampler_works_image_by_image(synthesise, scheduler):
+    one, _ = synthesise(scheduler=scheduler, batch_size=1, target={"cat": 4})
+    three, _ = synthesise(scheduler=scheduler, batch_size=3, target={"cat": 4})
+    assert closest(one, three) <= 1
+
+
+def test_a_missing_model_is_named_with_the_command_that_fetches_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    with pytest.raises(BalancerError) as caught:
+        model_folder(StableDiffusionOptions())
+    sd14 = PRESETS["sd14"]
+    assert f"`hf download CompVis/stable-diffusion-v1-4 --revision {sd14.revision}`" in str(caught.value)
+    with pytest.raises(BalancerError, match="no diffusion pipeline at"):
+        model_folder(StableDiffusionOptions(folder=tmp_path / "nowhere"))
+
+
+def test_a_model_in_the_hubs_cache_is_found_and_one_with_parts_missing_is_not(monkeypatch, tmp_path, folder):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    options = StableDiffusionOptions(model="someone/tiny", revision="0" * 40, preset="tiny_random")
+    place = tmp_path / "models--someone--tiny" / "snapshots" / ("0" * 40)
+    place.parent.mkdir(parents=True)
+    place.symlink_to(folder)
+    assert model_folder(options) == place
+    place.unlink()
+    place.mkdir()
+    for part in folder.iterdir():
+        if part.name != "unet":
+            (place / part.name).symlink_to(part)
+    with pytest.raises(BalancerError, match="incomplete, unet is missing: fetch someone/tiny"):
+        model_folder(options)
+    (place / "unet").mkdir()
+    (place / "unet" / "config.json").write_text("{}")
+    (place / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(BalancerError, match="has no weights as safetensors"):
+        model_folder(options)
+
+
+def test_the_identity_follows_the_model_the_settings_and_the_words_but_no_path(folder, tmp_path):
+    copied = tmp_path / "elsewhere"
+    copied.symlink_to(folder)
+    here, there = (StableDiffusionOptions(folder=place, preset="tiny_random") for place in (folder, copied))
+    assert model_identity(here) == model_identity(there)
+    assert str(folder) not in json.dumps([model_identity(here), identity_config(here)])
+    assert model_identity(StableDiffusionOptions(steps=20)) != model_identity(StableDiffusionOptions())
+    assert identity_config(StableDiffusionOptions(batch_size=2)) == identity_config(StableDiffusionOptions())
+    words = tmp_path / "words.toml"
+    lists = {"breed": ["tabby"], "action": ["lying"], "preposition": ["on"], "furniture": ["mat"]}
+    words.write_text("\n".join(f"{name} = {json.dumps(found)}" for name, found in lists.items()))
+    from_file = StableDiffusionOptions(words_file=words)
+    assert from_file.prompts().prompt("cat", np.random.default_rng(0)) == "A tabby cat lying on the mat"
+    assert model_identity(from_file) != model_identity(StableDiffusionOptions())
+
+
+def test_rows_name_the_model_that_was_trained_elsewhere(folder):
+    expected = "CompVis/stable-diffusion-v1-4, trained on text-image pairs from the web"
+    assert outside_data(StableDiffusionOptions()) == expected
+    assert outside_data(StableDiffusionOptions(preset="tiny_random")) is None
+    assert "tiny" in outside_data(StableDiffusionOptions(folder=folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "someone/model"}, "needs a revision: the commit listed at https://huggingface.co/someone/model"),
+        ({"model": "someone/model", "revision": "main"}, "pattern"),
+        ({"model": "../model", "revision": "0" * 40}, "pattern"),
+        ({"revision": "0" * 40}, "revision is of `model`"),
+        ({"templates": {"cat": "a {bred} cat"}}, r"has \{bred\}, but there is no list.*did you mean 'breed'"),
+        ({"templates": {"cat": "a {breed.__class__} cat"}}, "names in braces"),
+        ({"templates": {"cat": "a {0} cat"}}, "names in braces"),
+        ({"templates": {"cat": "a {breed cat"}}, "cannot be read"),
+        ({"source": "kept", "preset": "sd_turbo", "strength": 0.5}, "leaves none"),
+        ({"height": 100}, "multiple of 8"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, message):
+    with pytest.raises(ValidationError, match=message):
+        StableDiffusionOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("breed = 3", "'breed' must be a list"), ("breed = [", "cannot be read"), ("", "holds no lists")],
+)
+def test_a_file_without_word_lists_is_refused(content, message, tmp_path):
+    words = tmp_path / "words.toml"
+    words.write_text(content)
+    with pytest.raises(BalancerError, match=message):
+        StableDiffusionOptions(words_file=words).prompts()
