@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
@@ -12,9 +13,12 @@ from balancebench.pictures.style import FONT
 __all__ = ["compact_svg", "svg_of"]
 
 SVG = "http://www.w3.org/2000/svg"
+GROUP = f"{{{SVG}}}g"
 _INVISIBLE = {"class", "role", "pointer-events", "stroke-miterlimit", "version"}
 _NUMBERS = {"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "viewBox", "points"}
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?|-?\d+e-?\d+")
+_MOVED = re.compile(r"translate\(([-\d.]+),([-\d.]+)\)")
+_INHERITED = ("font-size", "text-anchor", "fill", "stroke", "stroke-width")
 _DEFAULTS = {"opacity": "1", "stroke-width": "1", "y2": "0", "x2": "0", "font-weight": "normal", "text-anchor": "start"}
 
 
@@ -33,12 +37,13 @@ def compact_svg(text: str, alt: str) -> bytes:
     for element in root.iter():
         if element.get("font-family") == FONT:
             del element.attrib["font-family"]
+    _lift(root)
     root.set("font-family", FONT)
     root.set("role", "img")
     description = ElementTree.Element(f"{{{SVG}}}desc")
     description.text = alt
     root.insert(0, description)
-    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
+    return ElementTree.tostring(root, encoding="utf-8").replace(b" />", b"/>") + b"\n"  # texts have no bare ">"
 
 
 def _shrink(parent: ElementTree.Element) -> None:
@@ -48,10 +53,25 @@ def _shrink(parent: ElementTree.Element) -> None:
         if child.tag != f"{{{SVG}}}defs":  # clip paths paint nothing and are needed all the same
             _shrink(child)
         if _is_seen(child):
-            # A group that says nothing is replaced by what it holds.
-            kept += list(child) if child.tag == f"{{{SVG}}}g" and not child.attrib else [child]
+            # A group of groups that says nothing is replaced by what it holds.
+            is_shell = child.tag == GROUP and not child.attrib and (len(child) == 1 or child[0].tag == GROUP)
+            kept += list(child) if is_shell else [child]
         parent.remove(child)
     parent.extend(kept)
+
+
+def _lift(group: ElementTree.Element) -> None:
+    """Say once, on the group, what most of its elements say, where all of them say something."""
+    for child in group:
+        _lift(child)
+    for name in _INHERITED:
+        values = Counter(child.get(name, "") for child in group)
+        if len(group) > 1 and "" not in values and name not in group.attrib:
+            common = values.most_common(1)[0][0]
+            group.set(name, common)
+            for child in group:
+                if child.get(name) == common:
+                    del child.attrib[name]
 
 
 def _is_seen(element: ElementTree.Element) -> bool:
@@ -77,6 +97,10 @@ def _clean(element: ElementTree.Element) -> None:
             element.set(name, rounded)
             if name == "transform" and rounded in ("translate(0,0)", ""):
                 del element.attrib[name]
+            elif element.tag == f"{{{SVG}}}text" and (moved := _MOVED.fullmatch(rounded)):
+                del element.attrib[name]
+                element.set("x", moved[1])
+                element.set("y", moved[2])
         elif name.endswith("opacity") or name == "stroke-width":
             element.set(name, _NUMBER.sub(_rounded(2), value))
 

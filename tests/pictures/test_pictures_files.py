@@ -262,11 +262,28 @@ def test_svg_is_made_smaller_without_losing_what_is_seen():
         '<path d="M1,1" fill="red" display="none"/></g></svg>'
     )
     root = ElementTree.fromstring(compact_svg(text, "what <it> is"))
-    (group,) = root.findall("{*}g")
+    (group,) = root.find("{*}g")
     assert [element.tag.partition("}")[2] for element in group] == ["path", "text"]
     assert group[0].attrib == {"d": "M0.1,2h0", "stroke": "red"}
     assert group[1].text == "a <&> b"
     assert root.findtext("{*}desc") == "what <it> is"
+
+
+def test_what_elements_of_a_group_share_is_said_once_and_inherited():
+    text = (
+        '<svg xmlns="http://www.w3.org/2000/svg"><g fill="none"><g transform="translate(1,1)">'
+        '<text transform="translate(10,2.04)" fill="#123" font-size="8px">a</text>'
+        '<text transform="translate(10,3) rotate(-45)" fill="#456" font-size="8px">b</text>'
+        '<text transform="translate(0,0)" fill="#123" font-size="8px">c</text></g></g></svg>'
+    )
+    root = ElementTree.fromstring(compact_svg(text, ""))
+    group = root[1][0]
+    assert group.attrib == {"transform": "translate(1,1)", "font-size": "8px", "fill": "#123"}
+    assert [element.attrib for element in group] == [
+        {"x": "10", "y": "2"},
+        {"transform": "translate(10,3) rotate(-45)", "fill": "#456"},
+        {},
+    ]
 
 
 def test_many_classes_are_drawn_as_steps_and_pixels(finished, monkeypatch):
