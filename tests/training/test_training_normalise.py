@@ -26,7 +26,8 @@ def test_statistics_equal_numpy_in_float64(pixels):
 
 def test_statistics_do_not_depend_on_chunks(pixels, monkeypatch):
     whole = channel_statistics(torch.from_numpy(pixels))
-    monkeypatch.setattr(normalise, "CHUNK_PIXELS", 500)
+    monkeypatch.setattr(normalise, "READ_PIXELS", 2000)
+    monkeypatch.setitem(normalise.SUMMED_PIXELS, "cpu", 500)
 
     assert channel_statistics(torch.from_numpy(pixels)) == whole
 
