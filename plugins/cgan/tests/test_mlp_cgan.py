@@ -90,6 +90,25 @@ def test_a_step_is_that_of_a_plain_loop(make_train, generator, variant):
     assert np.ptp(expected, axis=0).min() > 0.005  # the losses moved, so that equal ones mean something
 
 
+def test_steps_in_bf16_come_near_those_in_full_precision(make_train):
+    options, train = MlpCganOptions(dropout=0.3), make_train(20, 6, 3)
+    torch.manual_seed(3)
+    initial = make_networks(options, train, CPU)
+    drawn = Draw(torch.randn(8, 100), torch.randint(0, 3, (8,)))
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        networks = make_networks(options, train, CPU)
+        for network, start in zip(networks, initial, strict=True):
+            network.load_state_dict(start.state_dict())
+        torch.manual_seed(4)  # the same dropout
+        step = AdversarialStep.begin(networks, options, precision)
+        losses[precision] = [step(torch.zeros(8, 64), torch.zeros(8).long(), drawn, drawn).tolist() for _ in range(4)]
+        assert all(parameter.dtype == torch.float32 for network in networks for parameter in network.parameters())
+        assert all(parameter.requires_grad for network in networks for parameter in network.parameters())
+    np.testing.assert_allclose(losses["bf16"], losses["fp32"], atol=0.02)
+    assert losses["bf16"] != losses["fp32"]
+
+
 def test_the_training_set_is_oversampled_in_order_round_and_round(make_train):
     train = make_train(5, 0, 2)
     chosen = oversampled_indices(train)
