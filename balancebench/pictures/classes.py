@@ -210,7 +210,7 @@ NAMED_IN_PANEL = 2
 
 def _panel_name(names: Sequence[str]) -> str:
     more = len(names) - NAMED_IN_PANEL
-    return ", ".join(names[:NAMED_IN_PANEL]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(names[:NAMED_IN_PANEL]) + (f" and {more} more" if more > 0 else "")
 
 
 def _lines(name: str, panel: Panel, class_names: Sequence[str], order_K: NDArray[np.intp]) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def line_chart(
     names = list(strokes)
 
     def scale(values: list[Any]) -> Any:
-        return alt.Scale(domain=names, range=values)
+        return alt.Scale(type="ordinal", domain=names, range=values)
 
     legend = alt.Legend(orient="bottom", columns=3, title=None, symbolSize=300, offset=12)
     # A line of one epoch would not be seen.

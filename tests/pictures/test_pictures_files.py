@@ -15,7 +15,7 @@ import pytest
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.files import check_leaderboards, write_leaderboard, write_records
-from balancebench.leaderboard.pictures import read_manifest
+from balancebench.leaderboard.pictures import KINDS, read_manifest
 from balancebench.leaderboard.results import collect
 from balancebench.pictures.confusion import DARK_FROM, shares_of
 from balancebench.pictures.order import PictureOrder, file_stems
@@ -299,6 +299,11 @@ def test_many_classes_are_drawn_as_steps_and_pixels(finished, monkeypatch):
 def test_heat_maps_show_shares_of_each_true_class(finished):
     assert shares_of(np.array([[3, 1], [0, 0]]), 1).tolist() == [[0.75, 0.25], [0.0, 0.0]]
     assert shares_of(np.eye(4, dtype=np.int64), 2).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_the_page_on_pictures_names_every_kind():
+    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE) == list(KINDS)
 
 
 def test_help_and_list_import_nothing_that_draws():
