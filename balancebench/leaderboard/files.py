@@ -2,7 +2,7 @@
 
 results/NAME/            leaderboard.md, .csv and .json of a run
 leaderboard/             README.md, the index of what is committed
-leaderboard/NAME/        records.json, and leaderboard.md and .csv made from it
+leaderboard/NAME/        records.json, and leaderboard.md and .csv made from it; NAME.PROFILE where made under a profile
 
 Either shows the pictures that lie in its folder `pictures`.
 """
@@ -49,16 +49,11 @@ def write_records(
 ) -> Path:
     """Write a suite's records and tables to a folder of its own in `folder`, and the index; returns the records' path.
 
+    Results made under a profile are no results of the suite: they get a folder NAME.PROFILE, and say so.
     draw(folder, board) writes the pictures that the tables will show.
-
-    Raises LeaderboardError for results made under a profile: they are no results of the suite.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
-    if header.profile is not None:
-        raise LeaderboardError(
-            f"results made under profile {header.profile!r} are not committed; leave out --profile for the full suite"
-        )
-    path = folder / header.name / RECORDS
+    path = folder / _folder_name(header) / RECORDS
     _write(path.parent, {RECORDS: records_text(header, cells)})
     records = read_records(path)  # the tables are of what was written, without absolute paths
     board = build_leaderboard(records.suite, records.cells)
@@ -84,8 +79,8 @@ def check_leaderboards(folder: Path) -> list[str]:
         except LeaderboardError as error:
             problems.append(str(error))
             continue
-        if records.suite.name != suite_folder.name:
-            problems.append(f"{suite_folder / RECORDS} holds the suite {records.suite.name!r}")
+        if _folder_name(records.suite) != suite_folder.name:
+            problems.append(f"{suite_folder / RECORDS} holds the suite {_folder_name(records.suite)!r}")
         boards[suite_folder.name] = build_leaderboard(records.suite, records.cells)
         tables = _tables(suite_folder, boards[suite_folder.name])
         problems += _differing(suite_folder, tables)
@@ -96,6 +91,10 @@ def check_leaderboards(folder: Path) -> list[str]:
         fix = "write them again with: balancebench leaderboard SUITE --records"
         raise LeaderboardError("\n".join([f"stale leaderboards; {fix} {folder}", *(f"  {text}" for text in problems)]))
     return list(boards)
+
+
+def _folder_name(suite: SuiteHeader) -> str:
+    return suite.name if suite.profile is None else f"{suite.name}.{suite.profile}"
 
 
 def _tables(folder: Path, board: Leaderboard) -> dict[str, str]:
@@ -117,9 +116,9 @@ def _index(boards: Mapping[str, Leaderboard]) -> str:
         tasks = {table.task for table in board.tables}
         balancers = {row.balancer for table in board.tables for row in table.rows if row.role != "ceiling"}
         cells = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
-        rows.append(
-            [f"[{escape(board.suite.title)}]({name}/leaderboard.md)", str(len(tasks)), str(len(balancers)), cells]
-        )
+        profile = "" if board.suite.profile is None else f", profile {escape(board.suite.profile)}"
+        link = f"[{escape(board.suite.title)}]({name}/leaderboard.md){profile}"
+        rows.append([link, str(len(tasks)), str(len(balancers)), cells])
     table = markdown_table(["suite", "tasks", "balancers", "cells"], [False, True, True, True], rows)
     return "\n".join([INDEX_TOP, *table]) + "\n"
 

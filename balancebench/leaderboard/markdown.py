@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -101,9 +102,10 @@ def _top(board: Leaderboard) -> list[str]:
     if suite.description:
         lines += [html.escape(suite.description, quote=False), ""]
     if suite.profile is not None:
+        changes = ", ".join(_code(f"{key} = {json.dumps(value)}") for key, value in suite.overrides.items())
         lines += [
-            f"> **Made under the profile {escape(suite.profile)}**, which changes the suite: these are no results of "
-            "the full suite.",
+            f"> **Made under the profile {escape(suite.profile)}**, which changes the suite"
+            f"{f' ({changes})' if changes else ''}: these are no results of the full suite.",
             "",
         ]
     total = sum(board.counts.values())
@@ -113,6 +115,10 @@ def _top(board: Leaderboard) -> list[str]:
         lines.append(f"- Made {escape(_environment(board))}")
     lines += [f"- Run it again: `{rerun_command(board)}`", ""]
     return lines
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("`", "'") + "`"
 
 
 def _environment(board: Leaderboard) -> str:

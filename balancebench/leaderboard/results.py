@@ -139,12 +139,16 @@ class PublishedNumbers(_Frozen):
 
 
 class SuiteHeader(_Frozen):
-    """What a leaderboard says of its suite. axes: the labels of each axis in the suite's order."""
+    """What a leaderboard says of its suite. axes: the labels of each axis in the suite's order.
+
+    overrides: what the profile replaced.
+    """
 
     name: str
     title: str
     description: str = ""
     profile: str | None = None
+    overrides: dict[str, JSON] = {}
     file: str
     metrics: tuple[MetricHeader, ...]
     reports: tuple[Report, ...]
@@ -182,6 +186,7 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         title=suite.title,
         description=suite.description.strip(),
         profile=suite.profile,
+        overrides=dict(suite.overrides),
         file=_shown_path(suite.path),
         metrics=tuple(metrics),
         reports=suite.reports,

@@ -55,6 +55,7 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         description=file.description,
         path=path,
         profile=profile,
+        overrides={} if profile is None else document["profile"][profile],
         metrics=metrics,
         reports=tuple(file.run.report),
         seeds=tuple(_seed_triples(file.run)),

@@ -105,13 +105,17 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundSuite:
-    """A suite ready for planning; every mistake in its file has been reported before this exists."""
+    """A suite ready for planning; every mistake in its file has been reported before this exists.
+
+    overrides: what its profile replaced, as the file says it; empty without a profile.
+    """
 
     name: str
     title: str
     description: str
     path: Path
     profile: str | None
+    overrides: Mapping[str, JSON]
     metrics: tuple[BoundComponent, ...]
     reports: tuple[Report, ...]
     seeds: tuple[SeedTriple, ...]

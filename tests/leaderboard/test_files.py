@@ -132,7 +132,14 @@ def test_records_of_another_format_are_refused_by_name(committed):
         read_records(path)
 
 
-def test_results_of_a_profile_are_not_committed(tmp_path, make, small):
-    with pytest.raises(LeaderboardError, match="profile 'smoke'"):
-        write_records(tmp_path, make.suite(profile="smoke"), small.cells)
-    assert list(tmp_path.iterdir()) == []
+def test_results_of_a_profile_lie_beside_those_of_the_suite_and_say_what_it_changed(tmp_path, make, small):
+    write_records(tmp_path, small.suite, small.cells)
+    short = make.suite(profile="short", overrides={"run.seeds": [0], "classifier.*.epochs": 1})
+    write_records(tmp_path, short, small.cells)
+
+    assert check_leaderboards(tmp_path) == ["hand_made", "hand_made.short"]
+    assert "profile" not in (tmp_path / "hand_made" / "leaderboard.md").read_text(encoding="utf-8")
+    page = (tmp_path / "hand_made.short" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "**Made under the profile short**" in page
+    assert "(`classifier.*.epochs = 1`, `run.seeds = [0]`): these are no results of the full suite." in page
+    assert "(hand_made.short/leaderboard.md), profile short" in (tmp_path / "README.md").read_text(encoding="utf-8")
