@@ -57,7 +57,12 @@ def make_transform(
 
 
 def make_loader(
-    dataset: ImageDataset, batch_size: int, *, workers: int, device: str, order: Sequence[int] | None = None
+    dataset: Dataset[tuple[Tensor, int]],
+    batch_size: int,
+    *,
+    workers: int,
+    device: str,
+    order: Sequence[int] | None = None,
 ) -> DataLoader[tuple[Tensor, int]]:
     """Return a loader that shuffles, or goes by `order`.
 
