@@ -37,7 +37,6 @@ from balancebench import (
 )
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.target import missing_counts
-from balancebench.training.resident import ResidentImages
 from balancebench_imagegen.options import AugmentationOptions
 
 __all__ = ["Augmentation", "Draws", "augment"]
@@ -103,7 +102,6 @@ class Augmentation:
         if not missing_K.any():
             return None
         device = torch.device(context.device)
-        resident_NCHW = ResidentImages.upload(train, device).images_NCHW
         members_K = [np.flatnonzero(train.labels_N == label) for label in range(train.class_count)]
         size = train.images_NCHW.shape[2], train.images_NCHW.shape[3]
         if min(size) < 2:
@@ -115,7 +113,7 @@ class Augmentation:
                 chosen = labels_B == label
                 sources_B[chosen] = context.rng.choice(members_K[label], int(chosen.sum()))
             draws = Draws.draw(context.rng, len(labels_B), size, self._options)
-            images_BCHW = resident_NCHW.index_select(0, torch.from_numpy(sources_B).to(device))
+            images_BCHW = torch.from_numpy(train.images_NCHW[sources_B]).to(device)
             return augment(images_BCHW, draws, threshold=self._options.threshold_levels).cpu().numpy()
 
         pixels = BATCH_PIXELS if device.type == "cpu" else BATCH_PIXELS_CUDA

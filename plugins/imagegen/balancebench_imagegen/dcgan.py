@@ -120,21 +120,25 @@ class Dcgan:
 
         Raises BalancerError where a class has fewer than two images to train on, and where training diverges.
         """
-        missing_K, real = self._missing_and_real(train, context)
+        missing_K, sources = self._missing_and_sources(train, context)
         size = train.images_NCHW.shape[2], train.images_NCHW.shape[3]
-        labels = np.flatnonzero(missing_K)
-        members = {int(label): np.flatnonzero(real.labels_N == label) for label in labels}
-        for label, members_N in members.items():
-            if len(members_N) < 2:
+        members = {
+            int(label): np.concatenate(
+                [found.images_NCHW[np.flatnonzero(found.labels_N == label)] for found in sources]
+            )
+            for label in np.flatnonzero(missing_K)
+        }
+        for label, real_NCHW in members.items():
+            if len(real_NCHW) < 2:
                 raise BalancerError(
-                    f"class {train.class_names[label]!r} has {len(members_N)} image{'' if len(members_N) == 1 else 's'}"
+                    f"class {train.class_names[label]!r} has {len(real_NCHW)} image{'' if len(real_NCHW) == 1 else 's'}"
                     " to train on: batch normalisation needs at least 2; keep more of it, or give a target table "
                     "without it"
                 )
         generators: dict[int, nn.Module] = {}
         with seeded_run(context) as random:
-            for label, members_N in members.items():
-                resident_NCHW = _at_64(real.images_NCHW, members_N, random.device)
+            for label, real_NCHW in members.items():
+                resident_NCHW = _at_64(real_NCHW, random.device)
                 curves = Curves(context.artefacts, f"curves_{_file_name(label, train.class_names[label])}")
                 training = _Training(self._options, context, resident_NCHW, random, curves)
                 generators[label] = training.run(
@@ -163,14 +167,14 @@ class Dcgan:
         images = train if synthetic is None else concatenate([train, synthetic])
         return TrainingPlan(phases=(Phase(images=images),))
 
-    def _missing_and_real(
+    def _missing_and_sources(
         self, train: LabelledImages, context: SynthesisContext
-    ) -> tuple[NDArray[np.int64], LabelledImages]:
-        """Return how many images each class is short of, and the images that models may see."""
+    ) -> tuple[NDArray[np.int64], list[LabelledImages]]:
+        """Return how many images each class is short of, and the sets that models may see."""
         if self._options.train_on == "kept":
-            return missing_counts(self._options.target, train), train
+            return missing_counts(self._options.target, train), [train]
         missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
-        return missing_K, concatenate([train, context.withheld()]) if missing_K.any() else train
+        return missing_K, [train, context.withheld()] if missing_K.any() else [train]
 
 
 class _Training:
@@ -294,12 +298,11 @@ def _noise(count: int, latent: int, random: torch.Generator) -> Tensor:
     return torch.randn((count, latent, 1, 1), generator=random, device=random.device)
 
 
-def _at_64(images_NCHW: NDArray[np.uint8], members_N: NDArray[np.int64], device: torch.device) -> Tensor:
-    """Return the images at `members_N` as uint8 of 64x64 on the device, resized in parts so that floats stay few."""
+def _at_64(images_NCHW: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return the images as uint8 of 64x64 on the device, resized in parts so that floats stay few."""
     parts: list[Tensor] = []
-    for begin in range(0, len(members_N), RESIZE_AT_ONCE):
-        part_NCHW = np.ascontiguousarray(images_NCHW[members_N[begin : begin + RESIZE_AT_ONCE]])
-        floats_NCHW = torch.from_numpy(part_NCHW).to(device).float()
+    for begin in range(0, len(images_NCHW), RESIZE_AT_ONCE):
+        floats_NCHW = torch.from_numpy(images_NCHW[begin : begin + RESIZE_AT_ONCE]).to(device).float()
         parts.append(fit(floats_NCHW, (SIDE, SIDE), "squash").round_().clamp_(0, 255).to(torch.uint8))
     return torch.cat(parts)
 

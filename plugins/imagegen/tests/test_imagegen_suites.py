@@ -1,0 +1,117 @@
+"""The suites hold the paper's table, and a run with Stable Diffusion works whole or ends before it begins."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from balancebench.cli.run import carry_out
+from balancebench.errors import BalancebenchError
+from balancebench.plan import expand
+from balancebench.registry import load_registry
+from balancebench.store import Store
+from balancebench.suite.bind import bind_suite
+from balancebench_imagegen import plugin
+
+FOLDER = Path(__file__).parents[3] / "suites"
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+beside_the_suites = pytest.mark.skipif(not FOLDER.is_dir(), reason="the plugin is not beside the suites")
+
+SMALL = """
+schema = 1
+name = "small"
+metrics = ["accuracy"]
+
+[[dataset]]
+use = "digits"
+images_per_class = 6
+
+[[imbalancer]]
+use = "drop_class"
+dropped_class = 3
+fraction = 0.5
+
+[[balancer]]
+use = "stable_diffusion"
+preset = "PRESET"
+
+[[classifier]]
+use = "small_cnn"
+epochs = 1
+width = 4
+"""
+
+
+def suite(name):
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@beside_the_suites
+def test_published_numbers_are_those_of_the_readme():
+    rows = re.findall(r"^\| [^|]+ \| ([\d.]+) % \| ([\d.]+) % \| ([\d.]+) \|", README, re.MULTILINE)
+    in_readme = sorted((float(cat), float(accuracy), float(loss)) for cat, accuracy, loss in rows)
+    in_suite = sorted(
+        (round(100 * table["cat accuracy"], 2), round(100 * table["accuracy"], 2), table["loss"])
+        for table in suite("imagegen_cifar10_cat")["published"]
+    )
+    assert len(in_suite) == 5
+    assert in_suite == in_readme
+
+
+@beside_the_suites
+def test_the_local_suite_is_the_other_without_stable_diffusion_and_downloads():
+    local, other = suite("imagegen_cifar10_cat_local"), suite("imagegen_cifar10_cat")
+    without = [table for table in other["balancer"] if table["use"] != "stable_diffusion"]
+    assert [{**table, "features": "pixels"} if table["use"] == "dcgan" else table for table in without] == local[
+        "balancer"
+    ]
+    for part in ("classifier", "imbalancer", "metrics", "run"):
+        assert local[part] == other[part]
+    assert local["published"] == [table for table in other["published"] if table.get("balancer") != "stable_diffusion"]
+    assert local["dataset"] == [{"use": "image_folder", "label": "cifar10", "root": "../data/cifar10"}]
+
+
+@beside_the_suites
+def test_options_of_the_suites_are_valid():
+    components = {component.name: component for component in plugin.balancebench_balancers()}
+    for table in suite("imagegen_cifar10_cat")["balancer"]:
+        if table["use"] in components:
+            options = {key: value for key, value in table.items() if key not in ("use", "label")}
+            components[table["use"]].options.model_validate(options)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the small suite with a preset in this process; returns the plan, the outcome and the store."""
+
+    def carry(preset):
+        path = tmp_path / "small.toml"
+        path.write_text(SMALL.replace("PRESET", preset), encoding="utf-8")
+        planned, store = expand(bind_suite(path, load_registry())), Store.open(tmp_path / "store")
+        outcome = carry_out(planned, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=None)
+        return planned, outcome, store
+
+    return carry
+
+
+def test_a_missing_model_stops_the_run_before_any_step(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no_models"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    with pytest.raises(BalancebenchError, match=r"nothing was run.*\n.*`hf download CompVis/stable-diffusion-v1-4"):
+        run("sd14")
+    assert not (tmp_path / "store" / "steps").exists()
+
+
+def test_a_whole_run_with_the_pipeline_of_random_weights(run):
+    planned, outcome, store = run("tiny_random")
+    assert outcome.failed == []
+    key = next(cell.steps["synthesise"] for cell in planned.cells if cell.balancer == "stable_diffusion")
+    told = json.loads((store.folder(key) / "artefacts" / "generation.json").read_text())
+    assert told["requested"] == 3
+    assert len(told["prompts"]["3"]) == 3
+    assert not (store.root / "checkpoints" / key).exists()
