@@ -145,7 +145,8 @@ class Memorisation:
         device = computing_device(images.device)
         to_seen_N = nearest_distances(made_ND, seen_ND, device)
         to_test_N = nearest_distances(made_ND, test_ND, device)
-        nearer_seen = (to_seen_N < to_test_N).sum() + (to_seen_N == to_test_N).sum() / 2
+        is_equal_N = np.isclose(to_seen_N, to_test_N, rtol=1e-6, atol=1e-6)  # but for rounding
+        nearer_seen = ((to_seen_N < to_test_N) & ~is_equal_N).sum() + is_equal_N.sum() / 2
         # Without copying, the nearest of all is a training image with probability seen / (seen + test).
         expected = seen_count / (seen_count + test_count)
         return np.array([nearer_seen * (1 - expected), (len(made_ND) - nearer_seen) * expected])

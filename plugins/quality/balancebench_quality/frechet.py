@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = ["extrapolated_frechet_distance", "frechet_distance"]
 
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+
 POINTS = 15  # numbers of images at which the extrapolated distance is measured
 
 
@@ -25,12 +27,7 @@ def frechet_distance(real_ND: NDArray[np.float32], generated_ND: NDArray[np.floa
     decomposition of the centred features, so that no matrix is squared (which halves the digits of its small singular
     values) and no root of a nearly singular product comes out complex.
     """
-    mean_real_D, root_real_DD = _mean_and_root(real_ND)
-    mean_generated_D, root_generated_DD = _mean_and_root(generated_ND)
-    shift = ((mean_real_D - mean_generated_D) ** 2).sum()
-    traces = (root_real_DD**2).sum() + (root_generated_DD**2).sum()
-    overlap = np.linalg.svd(root_real_DD @ root_generated_DD.T, compute_uv=False).sum()
-    return float(max(shift + traces - 2 * overlap, 0.0))  # rounding may go below 0 where the sets are the same
+    return _distance(_mean_and_root(real_ND), _mean_and_root(generated_ND))
 
 
 def extrapolated_frechet_distance(real_ND: NDArray[np.float32], generated_ND: NDArray[np.float32]) -> float:
@@ -44,12 +41,21 @@ def extrapolated_frechet_distance(real_ND: NDArray[np.float32], generated_ND: ND
     count, feature_count = generated_ND.shape
     sizes_P = np.linspace(max(feature_count + 1, count // 10), count, POINTS).astype(np.int64)
     rng = np.random.default_rng(0)
-    distances_P = [frechet_distance(real_ND, generated_ND[rng.permutation(count)[:size]]) for size in sizes_P]
+    real = _mean_and_root(real_ND)
+    distances_P = [_distance(real, _mean_and_root(generated_ND[rng.permutation(count)[:size]])) for size in sizes_P]
     _slope, intercept = np.polyfit(1 / sizes_P, distances_P, deg=1)
     return float(intercept)
 
 
-def _mean_and_root(features_ND: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _distance(real: Moments, generated: Moments) -> float:
+    (mean_real_D, root_real_DD), (mean_generated_D, root_generated_DD) = real, generated
+    shift = ((mean_real_D - mean_generated_D) ** 2).sum()
+    traces = (root_real_DD**2).sum() + (root_generated_DD**2).sum()
+    overlap = np.linalg.svd(root_real_DD @ root_generated_DD.T, compute_uv=False).sum()
+    return float(max(shift + traces - 2 * overlap, 0.0))  # rounding may go below 0 where the sets are the same
+
+
+def _mean_and_root(features_ND: NDArray[np.float32]) -> Moments:
     """Return the mean and some A with A^T A = the covariance."""
     centred_ND = features_ND.astype(np.float64)
     mean_D = centred_ND.mean(axis=0)

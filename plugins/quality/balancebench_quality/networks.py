@@ -28,10 +28,10 @@ def inception(device: torch.device) -> Network:
 
     torchmetrics' network, which is torch-fidelity's: it resizes to 299x299 itself, as FID's first implementation did.
     """
-    from torchmetrics.image.fid import NoTrainInceptionV3
-
     path = inception_weights()
     check_hash(path)
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
     with _tensors_only():
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
     return inception_features(network.to(device))
