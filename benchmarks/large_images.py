@@ -31,7 +31,7 @@ def main() -> None:
     """Measure every size: one load, then trainings in turn."""
     parser = arguments(__doc__ or "", rounds=2)
     parser.add_argument("--images", type=int, nargs="+", default=[2_000, 8_000, 32_000], help="training images")
-    parser.add_argument("--epochs", type=int, default=2, help="epochs of each training; the first does not count")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of each, 2 and more; the first does not count")
     parser.add_argument("--block-mib", type=int, default=64, help="MiB of a block of the streamed training, at most")
     parser.add_argument("--measure", choices=("load", "train"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -73,41 +73,30 @@ def tables(figures: Mapping[str, Any]) -> tuple[Table, ...]:
     for count, found in figures.items():
         size = f"{int(count):,}"
         megabytes = figure(int(count) * IMAGE_BYTES / MIB)
-        load_s = found["load"]["seconds"]
-        loads.append(
-            (size, megabytes, figure(int(count) / load_s), figure(load_s), figure(found["load"]["peak_bytes"] / MIB))
-        )
-        rate, peak = (
-            {way: median([value(run) for run in found[way]]) for way in ("resident", "streamed")}
-            for value in (lambda run: run["images_per_second"], lambda run: run["peak_bytes"] / MIB)
-        )
-        start_s = {way: median([run["start_seconds"] for run in found[way]]) for way in ("resident", "streamed")}
-        trainings.append(
-            (
-                size,
-                megabytes,
-                *(figure(of[way]) for of in (rate, start_s, peak) for way in ("resident", "streamed")),
-                figure(rate["streamed"] / rate["resident"]),
+        loaded = found["load"]
+        images = int(count) + TEST_IMAGES
+        shown = (images / loaded["seconds"], loaded["cpu_seconds"] / images * 1e6, loaded["peak_bytes"] / MIB)
+        loads.append((size, megabytes, *map(figure, shown)))
+        for way in ("resident", "streamed"):
+            middle = {name: median([run[name] for run in found[way]]) for name in found[way][0]}
+            shown = (
+                middle["images_per_second"],
+                middle["cpu_seconds_per_image"] * 1e6,
+                middle["start_seconds"],
+                middle["peak_bytes"] / MIB,
             )
-        )
+            trainings.append((f"{size} {way}", megabytes, *map(figure, shown)))
     return (
-        Table("load, once", ("images", "MiB", "images/s", "seconds", "peak growth MiB"), tuple(loads)),
+        Table(
+            "load, once", ("images", "MiB", "images/s", "CPU microseconds an image", "peak growth MiB"), tuple(loads)
+        ),
         Table(
             "training",
-            (
-                "images",
-                "MiB",
-                "images/s resident",
-                "images/s streamed",
-                "start s resident",
-                "start s streamed",
-                "peak growth MiB resident",
-                "peak growth MiB streamed",
-                "speed ratio",
-            ),
+            ("images", "MiB", "images/s", "CPU microseconds an image", "start seconds", "peak growth MiB"),
             tuple(trainings),
-            "Start: until the first epoch begins, pixel statistics included. Peak growth: of the process's memory, "
-            "mapped pages included, over what it took before the images; of the CUDA device where that trains.",
+            "CPU microseconds are those of all threads, and hardly depend on what else the machine does. Start: until "
+            "the first epoch begins, pixel statistics included. Peak growth: of the process's memory, mapped pages "
+            "included, over what it took before the images; of the CUDA device where that trains.",
         ),
     )
 
@@ -144,12 +133,14 @@ def measured(asked: argparse.Namespace, what: str, folder: Path, *more: str) -> 
 
 def load(folder: Path) -> dict[str, Any]:
     """Decode the folder and write the arrays, as the stage `load` does."""
+    from balancebench import image_rows
     from balancebench.builtin.datasets.image_folder import ImageFolder
     from balancebench.builtin.datasets.options import ImageFolderOptions
     from balancebench.component import LoadContext
     from balancebench.stages.arrays import write_splits
     from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 
+    image_rows.LARGE_BYTES = 1  # so that small sizes go the way of large ones
     (folder / "arrays").mkdir()
     (folder / "scratch").mkdir()
     dataset = ImageFolder(ImageFolderOptions.model_validate({"root": str(folder / "images")}))
@@ -161,10 +152,13 @@ def load(folder: Path) -> dict[str, Any]:
     )
     reset_peak_memory("cpu")
     before = peak_memory_bytes("cpu")
-    begin = time.perf_counter()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
     write_splits(folder / "arrays", dataset.load(context))
-    seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "peak_bytes": peak_memory_bytes("cpu") - before}
+    return {
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": time.process_time() - cpu_begin,
+        "peak_bytes": peak_memory_bytes("cpu") - before,
+    }
 
 
 def train(folder: Path, device: str, epochs: int, block_bytes: int | None) -> dict[str, Any]:
@@ -183,10 +177,12 @@ def train(folder: Path, device: str, epochs: int, block_bytes: int | None) -> di
 
     image_rows.LARGE_BYTES = 1  # so that small sizes go the way of large ones
     ends: list[float] = []
+    cpu_ends: list[float] = []
     losses: list[float] = []
 
     def epoch_finished(_epoch: int, values: Mapping[str, float]) -> None:
         ends.append(time.perf_counter())
+        cpu_ends.append(time.process_time())
         losses.append(values["loss"])
 
     def backbone(channels: int, _size: tuple[int, int]) -> nn.Module:
@@ -205,15 +201,18 @@ def train(folder: Path, device: str, epochs: int, block_bytes: int | None) -> di
 
     fit(kept.take(np.arange(256)), 1)  # what a first use loads is not the images'
     ends.clear()
+    cpu_ends.clear()
     losses.clear()
     reset_peak_memory(device)
     before = peak_memory_bytes(device)
     begin = time.perf_counter()
     fit(kept, epochs)
     epoch_seconds = np.diff([begin, *ends])
-    later = epoch_seconds[1:] if epochs > 1 else epoch_seconds
+    later = epoch_seconds[1:]
+    epoch_images = len(kept) // 128 * 128
     return {
-        "images_per_second": len(kept) // 128 * 128 / float(np.median(later)),
+        "images_per_second": epoch_images / float(np.median(later)),
+        "cpu_seconds_per_image": float(np.median(np.diff(cpu_ends))) / epoch_images,
         "start_seconds": float(epoch_seconds[0] - np.median(later)),
         "peak_bytes": peak_memory_bytes(device) - before,
         "loss": losses[-1],
