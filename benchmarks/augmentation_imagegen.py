@@ -1,17 +1,10 @@
 """Augmentation of 4,950 images of 32x32: the balancer against a loop over PIL images, as the paper's authors wrote it.
 
-    python benchmarks/augmentation_imagegen.py            # a line a round and the medians
-    python benchmarks/augmentation_imagegen.py --json     # for programs
-
-Both make the same kind of images from the same 50, in turns, on the CPU; the medians are compared.
+Both make the same kind of images from the same 50, in turns, on the CPU.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +19,10 @@ from balancebench import LabelledImages
 from balancebench.testing import synthesis_context
 from balancebench_imagegen.augmentation import Augmentation
 from balancebench_imagegen.options import AugmentationOptions
+from benchmarks.report import Report, arguments, describe_machine, finish, rates_table
+from benchmarks.timing import Contestant, take_turns
 
+PLAIN = "loop over PIL images"
 KEPT, LARGEST, SIDE = 50, 5000, 32
 
 
@@ -66,39 +62,23 @@ def looped(train: LabelledImages) -> NDArray[np.uint8]:
     return np.stack(made).transpose(0, 3, 1, 2)
 
 
-def seconds(make: Callable[[LabelledImages], NDArray[np.uint8]], train: LabelledImages) -> float:
-    """Return how long one call takes."""
-    start = time.perf_counter()
-    made = make(train)
-    duration = time.perf_counter() - start
-    assert made.shape == (LARGEST - KEPT, 3, SIDE, SIDE)
-    return duration
-
-
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    """Time both, in turns."""
+    parser = arguments(__doc__ or "", rounds=7, devices=("cpu",))
+    asked = parser.parse_args()
+    machine = describe_machine()
     train = training_set()
-    batched(train)  # imports and first calls
-    rounds = [(seconds(batched, train), seconds(looped, train)) for _ in range(arguments.rounds)]
-    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-    if arguments.json:
-        found = {
-            "images": LARGEST - KEPT,
-            "threads": torch.get_num_threads(),
-            "batched_seconds": medians[0],
-            "looped_seconds": medians[1],
-            "ratio": medians[1] / medians[0],
-            "rounds": rounds,
-        }
-        print(json.dumps(found))
-        return
-    for ours, loop in rounds:
-        print(f"batched {ours:.3f} s   loop over PIL images {loop:.3f} s")
-    print(f"median  {medians[0]:.3f} s against {medians[1]:.3f} s: {medians[1] / medians[0]:.1f} times faster")
+
+    def contestant(name: str, make: Callable[[LabelledImages], NDArray[np.uint8]]) -> Contestant:
+        def work() -> None:
+            assert make(train).shape == (LARGEST - KEPT, 3, SIDE, SIDE)
+
+        return Contestant(name, work, LARGEST - KEPT)
+
+    timed = take_turns([contestant(PLAIN, looped), contestant("balancebench", batched)], rounds=asked.rounds)
+    table, figures = rates_table("augmentation of the image-generation paper, 32x32x3", "images/s", timed, [PLAIN])
+    settings = {"images a round": LARGEST - KEPT, "threads": torch.get_num_threads(), "rounds": asked.rounds}
+    finish(Report("augmentation_imagegen", machine, settings, (table,), figures), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def compare(
     timed = take_turns(contestants, rounds=rounds, device=device)
     rates, figures = rates_table(case.title, "images/s", timed, [PLAIN.format(count) for count in workers])
     flops = training_flops(case)
-    peaks = {precision: matmul_flops(device, precision) for precision in ("fp32", *precisions)}
+    peaks = {precision: matmul_flops(device, precision) for precision in sorted({"fp32", *precisions})}
     rows: list[tuple[str, ...]] = []
     for row in timed:
         precision = "bf16" if row.name == OURS.format("bf16") else "fp32"

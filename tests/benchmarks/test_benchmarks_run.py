@@ -1,0 +1,88 @@
+"""Every benchmark runs at a tiny size and prints what it promises."""
+
+import math
+import sys
+
+import pytest
+import tomli
+
+from benchmarks.finished_store import fill, suite_text
+
+TINY = ("--rounds", "1", "--workers", "0")
+
+
+@pytest.fixture
+def toy_registry(monkeypatch):
+    from balancebench.registry import load_registry
+    from benchmarks.harness import TOY_PLUGIN
+
+    monkeypatch.syspath_prepend(str(TOY_PLUGIN))
+    load_registry.cache_clear()
+    yield load_registry()
+    load_registry.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "resnet18"])
+def test_networks_are_timed_beside_the_plain_loop(run_benchmark, name):
+    printed = run_benchmark(name, *TINY, "--steps", "1", "--batch-size", "4", "--width", "4")
+    assert printed["benchmark"] == name
+    rates = next(table for table in printed["tables"] if "images/s" in table["header"])
+    assert [row[0] for row in rates["rows"]] == ["plain loop, 0 workers", "balancebench, fp32"]
+    arithmetic = printed["tables"][1]
+    assert [row[4][-1] for row in arithmetic["rows"]] == ["%", "%"]
+
+
+def test_the_conditional_gan_is_timed_in_steps_a_second(run_benchmark):
+    pytest.importorskip("balancebench_cgan")
+    printed = run_benchmark("mlp_cgan", *TINY, "--steps", "1", "--generator", "small_mlp_leaky")
+    assert "steps/s" in printed["tables"][0]["header"]
+
+
+def test_augmentation_is_timed_with_and_without_what_follows_it(run_benchmark):
+    printed = run_benchmark("augmentation", "--rounds", "1", "--images", "8", "--batch-size", "4")
+    assert len(printed["tables"]) == 4
+    assert all(len(table["rows"]) == 2 for table in printed["tables"])
+
+
+def test_folders_are_decoded_once_and_every_epoch(run_benchmark):
+    sizes = ("--images", "40", "--width", "20", "--height", "16", "--size", "8", "--batch-size", "4")
+    printed = run_benchmark("image_folder", *TINY, *sizes)
+    rates, pays = printed["tables"]
+    assert len(rates["rows"]) == 3
+    assert [row[0] for row in pays["rows"]] == ["DataLoader, 0 workers"]
+
+
+@pytest.mark.parametrize(("cells", "tasks"), [(100, 1), (1000, 10), (10_000, 100)])
+def test_suites_of_the_harness_have_as_many_tasks_as_they_say(cells, tasks):
+    suite = tomli.loads(suite_text(cells))
+    swept = [
+        len(values) for axis in ("dataset", "imbalancer", "classifier") for values in suite[axis][0]["sweep"].values()
+    ]
+    assert math.prod(swept) == tasks
+
+
+def test_a_store_made_from_examples_is_finished_in_every_respect(toy_registry, tmp_path):
+    from balancebench.execute import survey
+    from balancebench.leaderboard.results import collect
+    from balancebench.plan import expand
+    from balancebench.store import Store
+    from balancebench.suite.bind import bind_suite
+
+    path = tmp_path / "suite.toml"
+    path.write_text(suite_text(100))
+    steps = fill(path, tmp_path / "store")
+    plan, store = expand(bind_suite(path, toy_registry)), Store(tmp_path / "store")
+    found = survey(plan, store)
+    assert len(plan.cells) == 100
+    assert (len(found.done), found.to_run, found.damaged) == (steps, [], {})
+    assert {(cell.status, len(cell.scores["last"].metrics)) for cell in collect(plan, store)} == {("done", 4)}
+
+
+def test_a_measured_process_has_seconds_memory_and_output(tmp_path):
+    from benchmarks.harness import measure
+
+    measured = measure((sys.executable, "-c", "print('x' * 3, len(b'x' * 50_000_000))"), tmp_path)
+    assert measured.output == "xxx 50000000\n"
+    assert measured.peak_bytes > 50_000_000
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        measure((sys.executable, "-c", "raise SystemExit(3)"), tmp_path)
