@@ -82,9 +82,11 @@ def write_pictures(
 
 def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which, on_picture: OnPicture) -> Gallery:
     place = folder / FOLDER
+    earlier = _earlier(folder)
+    if which == "none" and not earlier:  # nothing to keep either: 10,000 cells need not be looked at for that
+        return Gallery(pictures=(), drawn=0, problems=())
     problems: list[str] = []
     orders = _orders(set_scene(plan, store, board), problems)
-    earlier = _earlier(folder)
     standing = {} if which == "all" else _standing(place, earlier)
     kept: dict[int, PictureEntry] = {}
     to_draw: list[int] = []
