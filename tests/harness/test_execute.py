@@ -204,7 +204,11 @@ def test_the_same_seed_gives_the_same_logits_in_another_store(harness, tmp_path)
 
 
 def _command(suite, store):
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1))\nfrom balancebench.cli import main\nmain()\n"
+    # A background shell hands down that interrupts are ignored; the command is tested as a terminal starts it.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.path.insert(0, sys.argv.pop(1))\nfrom balancebench.cli import main\nmain()\n"
+    )
     return [sys.executable, "-c", code, str(FAKE_PLUGINS), "run", str(suite), "--store", str(store)]
 
 

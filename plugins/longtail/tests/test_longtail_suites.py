@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,30 @@ def test_the_field_protocol_is_the_published_one(name: str):
 
 @pytest.mark.parametrize(("name", "column"), [("cifar10_lt", 1), ("cifar100_lt", 2)])
 def test_published_numbers_are_those_of_the_readme(name: str, column: int):
-    rows = [line.split("|")[1:-1] for line in README.splitlines() if re.match(r"\| [\w-].*\|.*\d\d\.\d", line)]
+    published = README.partition("## Published numbers")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in published.splitlines() if re.match(r"\| [\w-].*\|.*\d\d\.\d", line)]
     in_readme = sorted(float(number) for row in rows for number in re.findall(r"\d\d\.\d+", row[column]))
     in_suite = sorted(
         round(100 * table["accuracy"], 2) for table in suite(name)["published"] if table["imbalancer"] != "IF 10"
     )
     assert in_suite == in_readme
+
+
+def test_reproduced_numbers_in_the_readme_are_those_of_the_committed_records():
+    records = json.loads((FOLDER.parent / "leaderboard" / "fashion_mnist_lt" / "records.json").read_text("utf-8"))
+    measured: dict[tuple[str, str], list[float]] = {}
+    for cell in records["cells"]:
+        accuracy = 100 * cell["scores"]["last"]["metrics"]["balanced_accuracy"]["value"]
+        measured.setdefault((cell["task"]["imbalancer"], cell["balancer"]), []).append(accuracy)
+    reproduced = README.partition("## Reproduced numbers")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in reproduced.splitlines() if re.match(r"\| .*± ", line)]
+    assert len(rows) == 28
+    for name, *columns in rows[:-1]:
+        for imbalancer, column in zip(("long_tail", "step"), columns, strict=True):
+            values = measured[imbalancer, name.strip()]
+            mean, deviation = map(float, column.split("(")[0].split("±"))
+            assert mean == pytest.approx(statistics.mean(values), abs=0.0051)
+            assert deviation == pytest.approx(statistics.stdev(values), abs=0.0051)
 
 
 def test_the_local_suite_is_the_first_imbalance_of_the_other():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from balancebench import LabelledImages, PlanContext, SynthesisContext
+from balancebench.testing.contexts import synthesis_context as testing_context
 
 CLASS_NAMES = ("bird", "cat", "deer", "dog")
 
@@ -52,22 +52,12 @@ def plan_context() -> Callable[[int], PlanContext]:
 
 @pytest.fixture
 def synthesis_context(tmp_path: Path) -> Callable[[int], SynthesisContext]:
-    """Return seed -> a context for `synthesise`, in which what these balancers have no use for fails."""
+    """Return seed -> a context for `synthesise`, in which asking for withheld images or a classifier fails."""
 
-    def unused(*_args: Any) -> Any:
-        raise AssertionError("resampling needs neither withheld images nor a classifier")
+    def make(seed: int) -> SynthesisContext:
+        folder = tmp_path / f"context{next(numbers)}"
+        folder.mkdir()
+        return testing_context(folder, seed)
 
-    return lambda seed: SynthesisContext(
-        seed=seed,
-        rng=np.random.default_rng(seed),
-        device="cpu",
-        precision="fp32",
-        deterministic=True,
-        artefacts=tmp_path,
-        scratch=tmp_path,
-        progress=lambda done, total, message="": None,
-        logger=logging.getLogger("test"),
-        withheld=unused,
-        train_classifier=unused,
-        count=unused,
-    )
+    numbers = count()
+    return make
