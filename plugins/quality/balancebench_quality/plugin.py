@@ -215,7 +215,7 @@ METRICS: Sequence[MetricComponent[Any]] = (
         options=CopyOptions,
         build=build_memorisation,
         citation="after Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020",
-        higher_is_better=False,
+        higher_is_better=None,  # a half is right: less is chance, or images that are all alike, and no merit
         unit="%",
     ),
 )

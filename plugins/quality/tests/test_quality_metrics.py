@@ -25,7 +25,7 @@ HIGHER_IS_BETTER = {
     "density": True,
     "coverage": True,
     "nearest_neighbour_distance": None,
-    "memorisation": False,
+    "memorisation": None,
 }
 
 
