@@ -59,9 +59,7 @@ class Outcome:
 
 def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[Stage] | None = None) -> Survey:
     """Look up every step of a plan. `verify` compares files with their SHA-256; `stages` limits what is to run."""
-    records, damaged = store.survey(plan.steps) if verify else (_read_all(plan, store), {})
-    done = {key for key, record in records.items() if record.status == "done"}
-    failed = {key: record for key, record in records.items() if record.status != "done"}
+    done, failed, damaged = store.survey(plan.steps, verify=verify)
     wanted = set(damaged)
     pending = [cell.steps["score"] for cell in plan.cells if cell.steps["score"] not in done] + list(damaged)
     while pending:
@@ -70,10 +68,6 @@ def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[S
         pending += [found for found in plan.steps[key].inputs.values() if found not in done and found not in wanted]
     to_run = [step for key, step in plan.steps.items() if key in wanted and (stages is None or step.stage in stages)]
     return Survey(done=done, damaged=damaged, failed=failed, to_run=to_run)
-
-
-def _read_all(plan: Plan, store: Store) -> dict[str, Record]:
-    return {key: record for key in plan.steps if (record := store.read(key)) is not None}
 
 
 def execute(

@@ -17,8 +17,8 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ __all__ = ["Failure", "FileEntry", "Record", "Status", "Store", "cell_cost"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
 FORMAT = 1
-SURVEYED_AT_ONCE = 16  # steps that one thread checks before it takes more
+HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 
 
 class FileEntry(BaseModel):
@@ -144,28 +144,35 @@ class Store:
                 return f"{name} was altered"
         return None
 
-    def survey(self, keys: Iterable[str]) -> tuple[dict[str, Record], dict[str, str]]:
-        """Return the records of the steps that are there, and of those that are damaged what is wrong."""
-        records: dict[str, Record] = {}
-        damaged: dict[str, str] = {}
-        for key in keys:
-            if (record := self.read(key)) is not None:
-                records[key] = record
-            elif self.folder(key).exists():
-                damaged[key] = "record.json is missing or damaged"
-        finished = [record for record in records.values() if record.status == "done"]
-        # Hashing lets other threads run; handing over one small step at a time would cost more than hashing it.
-        groups = [finished[begin : begin + SURVEYED_AT_ONCE] for begin in range(0, len(finished), SURVEYED_AT_ONCE)]
-        with ThreadPoolExecutor(max_workers=4) as threads:
-            for group, problems in zip(groups, threads.map(self._damages, groups), strict=True):
-                for record, problem in zip(group, problems, strict=True):
-                    if problem is not None:
-                        damaged[record.key] = problem
-                        del records[record.key]
-        return records, damaged
+    def survey(self, keys: Iterable[str], *, verify: bool = True) -> tuple[set[str], dict[str, Record], dict[str, str]]:
+        """Return which steps are done, the records of those that ended otherwise, and what is wrong with damaged ones.
 
-    def _damages(self, records: Sequence[Record]) -> list[str | None]:
-        return [self.damage(record) for record in records]
+        verify: compare files with their SHA-256; otherwise nothing is found damaged.
+        """
+        done: set[str] = set()
+        failed: dict[str, Record] = {}
+        damaged: dict[str, str] = {}
+        checked: list[tuple[str, Future[str | None]]] = []
+        with ThreadPoolExecutor(max_workers=4) as threads:
+            for key in keys:
+                record = self.read(key)
+                if record is None:
+                    if verify and os.path.exists(self._folder(key)):
+                        damaged[key] = "record.json is missing or damaged"
+                elif record.status != "done":
+                    failed[key] = record
+                elif verify and sum(entry.size_bytes for entry in record.files.values()) >= HASHED_ASIDE_BYTES:
+                    checked.append((key, threads.submit(self.damage, record)))
+                elif verify and (problem := self.damage(record)) is not None:
+                    damaged[key] = problem
+                else:
+                    done.add(key)  # and no more: the records of 10,000 cells are hundreds of megabytes
+            for key, check in checked:
+                if (problem := check.result()) is None:
+                    done.add(key)
+                else:
+                    damaged[key] = problem
+        return done, failed, damaged
 
     def lock(self, key: str) -> BaseFileLock | None:
         """Take the right to work on a step, or return None while another process has it. Ends with the process."""

@@ -212,6 +212,7 @@ class _Reader:
         self._test_images: dict[str, int | None] = {}
         self._measured: dict[str, dict[str, JSON]] = {}
         self._identities: dict[str, dict[str, JSON]] = {}
+        self._environments: dict[str, dict[str, JSON]] = {}
 
     def result(self, cell: Cell) -> CellResult:
         key = cell.steps["score"]
@@ -230,7 +231,8 @@ class _Reader:
         )
 
     def _measure(self, cell: Cell) -> dict[str, JSON]:
-        scored, trained = self._record(cell.steps["score"]), self._record(cell.steps["train"])
+        # Read for this cell alone and not kept: the records of 10,000 cells are hundreds of megabytes.
+        scored, trained = self._store.read(cell.steps["score"]), self._store.read(cell.steps["train"])
         if scored is None or scored.status != "done":
             return self._why_not(cell, scored, trained)
         if (damage := self._store.damage(scored)) is not None:
@@ -242,14 +244,14 @@ class _Reader:
             "cost": None if trained is None else CellCost(**asdict(cell_cost(trained, self._record))),
             "used_withheld_data": scored.used_withheld_data,
             "outside_data": scored.outside_data,
-            "provenance": _summary(trained or scored),
+            "provenance": self._environment(trained or scored),
         }
 
     def _why_not(self, cell: Cell, scored: Record | None, trained: Record | None) -> dict[str, JSON]:
         """Return status and message of a cell that is not done, from the first step on its way that has not ended."""
         for own in (scored, trained):
             if own is not None and own.status != "done":
-                return {"status": own.status, "message": _message(own), "provenance": _summary(own)}
+                return {"status": own.status, "message": _message(own), "provenance": self._environment(own)}
         # A trained cell may still wait for what its metrics compare images with, which is trained by itself.
         awaited = "train" if trained is None else "score"
         for step in reversed(list(self._plan.ancestors(cell.steps[awaited]))):
@@ -257,13 +259,18 @@ class _Reader:
             if record is not None and record.status != "done":
                 ended = ENDED.get(record.status, "was skipped")
                 message = f"{step.stage} of {step.label} {ended}: {_message(record)}"
-                return {"status": "skipped", "message": message, "provenance": _summary(record)}
+                return {"status": "skipped", "message": message, "provenance": self._environment(record)}
         return {"status": "missing", "message": NOT_RUN if trained is None else NOT_SCORED}
 
     def _record(self, key: str) -> Record | None:
         if key not in self._records:
             self._records[key] = self._store.read(key)
         return self._records[key]
+
+    def _environment(self, record: Record) -> dict[str, JSON]:
+        """Return what a leaderboard says of where a record was made, one object for all that were made alike."""
+        found = {key: record.provenance[key] for key in PROVENANCE_KEYS if key in record.provenance}
+        return self._environments.setdefault(json.dumps(found), found)
 
     def _scores(self, key: str) -> dict[Report, ReportScores]:
         document = json.loads((self._store.folder(key) / "scores.json").read_text(encoding="utf-8"))
@@ -303,10 +310,6 @@ class _Reader:
 
 def _message(record: Record) -> str:
     return record.failure.message if record.failure is not None else record.status
-
-
-def _summary(record: Record) -> dict[str, JSON]:
-    return {key: record.provenance[key] for key in PROVENANCE_KEYS if key in record.provenance}
 
 
 def _shown_path(path: Path) -> str:
