@@ -16,7 +16,6 @@ Axis suffixes: B images of a batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +40,7 @@ from balancebench_imagegen.options import AugmentationOptions
 
 __all__ = ["Augmentation", "Draws", "augment"]
 
-BATCH_PIXELS = 2**20  # of one channel: few enough calls for their cost not to count, and little memory
+BATCH_PIXELS = 2**17  # of one channel: what the caches of a processor hold
 BATCH_PIXELS_CUDA = 2**24
 
 
@@ -145,10 +144,10 @@ def augment(images_BCHW: Tensor, draws: Draws, *, threshold: float) -> Tensor:
     pixels_BCHW = _jitter(images_BCHW.float(), per_image(draws.brightness_B), per_image(draws.hue_B), draws.hue_first_B)
     pixels_BCHW = _warp_perspective(pixels_BCHW, _homographies(draws.corners_B42, size))
     pixels_BCHW = _rotate(pixels_BCHW, draws.degrees_B)
-    made_BCHW = pixels_BCHW.to(torch.uint8)
-    # A whole number is at least the threshold where it is at least the next whole number; 256 is above every level.
-    least_B = np.where(draws.solarized_B, math.ceil(threshold), 256).astype(np.int16)
-    return torch.where(made_BCHW >= per_image(least_B), ~made_BCHW, made_BCHW)
+    threshold_B = np.where(draws.solarized_B, np.float32(threshold), np.float32(np.inf))
+    inverted_BCHW = pixels_BCHW >= per_image(threshold_B)
+    # Where inverted, 255 - x is x with all bits turned; torch.where takes twenty times as long on a processor.
+    return pixels_BCHW.to(torch.uint8).bitwise_xor_(inverted_BCHW.view(torch.uint8).neg_())
 
 
 def _jitter(pixels_BCHW: Tensor, brightness_B111: Tensor, hue_B111: Tensor, hue_first_B: NDArray[np.bool_]) -> Tensor:
@@ -171,23 +170,24 @@ def _turn_hue(pixels_B3HW: Tensor, turn_B111: Tensor) -> Tensor:
 
     With v the largest and c the span of the three channels and h the hue in sixths of the circle, channel n is
     v - c * max(0, min(k, 4 - k, 1)), where k = (n + h) mod 6 and n = 5, 3, 1 for red, green, blue. That is
-    v - c * clip(2 - 6 d), with d the distance of (n + h - 2) / 6 to the nearest whole number.
+    v - c * clip(2 - 6 d, 0, 1), with d the distance of (n + h - 2) / 6 to the nearest whole number, or
+    v - 2 c + 6 c * clip(d, 1/6, 1/3).
     """
     red, green, blue = pixels_B3HW.split(1, dim=1)
     value = pixels_B3HW.amax(1, keepdim=True)
     span = value - pixels_B3HW.amin(1, keepdim=True)
     divisor = span.clamp(min=1)  # whole numbers: a span below 1 is 0, and then the numerators are 0 too
-    hue = torch.where(
-        value == red,
-        (green - blue).div_(divisor),
-        torch.where(value == green, (blue - red).div_(divisor).add_(2), (red - green).div_(divisor).add_(4)),
-    )
+    # The largest channel chooses: lerp with a weight of 0 or 1 is exact, and quicker than torch.where.
+    hue = (red - green).div_(divisor).add_(4)
+    hue.lerp_((blue - red).div_(divisor).add_(2), (value == green).float())
+    hue.lerp_((green - blue).div_(divisor), (value == red).float())
     offsets_B311 = turn_B111 + pixels_B3HW.new_tensor([3.0, 1.0, -1.0]).view(1, 3, 1, 1) / 6
     distance_B3HW = torch.add(offsets_B311, hue, alpha=1 / 6)
-    distance_B3HW.sub_(distance_B3HW.round()).abs_()
-    share_B3HW = distance_B3HW.mul_(-6).add_(2).clamp_(0, 1)
-    # 255.999 / 255: torchvision's conversion from 0..1 to uint8, which cuts off.
-    return torch.addcmul(value, share_B3HW, span, value=-1).mul_(255.999 / 255).floor_()
+    distance_B3HW.sub_(distance_B3HW.round()).abs_().clamp_(1 / 6, 1 / 3)
+    # A little is added so that no sum that should be a whole number falls just below it. 255.999 / 255 is torchvision's
+    # conversion from 0..1 to uint8, which cuts off.
+    base = torch.sub(value, span, alpha=2).add_(1e-4)
+    return torch.addcmul(base, distance_B3HW, span, value=6).mul_(255.999 / 255).floor_()
 
 
 def _homographies(corners_B42: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
@@ -214,39 +214,47 @@ def _homographies(corners_B42: NDArray[np.float64], size: tuple[int, int]) -> ND
 def _warp_perspective(pixels_BCHW: Tensor, maps_B33: NDArray[np.float64]) -> Tensor:
     """Sample bilinearly at the mapped pixel centres, in one grid_sample; black outside.
 
-    A channel of ones is sampled along and multiplies the result, as torchvision does where `fill` is given: pixels at
-    the edge are darkened twice.
+    What was sampled, with zeros outside, is multiplied by the share that lies in the image, as torchvision does where
+    `fill` is given: pixels at the edge are darkened twice.
     """
     rows, columns = pixels_BCHW.shape[2:]
     # To the coordinates of grid_sample, -1..1 from edge to edge: (x + 0.5) * 2 / columns - 1, where torchvision feeds
     # the map pixel centres x + 0.5 and takes what comes out for such centres.
     to_unit_33 = np.array([[2 / columns, 0, -1], [0, 2 / rows, -1], [0, 0, 1]])
-    maps = torch.from_numpy((to_unit_33 @ maps_B33).astype(np.float32)).to(pixels_BCHW.device)
-    centres_P3 = _pixel_centres(rows, columns, pixels_BCHW.device, about_middle=False)
-    mapped_BP3 = centres_P3 @ maps.transpose(1, 2)
-    grid_BHW2 = (mapped_BP3[..., :2] / mapped_BP3[..., 2:]).view(-1, rows, columns, 2)
-    with_ones_BCHW = F.pad(pixels_BCHW, (0, 0, 0, 0, 0, 1), value=1.0)
-    sampled_BCHW = F.grid_sample(with_ones_BCHW, grid_BHW2, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return (sampled_BCHW[:, :-1] * sampled_BCHW[:, -1:]).round_()
+    maps_B33 = to_unit_33 @ maps_B33
+    device = pixels_BCHW.device
+    depth_BHW = _linear(maps_B33[:, 2], rows, columns, device)
+    grid_BHW2 = torch.empty((len(maps_B33), rows, columns, 2), device=device)
+    for axis in range(2):
+        torch.div(_linear(maps_B33[:, axis], rows, columns, device), depth_BHW, out=grid_BHW2[..., axis])
+    sampled_BCHW = F.grid_sample(pixels_BCHW, grid_BHW2, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # The share of each sampled pixel that lies in the image, 1 but at its edges.
+    half_2 = torch.tensor([columns / 2, rows / 2], device=device)
+    inside_BHW2 = torch.addcmul(half_2 + 0.5, grid_BHW2.abs_(), half_2, value=-1).clamp_(0, 1)
+    inside_B1HW = (inside_BHW2[..., 0] * inside_BHW2[..., 1]).unsqueeze_(1)
+    return sampled_BCHW.mul_(inside_B1HW).round_()
 
 
 def _rotate(pixels_BCHW: Tensor, degrees_B: NDArray[np.float64]) -> Tensor:
     """Sample the nearest pixels of images turned counter-clockwise about their centre, in one grid_sample."""
     rows, columns = pixels_BCHW.shape[2:]
     cosine_B, sine_B = np.cos(np.radians(degrees_B)), np.sin(np.radians(degrees_B))
-    turns_B22 = np.stack([np.stack([cosine_B, -sine_B], -1), np.stack([sine_B, cosine_B], -1)], 1)
-    scaled_B22 = turns_B22 * np.array([[2 / columns], [2 / rows]])
-    maps = torch.from_numpy(scaled_B22.astype(np.float32)).to(pixels_BCHW.device)
-    centres_P2 = _pixel_centres(rows, columns, pixels_BCHW.device, about_middle=True)[:, :2]
-    grid_BHW2 = (centres_P2 @ maps.transpose(1, 2)).view(-1, rows, columns, 2)
+    device = pixels_BCHW.device
+    grid_BHW2 = torch.empty((len(degrees_B), rows, columns, 2), device=device)
+    for axis, (along_x_B, along_y_B, side) in enumerate([(cosine_B, -sine_B, columns), (sine_B, cosine_B, rows)]):
+        # Pixel centres are x + 0.5; the middle of the image stays where it is.
+        constant_B = -(along_x_B * columns + along_y_B * rows) / 2
+        terms_B3 = np.stack([along_x_B, along_y_B, constant_B], axis=1) * (2 / side)
+        grid_BHW2[..., axis] = _linear(terms_B3, rows, columns, device)
     return F.grid_sample(pixels_BCHW, grid_BHW2, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
-def _pixel_centres(rows: int, columns: int, device: torch.device, *, about_middle: bool) -> Tensor:
-    """Return (x, y, 1) of every pixel centre, float32 (rows * columns, 3), from the corner or from the middle."""
-    y_H = torch.arange(rows, dtype=torch.float32, device=device) + 0.5
-    x_W = torch.arange(columns, dtype=torch.float32, device=device) + 0.5
-    if about_middle:
-        y_H, x_W = y_H - rows / 2, x_W - columns / 2
-    y_HW, x_HW = torch.meshgrid(y_H, x_W, indexing="ij")
-    return torch.stack([x_HW, y_HW, torch.ones_like(x_HW)], dim=-1).view(-1, 3)
+def _linear(terms_B3: NDArray[np.float64], rows: int, columns: int, device: torch.device) -> Tensor:
+    """Return a x + b y + c at every pixel centre (x, y), float32 (B, rows, columns); terms_B3 are a, b, c."""
+    x_W, y_H = np.arange(columns) + 0.5, np.arange(rows) + 0.5
+    along_x_BW = terms_B3[:, :1] * x_W
+    along_y_BH = terms_B3[:, 1:2] * y_H + terms_B3[:, 2:]
+    return (
+        torch.from_numpy(along_x_BW.astype(np.float32)).to(device)[:, None, :]
+        + torch.from_numpy(along_y_BH.astype(np.float32)).to(device)[:, :, None]
+    )
