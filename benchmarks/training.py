@@ -114,6 +114,7 @@ def compare(
     rates, figures = rates_table(case.title, "images/s", timed, [PLAIN.format(count) for count in workers])
     flops = training_flops(case)
     peaks = {precision: matmul_flops(device, precision) for precision in sorted({"fp32", *precisions})}
+    unit, scale = ("TFLOP/s", 1e12) if device.startswith("cuda") else ("GFLOP/s", 1e9)
     rows: list[tuple[str, ...]] = []
     for row in timed:
         precision = "bf16" if row.name == OURS.format("bf16") else "fp32"
@@ -122,12 +123,12 @@ def compare(
             (
                 row.name,
                 precision,
-                figure(achieved / 1e12),
-                figure(peaks[precision] / 1e12),
+                figure(achieved / scale),
+                figure(peaks[precision] / scale),
                 f"{achieved / peaks[precision]:.1%}",
             )
         )
-    header = ("", "arithmetic", "TFLOP/s", "TFLOP/s of a matrix product", "share")
+    header = ("", "arithmetic", unit, f"{unit} of a matrix product", "share")
     note = (
         f"{flops / 1e9:.3g} GFLOP an image, forward and backward, counted by torch.utils.flop_counter; "
         "the matrix product was timed in the same run."
