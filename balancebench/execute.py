@@ -19,6 +19,7 @@ from balancebench.store import Record, Store, failure_record
 __all__ = ["Failed", "Outcome", "Survey", "execute", "survey"]
 
 POLL_SECONDS = 0.2
+LOOK_AHEAD = 100  # steps that are asked whether they can start, where the first cannot
 ELSEWHERE_SECONDS = 1.0  # how often to look whether another process finished a step
 logger = logging.getLogger(__name__)
 
@@ -118,8 +119,8 @@ class _Run:
         """Run until nothing is left."""
         while self._ready or self._locks or self._elsewhere:
             self._look_elsewhere()
-            while self._ready and self._executor.idle:
-                self._start(self._ready.pop())
+            while (key := self._next()) is not None:
+                self._start(key)
             if self._locks:
                 for event in self._executor.poll(POLL_SECONDS):
                     self._handle(event)
@@ -131,6 +132,15 @@ class _Run:
         for lock in self._locks.values():
             lock.release()
         self._locks.clear()
+
+    def _next(self) -> str | None:
+        """Take the next step that can start now, or None: a GPU may have room for a later one only."""
+        if not self._executor.idle:
+            return None
+        for index in range(len(self._ready) - 1, max(-1, len(self._ready) - 1 - LOOK_AHEAD), -1):
+            if self._executor.takes(order_for(self._steps[self._ready[index]])):
+                return self._ready.pop(index)
+        return None
 
     def _start(self, key: str) -> None:
         step = self._steps[key]

@@ -42,7 +42,8 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         min=0,
-        help="Worker processes; default one a GPU, or up to 4 on CPU. 0 runs in this process.",
+        help="Worker processes; default: the suite's jobs_per_gpu (1) for each GPU, or up to 4 on CPU. "
+        "0 runs in this process.",
         metavar="N",
     ),
 ]
@@ -225,7 +226,8 @@ def carry_out(
     if not found.to_run:
         return Outcome(cached=len(found.done))
     check_ready(found.to_run, registry)
-    devices = slot_devices(device, jobs or (1 if jobs == 0 else None))[: max(1, len(found.to_run))]
+    slots = slot_devices(device, jobs or (1 if jobs == 0 else None), planned.suite.jobs_per_gpu)
+    devices = slots[: max(1, len(found.to_run))]
     where = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
     _say_start(out, planned, found, "this process" if jobs == 0 else where)
     site = Site(store_root=store.root, data_root=data_root(), provenance=describe_environment(registry))

@@ -15,15 +15,18 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 CPU_JOBS_AT_MOST = 4
 
 
-def slot_devices(device: str, jobs: int | None) -> list[str]:
-    """Return the device of each worker slot, at least one; raise where the device asked for is not there."""
+def slot_devices(device: str, jobs: int | None, jobs_per_gpu: int = 1) -> list[str]:
+    """Return the device of each worker slot, at least one; raise where the device asked for is not there.
+
+    jobs: slots in all, or None for `jobs_per_gpu` on each GPU, or for as many as the CPU takes.
+    """
     if device not in DEVICES:
         raise BalancebenchError(f"unknown device {device!r}{nearest(device, DEVICES)}")
     cuda_count = _cuda_count() if device in ("auto", "cuda") else 0
     if device == "cuda" and cuda_count == 0:
         raise BalancebenchError("--device cuda: torch finds no CUDA device here; `balancebench doctor` says more")
     if cuda_count:
-        return [f"cuda:{index % cuda_count}" for index in range(jobs or cuda_count)]
+        return [f"cuda:{index % cuda_count}" for index in range(jobs or jobs_per_gpu * cuda_count)]
     has_mps = device in ("auto", "mps") and platform.system() == "Darwin" and _has_mps()
     if device == "mps" and not has_mps:
         raise BalancebenchError("--device mps: torch finds no Apple GPU here; `balancebench doctor` says more")

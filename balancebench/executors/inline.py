@@ -28,6 +28,10 @@ class InlineExecutor:
         """One, once the last step's end has been collected."""
         return 0 if self._finished else 1
 
+    def takes(self, order: StepOrder) -> bool:
+        """Whether nothing runs."""
+        return self.idle > 0
+
     def submit(self, order: StepOrder) -> None:
         """Run the step."""
         from balancebench.stages.run import run_step

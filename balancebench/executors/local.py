@@ -1,7 +1,8 @@
 """Worker processes on this machine, one for each slot, warm between steps.
 
 A step that outlasts its time limit, fills memory past its limit, or whose process dies ends alone: its record says
-why, the slot gets a new process, and the run goes on.
+why, the slot gets a new process, and the run goes on. Slots that share a GPU take a step only where it fits beside the
+others (see `room`).
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 import psutil
 
 from balancebench.config import JSON
 from balancebench.executors.protocol import Finished, Limits, Progressed, Site
+from balancebench.executors.room import GpuMemory, GpuRoom, kind_of
 from balancebench.executors.worker import worker_main
 from balancebench.stages.order import StepOrder
 from balancebench.store import Status, Store, failure_record
@@ -34,6 +37,7 @@ MIB = 1024 * 1024
 class _Slot:
     """One device slot: its process, when there is one, and the order it works on."""
 
+    device: str
     settings: dict[str, JSON]
     log: Path
     process: BaseProcess | None = None
@@ -44,9 +48,19 @@ class _Slot:
 
 
 class LocalExecutor:
-    """`devices` names the device of each slot; several slots may share one. `threads` is the CPU threads of each."""
+    """`devices` names the device of each slot; several slots may share one. `threads` is the CPU threads of each.
 
-    def __init__(self, site: Site, devices: Sequence[str], threads: int, limits: Limits) -> None:
+    rooms: by device, where slots share one; GPUs that are shared get theirs without being named.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        devices: Sequence[str],
+        threads: int,
+        limits: Limits,
+        rooms: Mapping[str, GpuRoom] | None = None,
+    ) -> None:
         self.slots = len(devices)
         self._store = Store(site.store_root)
         self._site = site
@@ -54,19 +68,38 @@ class LocalExecutor:
         self._spawn = multiprocessing.get_context("spawn")
         self._logs = self._store.temporary_folder()
         self._slots = [
-            _Slot(settings=self._settings(device, threads), log=self._logs / f"{index}.log")
+            _Slot(device=device, settings=self._settings(device, threads), log=self._logs / f"{index}.log")
             for index, device in enumerate(devices)
         ]
+        shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
+        self._rooms = dict(rooms or {device: GpuRoom() for device in shared})
+        self._again: list[StepOrder] = []  # to be run once more, alone
 
     @property
     def idle(self) -> int:
-        """How many slots have nothing to do."""
-        return sum(slot.order is None for slot in self._slots)
+        """How many slots have nothing to do and nothing to do again."""
+        return max(0, sum(slot.order is None for slot in self._slots) - len(self._again))
+
+    def takes(self, order: StepOrder) -> bool:
+        """Whether the step can start now."""
+        return self.idle > 0 and bool(self._slots_for(order))
 
     def submit(self, order: StepOrder) -> None:
         """Start a step in the first idle slot that has a warm process, else in a new one."""
+        self._start_in(self._slots_for(order), order)
+
+    def _slots_for(self, order: StepOrder) -> list[_Slot]:
+        """Return the idle slots whose device has room for the step."""
         free = [slot for slot in self._slots if slot.order is None]
+        if not self._rooms:
+            return free
+        kind = _kind(order)
+        return [slot for slot in free if slot.device not in self._rooms or self._rooms[slot.device].admits(kind)]
+
+    def _start_in(self, free: Sequence[_Slot], order: StepOrder) -> None:
         slot = next((slot for slot in free if slot.process is not None), free[0])
+        if slot.device in self._rooms:
+            self._rooms[slot.device].start(order.key, _kind(order))
         if slot.process is None or not slot.process.is_alive():
             self._start(slot)
         assert slot.pipe is not None  # noqa: S101 - set by _start
@@ -80,6 +113,10 @@ class LocalExecutor:
 
     def poll(self, seconds: float) -> Sequence[Progressed | Finished]:
         """Return what happened, waiting at most `seconds` for something."""
+        for order in list(self._again):
+            if free := self._slots_for(order):
+                self._again.remove(order)
+                self._start_in(free, order)
         deadline = time.monotonic() + seconds
         while True:
             busy = [slot for slot in self._slots if slot.order is not None and slot.pipe is not None]
@@ -135,7 +172,9 @@ class LocalExecutor:
                 note = json.loads(pipe.recv_bytes())
                 if note["kind"] == "finished":
                     slot.order = None
-                    return [*events, Finished(order.key, note["status"], note["seconds"], note["message"])]
+                    finished = Finished(order.key, note["status"], note["seconds"], note["message"])
+                    memory = note["gpu_memory"]
+                    return events + self._ended(slot, order, finished, GpuMemory(*memory) if memory else None)
                 events.append(Progressed(order.key, note["done"], note["total"], note["message"]))
         except (EOFError, OSError):
             process.join()
@@ -150,12 +189,25 @@ class LocalExecutor:
             return [*events, self._fail(slot, "out_of_memory", message)]
         return events
 
+    def _ended(self, slot: _Slot, order: StepOrder, finished: Finished, memory: GpuMemory | None) -> list[Finished]:
+        """Return the end of a step, or nothing where it is to run once more, alone."""
+        room = self._rooms.get(slot.device)
+        if room is None:
+            return [finished]
+        if finished.status == "out_of_memory" and room.retry_alone(order.key):
+            self._again.append(order)
+            return []
+        room.finish(order.key, memory)
+        return [finished]
+
     def _fail(self, slot: _Slot, status: Status, message: str) -> Finished:
         """End the slot's process, and commit a record in its stead."""
         order = slot.order
         assert order is not None  # noqa: S101 - only busy slots fail
         seconds = round(time.monotonic() - slot.started, 3)
         self._end(slot)
+        if slot.device in self._rooms:
+            self._rooms[slot.device].finish(order.key, None)
         printed = slot.log.read_text(encoding="utf-8", errors="replace") if slot.log.exists() else ""
         record = failure_record(order.record_fields, status, message, seconds, printed[-LOG_TAIL_CHARACTERS:])
         record = record.model_copy(update={"provenance": slot.settings["provenance"]})
@@ -163,6 +215,11 @@ class LocalExecutor:
         if standing.status == "done":  # it finished just before it was stopped
             return Finished(order.key, "done", standing.duration_seconds, "")
         return Finished(order.key, status, seconds, message)
+
+
+def _kind(order: StepOrder) -> str | None:
+    components = cast("Mapping[str, JSON]", order.work.get("components", {}))
+    return kind_of(order.stage, order.label, components)
 
 
 def _family(process: BaseProcess) -> list[psutil.Process]:

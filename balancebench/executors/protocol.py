@@ -51,13 +51,17 @@ class Finished:
 
 
 class Executor(Protocol):
-    """Runs orders. `submit` only while `idle` is above 0."""
+    """Runs orders. `submit` only what it `takes`."""
 
     slots: int
 
     @property
     def idle(self) -> int:
         """How many more orders can be taken now."""
+        ...
+
+    def takes(self, order: StepOrder) -> bool:
+        """Whether the step can start now; never where `idle` is 0."""
         ...
 
     def submit(self, order: StepOrder) -> None:

@@ -47,6 +47,7 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
 
 def _run(pipe: Connection, text: str, settings: dict[str, Any]) -> dict[str, Any]:
     from balancebench.registry import load_registry
+    from balancebench.stages.memory import gpu_memory
     from balancebench.stages.order import StepOrder
     from balancebench.stages.run import run_step
     from balancebench.store import Store
@@ -76,6 +77,7 @@ def _run(pipe: Connection, text: str, settings: dict[str, Any]) -> dict[str, Any
         "status": record.status,
         "seconds": record.duration_seconds,
         "message": record.failure.message if record.failure else "",
+        "gpu_memory": gpu_memory(settings["device"]),
     }
 
 

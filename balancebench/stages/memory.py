@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["peak_memory_bytes", "reset_peak_memory"]
+__all__ = ["gpu_memory", "peak_memory_bytes", "reset_peak_memory"]
 
 _STATUS = Path("/proc/self/status")
 
@@ -36,3 +36,21 @@ def peak_memory_bytes(device: str) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return psutil.Process().memory_info().rss
+
+
+def gpu_memory(device: str) -> tuple[int, int] | None:
+    """Return (peak that torch reserved since the last reset, size of the GPU) in bytes, and give back what is idle.
+
+    None where the device is no GPU.
+    """
+    if not device.startswith("cuda"):
+        return None
+    if "torch" not in sys.modules:
+        return 0, 0
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return 0, 0
+    peak = torch.cuda.max_memory_reserved(device)
+    torch.cuda.empty_cache()  # a warm worker would keep it from its neighbours
+    return peak, torch.cuda.get_device_properties(device).total_memory

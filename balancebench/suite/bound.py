@@ -121,6 +121,7 @@ class BoundSuite:
     seeds: tuple[SeedTriple, ...]
     precision: str
     deterministic: bool
+    jobs_per_gpu: int
     validation: ValidationTable | None
     floor: bool
     ceiling: bool

@@ -70,6 +70,12 @@ class RunTable(_Table):
     deterministic: bool = Field(True, description="bit-for-bit repeatable kernels, somewhat slower on CUDA")
     floor: bool = Field(True, description="add the imbalanced baseline (balancer none) to every task")
     ceiling: bool = Field(True, description="add training on all images (no imbalance) to every task")
+    jobs_per_gpu: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="steps side by side on one GPU, as memory allows, where --jobs does not say; no result changes",
+    )
     validation: ValidationTable | None = Field(None, description="validation images, for best_validation")
 
     @model_validator(mode="after")

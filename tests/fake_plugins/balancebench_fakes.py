@@ -94,7 +94,7 @@ class PlainBalancer:
 
 
 class MisbehavingOptions(Options):
-    how: str = Field("raise", description="raise, exit, kill, sleep, memory, withheld, real_origin or none")
+    how: str = Field("raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none")
     seconds: float = Field(60.0, ge=0, description="how long to sleep")
     once: Path | None = Field(
         None, json_schema_extra={"identity": False}, description="misbehave until this file exists"
@@ -130,6 +130,8 @@ class Misbehaving(PlainBalancer):
                 while True:
                     hoard.append(np.ones(4_000_000))
                     time.sleep(0.01)
+            case "out_of_memory":
+                raise MemoryError("no room for another array")
             case "withheld":
                 return context.withheld().take(np.arange(4), origin=Origin.SYNTHETIC)
             case "real_origin":

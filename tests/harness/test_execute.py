@@ -14,7 +14,12 @@ import psutil
 import pytest
 
 from balancebench.cli.run import carry_out
+from balancebench.execute import execute, survey
+from balancebench.executors.local import LocalExecutor
+from balancebench.executors.protocol import Limits, Site
+from balancebench.executors.room import GpuRoom
 from balancebench.plan import expand
+from balancebench.registry import load_registry
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
 
@@ -273,3 +278,60 @@ def test_a_worker_killed_from_outside_ends_its_step_alone(harness):
     assert [entry.status for entry in outcome.failed if entry.status != "skipped"] == ["failed"]
     assert "signal 9" in outcome.failed[0].message
     assert not harness.run(plan, jobs=1).failed
+
+
+class EveryoneIsWelcome:
+    """A room for all; notes how many ran at once, and lets what runs out of memory try once more."""
+
+    def __init__(self):
+        self.running, self.most, self.retried = set(), 0, []
+
+    def admits(self, kind):
+        return True
+
+    def start(self, key, kind):
+        self.running.add(key)
+        self.most = max(self.most, len(self.running))
+
+    def finish(self, key, memory):
+        self.running.discard(key)
+
+    def retry_alone(self, key):
+        if key in self.retried:
+            return False
+        self.retried.append(key)
+        self.running.discard(key)
+        return True
+
+
+def run_in_room(harness, plan, room):
+    site = Site(store_root=harness.store.root, data_root=harness.store.root, provenance={})
+    executor = LocalExecutor(site, ["cpu", "cpu"], 1, Limits(), rooms={"cpu": room})
+    registry = load_registry()
+    return execute(plan, harness.store, survey(plan, harness.store), executor, registry, has_cuda=False)
+
+
+def test_a_step_out_of_memory_in_company_is_run_again_before_it_counts_as_failed(harness):
+    plan = harness.plan(misbehaving("out_of_memory"), replace={"seeds = [0, 1]": "seeds = [0]"})
+    room = EveryoneIsWelcome()
+    outcome = run_in_room(harness, plan, room)
+    record = harness.record(plan, "synthesise", "misbehaving")
+    assert room.retried == [record.key]
+    assert record.status == "out_of_memory"
+    assert [entry.status for entry in outcome.failed].count("out_of_memory") == 1
+    assert harness.record(plan, "score", "none").status == "done"
+    assert room.most == 2
+    assert not room.running
+
+
+def test_steps_of_unknown_memory_wait_for_each_other(harness):
+    class Watched(GpuRoom):
+        most = 0
+
+        def start(self, key, kind):
+            super().start(key, kind)
+            self.most = max(self.most, len(self._running))
+
+    plan, room = harness.plan(), Watched()
+    assert not run_in_room(harness, plan, room).failed  # on a processor no step says what it took
+    assert room.most == 1

@@ -1,0 +1,91 @@
+"""Steps share a GPU when all that run there are known to fit; what ran out of memory in company is run again alone."""
+
+import pytest
+
+from balancebench.executors.room import GpuMemory, GpuRoom, kind_of
+
+GIB = 2**30
+GPU = 16 * GIB
+
+
+def room_that_knows(**peaks_gib):
+    room = GpuRoom()
+    for kind, peak in peaks_gib.items():
+        room.start(f"earlier {kind}", kind)
+        room.finish(f"earlier {kind}", GpuMemory(peak=int(peak * GIB), total=GPU))
+    return room
+
+
+def test_the_first_step_of_a_kind_runs_alone():
+    room = GpuRoom()
+    assert room.admits("small")
+    room.start("a", "small")
+    assert not room.admits("small")
+    room.finish("a", GpuMemory(peak=GIB, total=GPU))
+    room.start("b", "small")
+    assert room.admits("small")
+    assert not room.admits("other")
+
+
+def test_steps_run_beside_each_other_until_nine_tenths_are_taken():
+    room = room_that_knows(small=1, large=12)  # and 1 GiB for each process
+    for count in range(7):
+        assert room.admits("small"), count
+        room.start(str(count), "small")
+    assert not room.admits("small")
+    assert not room.admits("large")
+
+
+def test_the_largest_peak_of_a_kind_counts():
+    room = room_that_knows(mixed=1)
+    room.start("large one", "mixed")
+    room.finish("large one", GpuMemory(peak=7 * GIB, total=GPU))
+    room.start("small one", "mixed")
+    room.finish("small one", GpuMemory(peak=GIB, total=GPU))
+    room.start("a", "mixed")
+    assert not room.admits("mixed")
+
+
+def test_what_uses_no_gpu_always_finds_room():
+    room = room_that_knows(large=15)
+    room.start("a", "large")
+    assert room.admits(None)
+    room.start("b", None)
+    room.finish("b", None)
+    assert not room.admits("large")
+
+
+def test_out_of_memory_in_company_is_tried_again_alone_and_once():
+    room = room_that_knows(small=1)
+    room.start("a", "small")
+    room.start("b", "small")
+    assert room.retry_alone("b")
+    assert not room.admits("small")  # until a has ended
+    room.finish("a", GpuMemory(peak=GIB, total=GPU))
+    assert room.admits("small")
+    room.start("b", "small")
+    assert not room.retry_alone("b")
+
+
+def test_out_of_memory_alone_stays():
+    room = room_that_knows(small=1)
+    room.start("a", "small")
+    assert not room.retry_alone("a")
+
+
+@pytest.mark.parametrize("stage", ["load", "imbalance"])
+def test_stages_of_data_alone_use_no_gpu(stage):
+    assert kind_of(stage, "cifar10", {}) is None
+
+
+def test_kinds_differ_by_stage_data_set_and_component_and_not_by_seed_or_balancer():
+    small, large = {"component": "cnn", "options": {"width": 8}}, {"component": "cnn", "options": {"width": 64}}
+    kind = kind_of("train", "cifar10 / lt / smote / cnn / seed 0", {"component": "smote", "classifier": small})
+    assert kind == kind_of("train", "cifar10 / lt / none / cnn / seed 1", {"component": "none", "classifier": small})
+    others = [
+        kind_of("train", "cifar10 / lt / none / cnn / seed 0", {"component": "none", "classifier": large}),
+        kind_of("train", "svhn / lt / none / cnn / seed 0", {"component": "none", "classifier": small}),
+        kind_of("synthesise", "cifar10 / lt / seed 0 / gan", {"component": "gan"}),
+    ]
+    assert kind not in others
+    assert len(set(others)) == len(others)
