@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from balancebench.config import JSON, Options
+from balancebench.config import JSON, Compilation, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -384,6 +384,10 @@ class SynthesisContext:
         return torch.Generator(device=device or self.device).manual_seed(self.seed)
 
 
+def _note_nothing(_name: str, _value: JSON) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitContext:
     """For `Classifier.fit`.
@@ -392,6 +396,8 @@ class FitContext:
     epoch_finished(epoch, predictor, values): call after each epoch (numbered from 0) with a predictor for the state
     of training and any values worth a curve ({"loss": 0.7}); it returns at once unless predictions are wanted.
     count(images, steps): add to the images seen and optimiser steps taken.
+    compilation: whether to use torch.compile: where it pays ("auto"), "always" or "never".
+    note(name, value): write into the record's provenance how the step was computed, where that changes no result.
     """
 
     seed: int
@@ -402,3 +408,5 @@ class FitContext:
     logger: logging.Logger
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None]
     count: Callable[[int, int], None]
+    compilation: Compilation = "auto"
+    note: Callable[[str, JSON], None] = _note_nothing

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["JSON", "BalancerReference", "Options", "identity_config"]
+__all__ = ["JSON", "BalancerReference", "Compilation", "Options", "identity_config"]
 
 JSON = Any
 """A value that JSON can hold: None, bool, int, float, str, list or dict of such."""
+
+Compilation = Literal["auto", "always", "never"]
+"""Whether networks are trained through torch.compile: where it pays, in any case, or not at all."""
 
 
 class Options(BaseModel):

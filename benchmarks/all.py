@@ -30,6 +30,7 @@ CPU: dict[str, tuple[str, ...]] = {
     "augmentation_imagegen": (),
     "image_folder": (),
     "large_images": (),
+    "side_by_side": (),
     "harness": (),
 }
 # As the aims say: bf16, and batches that a GPU needs.
@@ -38,6 +39,7 @@ CUDA: dict[str, tuple[str, ...]] = {
     "resnet18": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "20"),
     "mlp_cgan": ("--precision", "fp32", "bf16"),
     "augmentation": ("--batch-size", "1024", "--images", "16384"),
+    "side_by_side": ("--jobs", "1", "2", "4", "8", "--cells", "64", "--epochs", "60"),
 }
 
 

@@ -24,6 +24,7 @@ from balancebench.cli.shared import (
     parse_size,
     print_json,
 )
+from balancebench.config import Compilation
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +55,14 @@ TimeOption = Annotated[
 MemoryOption = Annotated[
     str | None, typer.Option("--memory-limit", help="Stop a step past this much memory: 512M, 8G.", metavar="SIZE")
 ]
+CompileOption = Annotated[
+    Compilation,
+    typer.Option(
+        "--compile",
+        help="torch.compile for networks: auto (on CUDA, long runs of suites that are not deterministic), always or "
+        "never. Records say what was done.",
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", help="Folder for the leaderboard; default results/NAME of the suite.", metavar="DIR"),
@@ -69,6 +78,7 @@ def run(
     device: DeviceOption = "auto",
     time_limit: TimeOption = None,
     memory_limit: MemoryOption = None,
+    compilation: CompileOption = "auto",
     pictures: PicturesFlag = True,
 ) -> None:
     """Run what is missing of a suite and write its leaderboard.
@@ -83,7 +93,14 @@ def run(
     planned = bound_plan(suite, profile)
     opened = Store.open(store)
     outcome = carry_out(
-        planned, opened, jobs=jobs, device=device, seconds=seconds, memory_bytes=memory_bytes, stages=None
+        planned,
+        opened,
+        jobs=jobs,
+        device=device,
+        seconds=seconds,
+        memory_bytes=memory_bytes,
+        stages=None,
+        compilation=compilation,
     )
     _report(planned, opened, output, outcome, pictures=pictures)
 
@@ -200,6 +217,7 @@ def carry_out(
     seconds: float | None,
     memory_bytes: int | None,
     stages: frozenset[Stage] | None,
+    compilation: Compilation = "auto",
 ) -> Outcome:
     """Run what is missing of a plan, with progress on the console."""
     from balancebench.cli.console import ConsoleReporter
@@ -230,7 +248,12 @@ def carry_out(
     devices = slots[: max(1, len(found.to_run))]
     where = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
     _say_start(out, planned, found, "this process" if jobs == 0 else where)
-    site = Site(store_root=store.root, data_root=data_root(), provenance=describe_environment(registry))
+    site = Site(
+        store_root=store.root,
+        data_root=data_root(),
+        provenance=describe_environment(registry),
+        compilation=compilation,
+    )
     reporter = ConsoleReporter(out, found.to_run)
 
     def on_progress(event: Progressed) -> None:

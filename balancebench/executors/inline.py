@@ -47,6 +47,7 @@ class InlineExecutor:
             data_root=self._site.data_root,
             provenance={**self._site.provenance, "device": self._device},
             progress=progress,
+            compilation=self._site.compilation,
         )
         message = record.failure.message if record.failure else ""
         self._finished.append(Finished(order.key, record.status, record.duration_seconds, message))

@@ -142,6 +142,7 @@ class LocalExecutor:
             "data_root": str(self._site.data_root),
             "device": device,
             "threads": threads,
+            "compilation": self._site.compilation,
             "provenance": {**self._site.provenance, "device": device, "threads": threads},
         }
 

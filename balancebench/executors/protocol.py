@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from balancebench.config import JSON
+from balancebench.config import JSON, Compilation
 from balancebench.stages.order import StepOrder
 
 __all__ = ["Executor", "Finished", "Limits", "Progressed", "Site"]
@@ -15,11 +15,12 @@ __all__ = ["Executor", "Finished", "Limits", "Progressed", "Site"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What every worker knows: store, data folder, and what to write as provenance."""
+    """What every worker knows: store, data folder, what to write as provenance, and whether networks are compiled."""
 
     store_root: Path
     data_root: Path
     provenance: dict[str, JSON]
+    compilation: Compilation = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

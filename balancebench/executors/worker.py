@@ -71,6 +71,7 @@ def _run(pipe: Connection, text: str, settings: dict[str, Any]) -> dict[str, Any
         data_root=Path(settings["data_root"]),
         provenance=settings["provenance"],
         progress=progress,
+        compilation=settings["compilation"],
     )
     return {
         "kind": "finished",

@@ -11,7 +11,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from balancebench.component import Component, Kind, Progress
-from balancebench.config import JSON, Options
+from balancebench.config import JSON, Compilation, Options
 from balancebench.errors import BalancebenchError
 from balancebench.plan import Step
 from balancebench.registry import Registry
@@ -81,6 +81,7 @@ class Workplace:
     store: Store
     registry: Registry
     device: str
+    compilation: Compilation
     data_root: Path
     results: Path
     scratch: Path
@@ -89,6 +90,7 @@ class Workplace:
     outside_data: list[str] = field(default_factory=list[str])
     images_seen: int = 0
     optimiser_steps: int = 0
+    notes: dict[str, JSON] = field(default_factory=dict[str, JSON])
 
     @property
     def logger(self) -> logging.Logger:
@@ -123,3 +125,7 @@ class Workplace:
         """Add to the images seen and optimiser steps taken."""
         self.images_seen += images
         self.optimiser_steps += steps
+
+    def note(self, name: str, value: JSON) -> None:
+        """Write into the record's provenance how the step was computed."""
+        self.notes[name] = value

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from balancebench.component import Progress
-from balancebench.config import JSON
+from balancebench.config import JSON, Compilation
 from balancebench.errors import BalancebenchError
 from balancebench.registry import Registry
 from balancebench.stages.imbalance import run_imbalance
@@ -42,6 +42,7 @@ def run_step(
     data_root: Path,
     provenance: dict[str, JSON],
     progress: Progress,
+    compilation: Compilation = "auto",
 ) -> Record:
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error."""
     results, scratch = store.temporary_folder(), store.temporary_folder()
@@ -50,6 +51,7 @@ def run_step(
         store=store,
         registry=registry,
         device=device,
+        compilation=compilation,
         data_root=data_root,
         results=results,
         scratch=scratch,
@@ -80,7 +82,7 @@ def run_step(
         started_at=started_at,
         duration_seconds=round(time.monotonic() - start, 3),
         peak_memory_bytes=peak_memory_bytes(device),
-        provenance={**provenance, **_device_name(device)},
+        provenance={**provenance, **_device_name(device), **place.notes},
         failure=failure,
         used_withheld_data=place.used_withheld_data or any(found.used_withheld_data for found in inputs),
         outside_data=tuple(sorted(outside)),

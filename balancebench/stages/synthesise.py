@@ -108,6 +108,8 @@ def fit_context(place: Workplace, seed: int) -> FitContext:
         logger=place.logger,
         epoch_finished=ignore_epoch,
         count=place.count,
+        compilation=place.compilation,
+        note=place.note,
     )
 
 

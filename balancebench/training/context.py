@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
+from balancebench.config import JSON, Compilation
 from balancebench.training.predict import ModelPredictor
 
 __all__ = ["RunContext"]
@@ -37,6 +38,11 @@ class RunContext(Protocol):
         ...
 
     @property
+    def compilation(self) -> Compilation:
+        """Whether torch.compile is used: where it pays, in any case, or not at all."""
+        ...
+
+    @property
     def progress(self) -> Callable[[float, float, str], None]:
         """Report (steps done, steps in all, message)."""
         ...
@@ -49,4 +55,9 @@ class RunContext(Protocol):
     @property
     def count(self) -> Callable[[int, int], None]:
         """Add (images seen, optimiser steps)."""
+        ...
+
+    @property
+    def note(self) -> Callable[[str, JSON], None]:
+        """Write (name, value) into the record's provenance: how the step was computed, where that changes no result."""
         ...

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from balancebench.data import LabelledImages
 from balancebench.errors import ClassifierError
 from balancebench.training.augment import AUGMENTATIONS
 from balancebench.training.capacity import image_budget_bytes
+from balancebench.training.compilation import compilation_reason, compiled
 from balancebench.training.context import RunContext
 from balancebench.training.model import ImageModel
 from balancebench.training.normalise import Normaliser
@@ -28,7 +30,7 @@ from balancebench.training.plan import Phase
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.resident import BatchDrawer, ResidentImages
 from balancebench.training.schedule import PhaseSchedule, schedule_phases
-from balancebench.training.step import TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
+from balancebench.training.step import Network, TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
 from balancebench.training.streamed import StreamedImages
 
 __all__ = ["ImageSets", "Run", "train"]
@@ -106,6 +108,21 @@ def train(run: Run, phases: Sequence[Phase]) -> None:
     """
     schedules = schedule_phases(run.options, phases)
     report = _Report(run.context, schedules)
+    compiles, reason = compilation_reason(
+        run.context.compilation,
+        device=run.generator.device,
+        deterministic=run.context.deterministic,
+        steps=report.total_steps,
+    )
+    run.context.note("compiled", f"{'yes' if compiles else 'no'}: {reason}")
+    with compiled(run.model, run.generator.device) if compiles else nullcontext(run.model) as network:
+        _train_phases(run, phases, schedules, network, report)
+    run.model.eval()
+
+
+def _train_phases(
+    run: Run, phases: Sequence[Phase], schedules: Sequence[PhaseSchedule], network: Network, report: _Report
+) -> None:
     learnable = [parameter for parameter in run.model.backbone.parameters() if parameter.requires_grad]
     optimiser: Optimizer | None = None
     for index, (phase, schedule) in enumerate(zip(phases, schedules, strict=True)):
@@ -118,18 +135,19 @@ def train(run: Run, phases: Sequence[Phase]) -> None:
         for parameter in learnable:
             parameter.requires_grad_(phase.trainable == "all")
             parameter.grad = None
-        _train_phase(run, phase, schedule, optimiser, report)
+        _train_phase(run, phase, schedule, network, optimiser, report)
         run.image_sets.release_after(index)
     for parameter in learnable:
         parameter.requires_grad_(True)
-    run.model.eval()
 
 
-def _train_phase(run: Run, phase: Phase, schedule: PhaseSchedule, optimiser: Optimizer, report: _Report) -> None:
+def _train_phase(
+    run: Run, phase: Phase, schedule: PhaseSchedule, network: Network, optimiser: Optimizer, report: _Report
+) -> None:
     augment = AUGMENTATIONS[run.options.augmentation]
     drawer = BatchDrawer(run.image_sets.on_device(phase.images), augment, run.normaliser, run.generator)
     step = TrainingStep(
-        model=run.model,
+        network=network,
         optimiser=optimiser,
         loss=phase.loss or cross_entropy,
         precision=run.context.precision,
@@ -162,7 +180,7 @@ class _Report:
 
     def __init__(self, context: RunContext, schedules: Sequence[PhaseSchedule]) -> None:
         self._context = context
-        self._total_steps = sum(schedule.steps for schedule in schedules)
+        self.total_steps = sum(schedule.steps for schedule in schedules)
         self._total_epochs = sum(len(schedule.epoch_steps) for schedule in schedules)
         self._steps = 0
         self._loss = ""
@@ -188,5 +206,5 @@ class _Report:
         return loss
 
     def _say(self, epoch: int) -> None:
-        self._context.progress(self._steps, self._total_steps, f"epoch {epoch}/{self._total_epochs}{self._loss}")
+        self._context.progress(self._steps, self.total_steps, f"epoch {epoch}/{self._total_epochs}{self._loss}")
         self._next_report = time.monotonic() + SECONDS_BETWEEN_REPORTS

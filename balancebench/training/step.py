@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from balancebench.errors import BalancerError
-from balancebench.training.model import ImageModel
 from balancebench.training.options import TrainingOptions
 from balancebench.training.plan import Batch, Loss
 
-__all__ = ["TrainingStep", "batch_losses", "cross_entropy", "forget", "make_optimiser", "set_learning_rate"]
+__all__ = ["Network", "TrainingStep", "batch_losses", "cross_entropy", "forget", "make_optimiser", "set_learning_rate"]
+
+Network = Callable[[Tensor], Tensor]
+"""Normalised images_NCHW -> logits_NK."""
 
 
 def cross_entropy(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
@@ -96,11 +98,11 @@ def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:
 class TrainingStep:
     """Takes one step of `optimiser` on a batch.
 
-    precision: "bf16" runs the network under autocast; logits and losses are float32 in any case. output: applied to
-    the logits before the loss, or None.
+    network: the model, or it compiled. precision: "bf16" runs the network under autocast; logits and losses are float32
+    in any case. output: applied to the logits before the loss, or None.
     """
 
-    model: ImageModel
+    network: Network
     optimiser: Optimizer
     loss: Loss
     precision: Literal["fp32", "bf16"]
@@ -110,7 +112,7 @@ class TrainingStep:
         """Take the step; return the batch's mean loss, a scalar that stays on the device."""
         device = batch.images_NCHW.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_NK = self.model(batch.images_NCHW)
+            logits_NK = self.network(batch.images_NCHW)
         logits_NK = logits_NK.float()
         if self.output is not None:
             logits_NK = self.output(logits_NK)

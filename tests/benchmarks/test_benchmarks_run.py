@@ -52,6 +52,11 @@ def test_folders_are_decoded_once_and_every_epoch(run_benchmark):
     assert [row[0] for row in pays["rows"]] == ["DataLoader, 0 workers"]
 
 
+def test_runs_of_small_cells_are_timed_by_workers(run_benchmark):
+    printed = run_benchmark("side_by_side", "--rounds", "1", "--cells", "2", "--epochs", "1", "--jobs", "1", "2")
+    assert [row[0] for row in printed["tables"][0]["rows"]] == ["1 worker", "2 workers"]
+
+
 @pytest.mark.parametrize(("cells", "tasks"), [(100, 1), (1000, 10), (10_000, 100)])
 def test_suites_of_the_harness_have_as_many_tasks_as_they_say(cells, tasks):
     suite = tomli.loads(suite_text(cells))

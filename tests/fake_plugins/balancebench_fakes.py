@@ -94,7 +94,9 @@ class PlainBalancer:
 
 
 class MisbehavingOptions(Options):
-    how: str = Field("raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none")
+    how: str = Field(
+        "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none"
+    )
     seconds: float = Field(60.0, ge=0, description="how long to sleep")
     once: Path | None = Field(
         None, json_schema_extra={"identity": False}, description="misbehave until this file exists"
@@ -212,6 +214,7 @@ class Means:
     def fit(self, plan, context):
         import numpy as np
 
+        context.note("compiled", context.compilation)
         images = plan.phases[-1].images
         flat_ND = images.images_NCHW.reshape(len(images), -1).astype(np.float64) / 255
         noise = np.random.default_rng(context.seed).normal(0, 1e-3, flat_ND.shape[1])

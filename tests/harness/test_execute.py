@@ -191,6 +191,22 @@ def test_a_wrapping_balancer_gets_what_its_base_made(harness):
     assert json.loads((harness.store.folder(record.key) / "synthetic.json").read_text())["images"] == 4
 
 
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_what_a_classifier_notes_of_its_computation_is_in_the_record(harness, jobs):
+    plan = harness.plan(replace={"seeds = [0, 1]": "seeds = [0]"})
+    carry_out(
+        plan,
+        harness.store,
+        jobs=jobs,
+        device="cpu",
+        seconds=None,
+        memory_bytes=None,
+        stages=None,
+        compilation="never",
+    )
+    assert harness.record(plan, "train", "none").provenance["compiled"] == "never"
+
+
 def test_jobs_0_runs_in_this_process(harness):
     plan = harness.plan(misbehaving("raise"))
     outcome = harness.run(plan, jobs=0)

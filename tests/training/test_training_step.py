@@ -52,7 +52,7 @@ def test_steps_equal_a_plain_loop(model, batch, optimiser):
     options = TrainingOptions(optimiser=optimiser, learning_rate=0.1, betas=(0.8, 0.99), weight_decay=0.01)
     plain = copy.deepcopy(model)
     step = TrainingStep(
-        model=model,
+        network=model,
         optimiser=make_optimiser(model.parameters(), options, torch.device("cpu")),
         loss=cross_entropy,
         precision="fp32",
@@ -74,7 +74,7 @@ def test_steps_equal_a_plain_loop(model, batch, optimiser):
 def test_sgd_with_momentum_and_decay_equals_the_formula(model, batch):
     options = TrainingOptions(learning_rate=0.1, momentum=0.9, weight_decay=0.01)
     optimiser = make_optimiser(model.parameters(), options, torch.device("cpu"))
-    step = TrainingStep(model=model, optimiser=optimiser, loss=cross_entropy, precision="fp32")
+    step = TrainingStep(network=model, optimiser=optimiser, loss=cross_entropy, precision="fp32")
     weight = model.head.weight
     velocity = torch.zeros_like(weight)
 
@@ -90,13 +90,13 @@ def test_after_forgetting_a_parameter_steps_as_under_a_new_optimiser(model, batc
     options = TrainingOptions(optimiser=optimiser, learning_rate=0.1)
     used = make_optimiser(model.parameters(), options, torch.device("cpu"))
     for _ in range(3):
-        TrainingStep(model=model, optimiser=used, loss=cross_entropy, precision="fp32")(batch)
+        TrainingStep(network=model, optimiser=used, loss=cross_entropy, precision="fp32")(batch)
     twin = copy.deepcopy(model)
     new = make_optimiser(twin.parameters(), options, torch.device("cpu"))
 
     forget(used, model.head.parameters())
     for network, its_optimiser in ((model, used), (twin, new)):
-        TrainingStep(model=network, optimiser=its_optimiser, loss=cross_entropy, precision="fp32")(batch)
+        TrainingStep(network=network, optimiser=its_optimiser, loss=cross_entropy, precision="fp32")(batch)
 
     assert torch.equal(model.head.weight, twin.head.weight)
     assert not torch.equal(model.backbone.layers[0].weight, twin.backbone.layers[0].weight)
@@ -132,7 +132,7 @@ def test_a_loss_that_averages_is_refused(batch):
 def test_the_output_transform_stands_between_logits_and_loss(model, batch):
     plain = copy.deepcopy(model)
     step = TrainingStep(
-        model=model,
+        network=model,
         optimiser=make_optimiser(model.parameters(), TrainingOptions(), torch.device("cpu")),
         loss=cross_entropy,
         precision="fp32",
@@ -152,7 +152,7 @@ def test_bf16_keeps_weights_logits_and_loss_in_float32(model, batch):
         return cross_entropy(logits_NK, labels_N)
 
     optimiser = make_optimiser(model.parameters(), TrainingOptions(), torch.device("cpu"))
-    value = TrainingStep(model=model, optimiser=optimiser, loss=loss, precision="bf16")(batch)
+    value = TrainingStep(network=model, optimiser=optimiser, loss=loss, precision="bf16")(batch)
 
     assert value.dtype == seen[0].dtype == model.head.weight.dtype == torch.float32
     coarse = seen[0].detach()
