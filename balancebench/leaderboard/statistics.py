@@ -11,6 +11,8 @@ from balancebench.leaderboard.results import CellResult
 __all__ = ["deviation", "gap_closed", "mean", "paired", "summarise"]
 
 NO_CEILING_GAP = "training on all images is no better than the floor here"
+SMALL_GAP = "floor and ceiling are so close here that their gap cannot be divided by"
+LARGEST_SHARE = 10.0  # of the gap: a row further away than this says that the gap is small, and nothing else
 
 
 def summarise(values: Sequence[float], reason: str = "") -> Summary:
@@ -52,7 +54,10 @@ def paired(
 
 
 def gap_closed(triples: Sequence[tuple[float, ...]], higher_is_better: bool | None) -> tuple[float | None, str]:
-    """Return (row - floor) / (ceiling - floor) of the means over (row, floor, ceiling), or None and why not."""
+    """Return (row - floor) / (ceiling - floor) of the means over (row, floor, ceiling), or None and why not.
+
+    Shares beyond 10 either way are not given: then floor and ceiling are the same but for chance.
+    """
     if higher_is_better is None:
         return None, "the metric has no better direction"
     if not triples:
@@ -61,4 +66,6 @@ def gap_closed(triples: Sequence[tuple[float, ...]], higher_is_better: bool | No
     room = mean([ceiling - floor for _, floor, ceiling in triples])
     if (room if higher_is_better else -room) <= 0:
         return None, NO_CEILING_GAP
+    if abs(gained) > LARGEST_SHARE * abs(room):
+        return None, SMALL_GAP
     return gained / room, ""

@@ -84,6 +84,18 @@ def test_there_is_no_gap_where_the_ceiling_is_no_better_than_the_floor(make, cei
     assert "no better than the floor" in found.gap_reason
 
 
+@pytest.mark.parametrize(("accuracy", "closed"), [(0.7, 10.0), (0.5, -10.0), (0.701, None), (0.499, None)])
+def test_a_gap_that_is_a_tenth_of_the_way_to_a_row_is_no_measure(make, accuracy, closed):
+    cells = [
+        make.cell("none", 0, 0.6, role="floor"),
+        make.cell("smote", 0, accuracy),
+        make.cell("no imbalance", 0, 0.61 - 1e-12 if closed is None else 0.61 + 1e-12, role="ceiling"),
+    ]
+    found = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
+    assert found.gap_closed == (closed and pytest.approx(closed))
+    assert ("so close" in found.gap_reason) == (closed is None)
+
+
 def test_a_metric_that_the_ceiling_lacks_says_so_in_the_gap(make):
     cells = [
         make.cell("none", 0, 0.6, role="floor"),

@@ -40,7 +40,6 @@ class Pipeline:
         try:
             loaded: Any = loader.from_pretrained(
                 str(folder),
-                torch_dtype=torch.float16 if half else torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
             )
@@ -51,7 +50,8 @@ class Pipeline:
             loaded.scheduler = scheduler.from_config(loaded.scheduler.config)
         loaded.set_progress_bar_config(disable=True)
         loaded.vae.enable_slicing()  # decoded one by one: the decoder's memory would otherwise set the batch size
-        loaded.to(device)
+        # Here and not at loading: diffusers is renaming the argument, and warns of one name or fails at the other.
+        loaded.to(device, torch.float16 if half else torch.float32)
         if device.type == "cuda":
             loaded.unet.to(memory_format=torch.channels_last)
         self._pipeline = loaded
