@@ -35,8 +35,8 @@ CPU: dict[str, tuple[str, ...]] = {
 }
 # As the aims say: bf16, and batches that a GPU needs.
 CUDA: dict[str, tuple[str, ...]] = {
-    "small_cnn": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "50"),
-    "resnet18": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "20"),
+    "small_cnn": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "50", "--compiled"),
+    "resnet18": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "20", "--compiled"),
     "mlp_cgan": ("--precision", "fp32", "bf16"),
     "augmentation": ("--batch-size", "1024", "--images", "16384"),
     "side_by_side": ("--jobs", "1", "2", "4", "8", "--cells", "64", "--epochs", "60"),

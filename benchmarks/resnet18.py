@@ -13,6 +13,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="images in a batch")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="DataLoader workers of the plain loop")
     parser.add_argument("--width", type=int, default=64, help="channels of the first stage")
+    parser.add_argument("--compiled", action="store_true", help="time balancebench with compiled networks too")
     asked = parser.parse_args()
 
     from balancebench.builtin.classifiers.components import ResNet18CifarOptions
@@ -28,7 +29,12 @@ def main() -> None:
         steps=asked.steps,
     )
     tables, figures = compare(
-        case, device=asked.device, precisions=tuple(asked.precision), workers=tuple(asked.workers), rounds=asked.rounds
+        case,
+        device=asked.device,
+        precisions=tuple(asked.precision),
+        compiled=asked.compiled,
+        workers=tuple(asked.workers),
+        rounds=asked.rounds,
     )
     settings = {"batch size": asked.batch_size, "steps a round": asked.steps, "rounds": asked.rounds}
     finish(Report("resnet18", machine, settings, tuple(tables), figures), as_json=asked.json)

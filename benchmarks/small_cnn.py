@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="images in a batch")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="DataLoader workers of the plain loop")
     parser.add_argument("--width", type=int, default=32, help="channels of the first block")
+    parser.add_argument("--compiled", action="store_true", help="time balancebench with compiled networks too")
     asked = parser.parse_args()
 
     from balancebench.builtin.classifiers.components import SmallCNNOptions
@@ -36,6 +37,7 @@ def main() -> None:
             case,
             device=asked.device,
             precisions=tuple(asked.precision),
+            compiled=asked.compiled,
             workers=tuple(asked.workers),
             rounds=asked.rounds,
         )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from balancebench.component import FitContext, Predictor
+from balancebench.config import Compilation
 from balancebench.data import LabelledImages
 from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.model import BackboneBuilder, ImageModel, build_model
@@ -65,6 +66,7 @@ def fit_context(
     *,
     deterministic: bool,
     epoch_finished: Callable[[int, Mapping[str, float]], None],
+    compilation: Compilation = "never",
     seed: int = 0,
 ) -> FitContext:
     """Return the context of a training whose epochs are listened to."""
@@ -81,6 +83,7 @@ def fit_context(
         logger=logging.getLogger("benchmarks"),
         epoch_finished=finished,
         count=lambda _images, _steps: None,
+        compilation=compilation,
     )
 
 
@@ -98,17 +101,28 @@ def new_model(case: Case, device: str, seed: int = 0) -> ImageModel:
 
 
 def compare(
-    case: Case, *, device: str, precisions: tuple[Literal["fp32", "bf16"], ...], workers: tuple[int, ...], rounds: int
+    case: Case,
+    *,
+    device: str,
+    precisions: tuple[Literal["fp32", "bf16"], ...],
+    compiled: bool,
+    workers: tuple[int, ...],
+    rounds: int,
 ) -> tuple[list[Table], dict[str, Any]]:
     """Time one epoch of each in turn; return the table of images a second, the table of arithmetic, and the figures.
 
     balancebench trains two epochs a round through `NetworkClassifier.fit` and its second one counts: the first takes
-    the upload, the choice of kernels and the compilation that a run of many epochs pays once.
+    the upload, the choice of kernels and the compilation that a run of many epochs pays once. compiled: time it with
+    its network compiled, too.
     """
     images = synthetic_images(case.epoch_images, case.image_shape)
     contestants = [
         *(_plain_contestant(case, images, device, count) for count in workers),
-        *(_our_contestant(case, images, device, precision) for precision in precisions),
+        *(
+            _our_contestant(case, images, device, precision, wish)
+            for precision in precisions
+            for wish in (("never", "always") if compiled else ("never",))
+        ),
     ]
     timed = take_turns(contestants, rounds=rounds, device=device)
     rates, figures = rates_table(case.title, "images/s", timed, [PLAIN.format(count) for count in workers])
@@ -117,7 +131,7 @@ def compare(
     unit, scale = ("TFLOP/s", 1e12) if device.startswith("cuda") else ("GFLOP/s", 1e9)
     rows: list[tuple[str, ...]] = []
     for row in timed:
-        precision = "bf16" if row.name == OURS.format("bf16") else "fp32"
+        precision = "bf16" if row.name.startswith(OURS.format("bf16")) else "fp32"
         achieved = median(row.rates) * flops
         rows.append(
             (
@@ -150,7 +164,9 @@ def _plain_contestant(case: Case, images: LabelledImages, device: str, workers: 
     return Contestant(PLAIN.format(workers), work, case.epoch_images)
 
 
-def _our_contestant(case: Case, images: LabelledImages, device: str, precision: Literal["fp32", "bf16"]) -> Contestant:
+def _our_contestant(
+    case: Case, images: LabelledImages, device: str, precision: Literal["fp32", "bf16"], compilation: Compilation
+) -> Contestant:
     plan = TrainingPlan(phases=(Phase(images=images),))
     classifier = NetworkClassifier(case.build_backbone, case.options.model_copy(update={"epochs": 2}))
 
@@ -160,12 +176,14 @@ def _our_contestant(case: Case, images: LabelledImages, device: str, precision: 
             device,
             precision,
             deterministic=device == "cpu",  # where it costs nothing
+            compilation=compilation,
             epoch_finished=lambda _epoch, _values: ends.append(time.perf_counter()),
         )
         classifier.fit(plan, context)
         return ends[1] - ends[0]
 
-    return Contestant(OURS.format(precision), work, case.epoch_images)
+    name = OURS.format(precision) + (", compiled" if compilation == "always" else "")
+    return Contestant(name, work, case.epoch_images)
 
 
 def training_flops(case: Case) -> float:

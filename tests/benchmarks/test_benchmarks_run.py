@@ -32,6 +32,21 @@ def test_networks_are_timed_beside_the_plain_loop(run_benchmark, name):
     assert [row[4][-1] for row in arithmetic["rows"]] == ["%", "%"]
 
 
+def test_compiled_networks_are_timed_where_asked(run_benchmark, monkeypatch):
+    asked = []
+
+    def fit(_self, _plan, context):
+        asked.append(context.compilation)
+        for epoch in range(2):
+            context.epoch_finished(epoch, None, {"loss": 1.0})
+
+    monkeypatch.setattr("benchmarks.training.NetworkClassifier.fit", fit)
+    printed = run_benchmark("resnet18", *TINY, "--steps", "1", "--batch-size", "4", "--width", "4", "--compiled")
+    rows = [row[0] for row in printed["tables"][0]["rows"]]
+    assert rows == ["plain loop, 0 workers", "balancebench, fp32", "balancebench, fp32, compiled"]
+    assert set(asked) == {"never", "always"}
+
+
 def test_the_conditional_gan_is_timed_in_steps_a_second(run_benchmark):
     pytest.importorskip("balancebench_cgan")
     printed = run_benchmark("mlp_cgan", *TINY, "--steps", "1", "--generator", "small_mlp_leaky")
