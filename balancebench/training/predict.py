@@ -27,7 +27,9 @@ Adjust = Callable[[Tensor], Tensor]
 
 # Pixel values sent through the network at a time: enough to fill a GPU, few enough for a processor's caches.
 CHUNK_VALUES = {"cuda": 2**23, "cpu": 2**20, "mps": 2**21}
-CHUNK_IMAGES = (16, 1024)  # never fewer, never more, for networks that enlarge their images
+FEWEST_IMAGES = 16
+# Wide networks on small images leave the caches long before their input does.
+MOST_IMAGES = {"cuda": 1024, "cpu": 128, "mps": 1024}
 
 
 class ModelPredictor:
@@ -97,9 +99,9 @@ class ModelPredictor:
         self, images_NCHW: NDArray[np.uint8], compute: Callable[[Tensor], Tensor], width: int
     ) -> NDArray[np.float32]:
         """Return compute(normalised images), (N, width)."""
-        fewest, most = CHUNK_IMAGES
+        device = self._device.type
         values = max(1, int(np.prod(images_NCHW.shape[1:])))
-        rows = min(most, max(fewest, CHUNK_VALUES[self._device.type] // values))
+        rows = min(MOST_IMAGES[device], max(FEWEST_IMAGES, CHUNK_VALUES[device] // values))
         results_NX = np.empty((len(images_NCHW), width), dtype=np.float32)
         with backend_settings(deterministic=self._deterministic), evaluating(self._model), torch.inference_mode():
             for begin in range(0, len(images_NCHW), rows):
