@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
@@ -18,6 +20,8 @@ from balancebench.suite.bind import bind_suite
 from balancebench_imagegen import plugin
 
 FOLDER = Path(__file__).parents[3] / "suites"
+RECORDS = FOLDER.parent / "leaderboard" / "imagegen_cifar10_cat_local.cpu" / "records.json"
+T_OF_3_SEEDS = 4.302652729911275  # Student's t, 97.5 %, 2 degrees of freedom (any table)
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 beside_the_suites = pytest.mark.skipif(not FOLDER.is_dir(), reason="the plugin is not beside the suites")
@@ -61,6 +65,24 @@ def test_published_numbers_are_those_of_the_readme():
     )
     assert len(in_suite) == 5
     assert in_suite == in_readme
+
+
+@beside_the_suites
+def test_reproduced_numbers_in_the_readme_are_those_of_the_committed_records():
+    scores = {}
+    for cell in json.loads(RECORDS.read_text(encoding="utf-8"))["cells"]:
+        measured = cell["scores"]["last"]["metrics"]
+        values = [100 * measured[label]["value"] for label in ("cat accuracy", "accuracy")]
+        scores.setdefault(cell["balancer"], {})[cell["seeds"][0]] = values
+    shown = re.findall(r"^\| `([^`]+)` \| ([\d.]+) \| ([^|]+) \| ([\d.]+) \| ([^|]+) \|$", README, re.MULTILINE)
+    assert {row[0] for row in shown} == set(scores)
+    for name, *cells in shown:
+        for index in range(2):
+            own, floor = ([of_seed[index] for _, of_seed in sorted(scores[row].items())] for row in (name, "none"))
+            assert cells[2 * index] == f"{fmean(own):.2f}"
+            gains = [ours - theirs for ours, theirs in zip(own, floor, strict=True)]
+            half = T_OF_3_SEEDS * stdev(gains) / math.sqrt(len(gains))
+            assert cells[2 * index + 1] == ("-" if name == "none" else f"{fmean(gains):+.2f} ± {half:.2f}")
 
 
 @beside_the_suites
