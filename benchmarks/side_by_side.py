@@ -56,7 +56,7 @@ def main() -> None:
 
         def contestant(jobs: int) -> Contestant:
             name = f"{jobs} worker{'s' if jobs > 1 else ''}"
-            return Contestant(name, lambda: run_cells(suite, device, jobs), asked.cells / 60)
+            return Contestant(name, lambda: run_cells(suite, device, jobs), 60 * asked.cells)
 
         contestants = [contestant(jobs) for jobs in asked.jobs]
         timed = take_turns(contestants, rounds=asked.rounds, warm_up=0)

@@ -16,7 +16,15 @@ from torch import Generator, Tensor, nn
 
 from balancebench.errors import ClassifierError
 
-__all__ = ["BackboneBuilder", "Head", "ImageModel", "adjusted_head", "build_model", "memory_format_for"]
+__all__ = [
+    "BackboneBuilder",
+    "Head",
+    "ImageModel",
+    "PointwiseConv2d",
+    "adjusted_head",
+    "build_model",
+    "memory_format_for",
+]
 
 BackboneBuilder = Callable[[int, tuple[int, int]], nn.Module]
 """build(channels, (rows, columns)) -> a module that maps images_NCHW float32 to features_ND.
@@ -55,6 +63,21 @@ class Head(nn.Module):
             return F.linear(features_ND, self.weight, self.bias)
         with torch.autocast(features_ND.device.type, enabled=False):
             return F.linear(F.normalize(features_ND.float(), dim=1), F.normalize(self.weight, dim=1))
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution of every `step`-th row and column: nn.Conv2d(channels_in, channels_out, 1, stride=step).
+
+    The same numbers from the same weights, but processors may train it in channels-last order (see memory_format_for).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, step: int, *, bias: bool) -> None:
+        super().__init__(channels_in, channels_out, 1, bias=bias)
+        self.step = step
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Return maps of ceil(rows / step) x ceil(columns / step)."""
+        return super().forward(input[:, :, :: self.step, :: self.step])
 
 
 class ImageModel(nn.Module):
@@ -129,7 +152,8 @@ def memory_format_for(model: nn.Module, device: torch.device) -> torch.memory_fo
     """Return the order of channels to train in: channels last, the faster one on GPUs and on processors.
 
     But not for strided 1x1 convolutions on processors: their backward pass in channels-last order writes past its
-    memory with several threads (seen in torch 2.15: 4 to 8 channels, 21 images of 16x16, two threads).
+    memory with several threads (seen in torch 2.15: 4 to 8 channels, 21 images of 16x16, two threads). PointwiseConv2d
+    does without them.
     """
     if device.type != "cpu":
         return torch.channels_last

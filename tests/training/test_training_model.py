@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from balancebench import ClassifierError
-from balancebench.training.model import Head, adjusted_head, build_model
+from balancebench.training.model import Head, PointwiseConv2d, adjusted_head, build_model, memory_format_for
 
 
 def test_the_feature_count_is_learnt_from_the_backbone(tiny_backbone):
@@ -69,3 +69,26 @@ def test_adjusting_a_head_drops_its_bias_and_leaves_the_head_alone():
 def test_an_adjustment_that_changes_the_shape_is_refused():
     with pytest.raises(ClassifierError, match=r"shape \(3, 5\), but gave \(5, 3\)"):
         adjusted_head(Head(5, 3), lambda weight_KD: weight_KD.T)
+
+
+@pytest.mark.parametrize(("size", "step", "bias"), [(8, 2, False), (7, 2, True), (9, 3, False), (5, 1, True)])
+def test_pointwise_convolutions_of_every_second_pixel_are_strided_ones(size, step, bias):
+    strided, pointwise = nn.Conv2d(4, 8, 1, stride=step, bias=bias), PointwiseConv2d(4, 8, step, bias=bias)
+    pointwise.load_state_dict(strided.state_dict())
+    images_NCHW = torch.randn(5, 4, size, size, generator=torch.Generator().manual_seed(0))
+    outputs, gradients = [], []
+    for network in (strided, pointwise):
+        inputs_NCHW = images_NCHW.clone().requires_grad_()
+        outputs.append(network(inputs_NCHW))
+        outputs[-1].square().sum().backward()
+        gradients.append((inputs_NCHW.grad, network.weight.grad))
+    torch.testing.assert_close(outputs[1], outputs[0])
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert memory_format_for(pointwise, torch.device("cpu")) == torch.channels_last
+
+
+def test_strided_pointwise_convolutions_are_trained_in_plain_order_on_processors():
+    pointwise = nn.Sequential(nn.Conv2d(4, 8, 1, stride=2))
+    assert memory_format_for(pointwise, torch.device("cpu")) == torch.contiguous_format
+    assert memory_format_for(pointwise, torch.device("cuda")) == torch.channels_last
+    assert memory_format_for(nn.Sequential(nn.Conv2d(4, 8, 3, stride=2)), torch.device("cpu")) == torch.channels_last

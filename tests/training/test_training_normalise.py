@@ -72,14 +72,3 @@ def test_normalised_images_are_in_channels_last_order(pixels):
     normalised = make_normaliser("half", torch.from_numpy(pixels))(torch.from_numpy(pixels))
 
     assert normalised.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_strided_pointwise_convolutions_are_trained_in_plain_order_on_processors():
-    from torch import nn
-
-    from balancebench.training.model import memory_format_for
-
-    pointwise = nn.Sequential(nn.Conv2d(4, 8, 1, stride=2))
-    assert memory_format_for(pointwise, torch.device("cpu")) == torch.contiguous_format
-    assert memory_format_for(pointwise, torch.device("cuda")) == torch.channels_last
-    assert memory_format_for(nn.Sequential(nn.Conv2d(4, 8, 3, stride=2)), torch.device("cpu")) == torch.channels_last

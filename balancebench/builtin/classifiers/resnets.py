@@ -11,6 +11,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from balancebench.training.model import PointwiseConv2d
+
 __all__ = ["ResNet18Cifar", "ResNetCifar"]
 
 Shortcut = Literal["pad", "project"]
@@ -109,7 +111,10 @@ def _stage(channels_in: int, channels_out: int, blocks: int, *, stride: int, sho
 
 
 def _convolution(channels_in: int, channels_out: int, size: int, stride: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(channels_in, channels_out, size, stride=stride, padding=size // 2, bias=False)
+    if size == 1:
+        convolution: nn.Conv2d = PointwiseConv2d(channels_in, channels_out, stride, bias=False)
+    else:
+        convolution = nn.Conv2d(channels_in, channels_out, size, stride=stride, padding=size // 2, bias=False)
     # He et al. (2015), "Delving deep into rectifiers", eq. 10, which section 4.2 follows.
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     return convolution

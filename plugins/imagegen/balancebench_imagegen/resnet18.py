@@ -15,6 +15,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from balancebench.training.model import PointwiseConv2d
+
 __all__ = ["ResNet18"]
 
 WIDTHS = {"text": 64, "code": 42}
@@ -66,7 +68,7 @@ class _Block(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=bias), nn.BatchNorm2d(channels_out)
+                PointwiseConv2d(channels_in, channels_out, stride, bias=bias), nn.BatchNorm2d(channels_out)
             )
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
