@@ -56,11 +56,11 @@ def main() -> None:
 
         def contestant(jobs: int) -> Contestant:
             name = f"{jobs} worker{'s' if jobs > 1 else ''}"
-            return Contestant(name, lambda: run_cells(suite, device, jobs), 60 * asked.cells)
+            return Contestant(name, lambda: run_cells(suite, device, jobs), asked.cells)
 
         contestants = [contestant(jobs) for jobs in asked.jobs]
         timed = take_turns(contestants, rounds=asked.rounds, warm_up=0)
-    table, figures = rates_table("small cells on one device", "cells/min", timed, [contestants[0].name])
+    table, figures = rates_table("small cells on one device", "cells/s", timed, [contestants[0].name])
     settings = {"cells": asked.cells, "epochs": asked.epochs, "rounds": asked.rounds}
     finish(Report("side_by_side", machine, settings, (table,), figures), as_json=asked.json)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -109,7 +110,7 @@ def compare(
     workers: tuple[int, ...],
     rounds: int,
 ) -> tuple[list[Table], dict[str, Any]]:
-    """Time one epoch of each in turn; return the table of images a second, the table of arithmetic, and the figures.
+    """Time one epoch of each in turn; return the tables of images a second, arithmetic and operators, and the figures.
 
     balancebench trains two epochs a round through `NetworkClassifier.fit` and its second one counts: the first takes
     the upload, the choice of kernels and the compilation that a run of many epochs pays once. compiled: time it with
@@ -148,7 +149,19 @@ def compare(
         "the matrix product was timed in the same run."
     )
     arithmetic = Table(f"{case.title}: arithmetic", header, tuple(rows), note)
-    return [rates, arithmetic], {**figures, "flop_per_image": flops, "matmul_flop_per_second": peaks}
+    shares = operator_shares(case, images, device, precisions[-1])
+    operators = Table(
+        f"{case.title}: where the time goes",
+        ("", "share"),
+        tuple((name, f"{share:.1%}") for name, share in shares.items()),
+        f"Of balancebench, {precisions[-1]}, by torch.profiler: two epochs with the start and end of a training.",
+    )
+    return [rates, arithmetic, operators], {
+        **figures,
+        "flop_per_image": flops,
+        "matmul_flop_per_second": peaks,
+        "operator_shares": shares,
+    }
 
 
 def _plain_contestant(case: Case, images: LabelledImages, device: str, workers: int) -> Contestant:
@@ -184,6 +197,25 @@ def _our_contestant(
 
     name = OURS.format(precision) + (", compiled" if compilation == "always" else "")
     return Contestant(name, work, case.epoch_images)
+
+
+def operator_shares(
+    case: Case, images: LabelledImages, device: str, precision: Literal["fp32", "bf16"], most: int = 8
+) -> dict[str, float]:
+    """Return the operators that take most of a training's time on the device, largest first, with their shares."""
+    from torch.profiler import ProfilerActivity, profile
+
+    train = _our_contestant(case, images, device, precision, "never").work
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.startswith("cuda") else [])]
+    with profile(activities=activities, acc_events=True) as profiler:
+        train()
+    own: Counter[str] = Counter()
+    for event in profiler.key_averages():
+        taken = event.self_device_time_total if device.startswith("cuda") else event.self_cpu_time_total
+        own[event.key] += taken
+    total = own.total()
+    shown = own.most_common(most)
+    return {name: taken / total for name, taken in shown} | {"all others": 1 - sum(t for _, t in shown) / total}
 
 
 def training_flops(case: Case) -> float:

@@ -30,6 +30,9 @@ def test_networks_are_timed_beside_the_plain_loop(run_benchmark, name):
     assert [row[0] for row in rates["rows"]] == ["plain loop, 0 workers", "balancebench, fp32"]
     arithmetic = printed["tables"][1]
     assert [row[4][-1] for row in arithmetic["rows"]] == ["%", "%"]
+    shares = printed["figures"].get("none", printed["figures"])["operator_shares"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert any("convolution" in name for name in shares)
 
 
 def test_compiled_networks_are_timed_where_asked(run_benchmark, monkeypatch):
