@@ -23,7 +23,8 @@ class Options(BaseModel):
     `json_schema_extra={"identity": False}` and stays out of the step's key.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    # Built at first use: `list` names many and uses none.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 
 
 class BalancerReference(BaseModel):

@@ -36,6 +36,7 @@ __all__ = ["Failure", "FileEntry", "Record", "Status", "Store", "cell_cost"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
 FORMAT = 1
+HASHED_AT_ONCE_BYTES = 2**18  # file_digest clears so large a buffer for each file, however small
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 
 
@@ -284,4 +285,6 @@ def failure_record(
 
 def _sha256(path: str | Path) -> str:
     with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size <= HASHED_AT_ONCE_BYTES:
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 
 from pydantic import TypeAdapter
 
@@ -39,7 +38,7 @@ def json_value(board: Leaderboard) -> JSON:
 
 def json_text(board: Leaderboard) -> str:
     """Return the whole structure as a JSON document."""
-    return json.dumps(json_value(board), indent=1, allow_nan=False) + "\n"
+    return _BOARD.dump_json(board, indent=1).decode() + "\n"
 
 
 def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) -> dict[str, JSON]:
