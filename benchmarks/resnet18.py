@@ -7,7 +7,7 @@ from benchmarks.report import Report, arguments, describe_machine, finish
 
 def main() -> None:
     """Time it with the recipe of CIFAR: crops padded by 4, flips, SGD with momentum."""
-    parser = arguments(__doc__ or "", rounds=3)
+    parser = arguments(__doc__ or "", rounds=7)
     parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32"], help="of balancebench")
     parser.add_argument("--steps", type=int, default=3, help="optimiser steps of an epoch, which is what a round takes")
     parser.add_argument("--batch-size", type=int, default=64, help="images in a batch")

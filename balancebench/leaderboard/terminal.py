@@ -19,16 +19,26 @@ __all__ = ["print_leaderboard"]
 COLUMN_GAP = 2  # of which one is the table's divider
 MAX_BALANCER_WIDTH = 28  # longer ones go on in the next line
 SHOWN_PROBLEMS = 5
+SHOWN_TABLES = 20
 
 
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
-    """Print every table of a leaderboard; columns that do not fit the width are left to the Markdown."""
+    """Print a leaderboard's tables; columns that do not fit the width are left to the Markdown.
+
+    So are tables after the twentieth in which nothing went wrong.
+    """
     if board.suite.profile is not None:
         console.print(f"Profile {board.suite.profile}: no results of the full suite.", style="yellow", markup=False)
-    for table in board.tables:
+    left_out = 0
+    for index, table in enumerate(board.tables):
+        if index >= SHOWN_TABLES and not problem_lines(table.rows):
+            left_out += 1
+            continue
         console.print()
         console.print(Text(_title(board, table), style="bold"))
         _print_table(console, table)
+    if left_out:
+        console.print(f"\n{left_out} more tables are in the Markdown file.", style="dim")
 
 
 def _title(board: Leaderboard, table: TaskTable) -> str:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.leaderboard.terminal import print_leaderboard
+from balancebench.plan import Task
 
 
 def printed(suite, cells, width=100):
@@ -63,3 +64,14 @@ def test_labels_are_not_taken_for_markup(make):
 
 def test_a_profile_is_said_before_the_table(make, small):
     assert "Profile smoke: no results of the full suite." in printed(make.suite(profile="smoke"), small.cells)
+
+
+def test_of_many_tables_the_first_are_printed_and_all_in_which_something_went_wrong(make):
+    tasks = [Task(dataset="digits", imbalancer=f"imbalancer {index:02d}", classifier="cnn") for index in range(30)]
+    cells = [make.cell("smote", 0, 0.5, task=task) for task in tasks]
+    cells.append(make.cell("half", 0, task=tasks[27], status="failed", message="it broke"))
+    text = printed(make.suite(), cells)
+    shown = [task.imbalancer for task in tasks if task.imbalancer in text]
+    assert shown == [task.imbalancer for task in (*tasks[:20], tasks[27])]
+    assert "half, seed 0, failed: it broke" in text
+    assert "9 more tables are in the Markdown file." in text
