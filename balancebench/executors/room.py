@@ -59,6 +59,7 @@ class GpuRoom:
 
     def finish(self, key: str, memory: GpuMemory | None) -> None:
         """Note that a step ended, and what it took where that is known."""
+        self._crowded.discard(key)
         kind = self._running.pop(key, None)
         if kind is not None and memory is not None:
             self._total = max(memory.total, self._total)
