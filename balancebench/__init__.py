@@ -4,6 +4,10 @@ A plugin imports what it needs from here:
 
     from balancebench import BalancerComponent, Options, Phase, TrainingPlan, hookimpl
 
+and a script runs a suite:
+
+    board = balancebench.run_suite("suites/quickstart.toml")
+
 Names that need NumPy are loaded on first use, so that listing and planning stay quick.
 """
 
@@ -12,29 +16,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from balancebench.component import (
+from balancebench.checkpoints import Checkpoints
+from balancebench.component import BalancerComponent, Component, MetricComponent
+from balancebench.config import JSON, BalancerReference, Options
+from balancebench.contracts import (
     Balancer,
-    BalancerComponent,
+    Base,
     Classifier,
-    Component,
     Dataset,
-    DatasetComponent,
-    Evaluation,
-    EvaluationImages,
     FeaturePredictor,
     FitContext,
+    ImageGenerator,
     Imbalancer,
     LoadContext,
-    Metric,
-    MetricComponent,
-    PartlyUndefined,
     PlanContext,
     Predictor,
     RestorableClassifier,
     SynthesisContext,
-    Undefined,
 )
-from balancebench.config import BalancerReference, Options
 from balancebench.errors import (
     BalancebenchError,
     BalancerError,
@@ -46,11 +45,24 @@ from balancebench.errors import (
     SuiteError,
     nearest,
 )
+from balancebench.evaluation import (
+    Cost,
+    Evaluation,
+    EvaluationImages,
+    Metric,
+    MetricValue,
+    PartlyUndefined,
+    SubsetEvaluation,
+    SubsetMetric,
+    Undefined,
+)
 from balancebench.hookspecs import hookimpl
+from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
     from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
-    from balancebench.training.plan import Batch, BatchSource, Phase, Restart, TrainingPlan
+    from balancebench.run_suite import run_suite
+    from balancebench.training_plan import Batch, BatchSource, BatchTransform, Loss, Phase, Restart, TrainingPlan
 
 _LATE = {
     "DatasetSplits": "balancebench.data",
@@ -58,40 +70,50 @@ _LATE = {
     "Origin": "balancebench.data",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
-    "Batch": "balancebench.training.plan",
-    "BatchSource": "balancebench.training.plan",
-    "Phase": "balancebench.training.plan",
-    "Restart": "balancebench.training.plan",
-    "TrainingPlan": "balancebench.training.plan",
+    "run_suite": "balancebench.run_suite",
+    "Batch": "balancebench.training_plan",
+    "BatchSource": "balancebench.training_plan",
+    "BatchTransform": "balancebench.training_plan",
+    "Loss": "balancebench.training_plan",
+    "Phase": "balancebench.training_plan",
+    "Restart": "balancebench.training_plan",
+    "TrainingPlan": "balancebench.training_plan",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
+    "JSON",
     "BalancebenchError",
     "Balancer",
     "BalancerComponent",
     "BalancerError",
     "BalancerReference",
+    "Base",
     "Batch",
     "BatchSource",
+    "BatchTransform",
+    "Checkpoints",
     "Classifier",
     "ClassifierError",
     "Component",
+    "Cost",
     "DataError",
     "Dataset",
-    "DatasetComponent",
     "DatasetSplits",
     "Evaluation",
     "EvaluationImages",
     "FeaturePredictor",
     "FitContext",
+    "ImageGenerator",
     "Imbalancer",
     "LabelledImages",
     "LeaderboardError",
     "LoadContext",
+    "Loss",
     "Metric",
     "MetricComponent",
+    "MetricValue",
     "Options",
     "Origin",
     "PartlyUndefined",
@@ -102,6 +124,8 @@ __all__ = [
     "Restart",
     "RestorableClassifier",
     "StoreError",
+    "SubsetEvaluation",
+    "SubsetMetric",
     "SuiteError",
     "SynthesisContext",
     "TrainingPlan",
@@ -110,6 +134,8 @@ __all__ = [
     "concatenate",
     "hookimpl",
     "nearest",
+    "run_suite",
+    "seed_for",
 ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["JSON", "BalancerReference", "Compilation", "Options", "identity_config"]
+__all__ = ["JSON", "BalancerReference", "Compilation", "Options", "drawing_options", "identity_config"]
 
 JSON = Any
 """A value that JSON can hold: None, bool, int, float, str, list or dict of such."""
@@ -20,7 +21,9 @@ class Options(BaseModel):
 
     Give each field a `Field(description=...)`; the description is what `balancebench show` prints. A field
     that says where data lies rather than what it is (a root folder, a download switch) carries
-    `json_schema_extra={"identity": False}` and stays out of the step's key.
+    `json_schema_extra={"identity": False}` and stays out of the step's key. A field that says how many images are drawn
+    from a trained generator, or which, carries `json_schema_extra={"trains": False}` and stays out of the key of its
+    training.
     """
 
     # Built at first use: `list` names many and uses none.
@@ -46,9 +49,19 @@ class BalancerReference(BaseModel):
 
 def identity_config(options: Options) -> dict[str, JSON]:
     """Return the options that decide what a step computes, defaults filled in, as JSON values."""
-    schema_extras = {
-        name: cast("dict[str, JSON]", field.json_schema_extra or {})
-        for name, field in type(options).model_fields.items()
-    }
-    kept = {name for name, extra in schema_extras.items() if extra.get("identity", True)}
-    return options.model_dump(mode="json", include=kept)
+    return options.model_dump(mode="json", include=set(_marked(options, "identity", default=True)))
+
+
+def drawing_options(options: Options) -> frozenset[str]:
+    """Return the names of options that decide nothing of how a generator is trained, only what is drawn from it.
+
+    Their fields carry `json_schema_extra={"trains": False}`.
+    """
+    return frozenset(type(options).model_fields) - frozenset(_marked(options, "trains", default=True))
+
+
+def _marked(options: Options, mark: str, *, default: bool) -> Iterator[str]:
+    """Yield the names of the fields whose `json_schema_extra` says true under `mark`."""
+    for name, field in type(options).model_fields.items():
+        if cast("dict[str, JSON]", field.json_schema_extra or {}).get(mark, default):
+            yield name

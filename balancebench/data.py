@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancebench.errors import DataError
-from balancebench.image_rows import join_rows, row_chunks, take_rows
+from balancebench.large_images import ImageRows, join_rows, row_chunks, take_rows
 
 __all__ = ["DatasetSplits", "LabelledImages", "Origin", "class_counts", "concatenate"]
 
@@ -42,7 +42,7 @@ class LabelledImages:
     Raises DataError where shapes, dtypes or label values do not fit.
     """
 
-    images_NCHW: NDArray[np.uint8]
+    images_NCHW: NDArray[np.uint8] | ImageRows
     labels_N: NDArray[np.int64]
     class_names: tuple[str, ...]
     superclass_K: tuple[str, ...] | None = None
@@ -85,7 +85,7 @@ class LabelledImages:
     def take(self, indices_M: NDArray[np.int64], origin: Origin | None = None) -> LabelledImages:
         """Return the images at `indices_M`, in that order; `origin` overwrites where they came from.
 
-        Images are copied, but for large sets, which stay where they are (`balancebench.image_rows`).
+        Images are copied, but for large sets, which stay where they are (`balancebench.large_images`).
         """
         origin_M = self.origins_N[indices_M] if origin is None else np.full(len(indices_M), origin, dtype=np.uint8)
         return replace(
@@ -119,10 +119,13 @@ class DatasetSplits:
     test: LabelledImages
     validation: LabelledImages | None = None
 
+    def parts(self) -> dict[str, LabelledImages]:
+        """Return the splits that there are, by name: "train", "test" and "validation"."""
+        parts = {"train": self.train, "test": self.test, "validation": self.validation}
+        return {name: part for name, part in parts.items() if part is not None}
+
     def __post_init__(self) -> None:
-        for name, split in (("test", self.test), ("validation", self.validation)):
-            if split is None:
-                continue
+        for name, split in self.parts().items():
             if split.class_names != self.train.class_names:
                 raise DataError(f"the {name} split has other classes than the training split")
             if split.images_NCHW.shape[1:] != self.train.images_NCHW.shape[1:]:

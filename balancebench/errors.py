@@ -68,9 +68,9 @@ class Mistake:
     line: int | None = None
 
     def __str__(self) -> str:
-        place = " ".join(part for part in (self.table, self.key) if part)
+        location = " ".join(part for part in (self.table, self.key) if part)
         numbered = f"line {self.line}: " if self.line is not None else ""
-        return f"{numbered}{place}: {self.message}" if place else f"{numbered}{self.message}"
+        return f"{numbered}{location}: {self.message}" if location else f"{numbered}{self.message}"
 
 
 class SuiteError(BalancebenchError):

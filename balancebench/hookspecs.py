@@ -7,20 +7,12 @@ Observing hooks are called in the main process while a plan is executed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pluggy
 
-from balancebench.component import (
-    Balancer,
-    BalancerComponent,
-    Classifier,
-    Component,
-    Dataset,
-    DatasetComponent,
-    Imbalancer,
-    Metric,
-    MetricComponent,
-)
+from balancebench.component import BalancerComponent, Component, MetricComponent
+from balancebench.contracts import Classifier, Dataset, Imbalancer
 
 __all__ = ["PROJECT", "hookimpl"]
 
@@ -30,31 +22,31 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def balancebench_datasets() -> Sequence[DatasetComponent[Dataset]]:
+def balancebench_datasets() -> Sequence[Component[Any, Dataset]]:
     """Declare datasets."""
     raise NotImplementedError
 
 
 @hookspec
-def balancebench_imbalancers() -> Sequence[Component[Imbalancer]]:
+def balancebench_imbalancers() -> Sequence[Component[Any, Imbalancer]]:
     """Declare imbalancers, which choose the training images that stay."""
     raise NotImplementedError
 
 
 @hookspec
-def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """Declare balancers, which turn an imbalanced training set into a training plan."""
     raise NotImplementedError
 
 
 @hookspec
-def balancebench_classifiers() -> Sequence[Component[Classifier]]:
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
     """Declare classifiers."""
     raise NotImplementedError
 
 
 @hookspec
-def balancebench_metrics() -> Sequence[MetricComponent[Metric]]:
+def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
     """Declare metrics."""
     raise NotImplementedError
 

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from balancebench.component import MetricComponent
+from balancebench.component import BalancerComponent, MetricComponent
 from balancebench.config import JSON
+from balancebench.stage import STAGES, Stage
+from balancebench.step import (
+    BalancerInputs,
+    BalancingInputs,
+    ComponentReference,
+    MeasureInputs,
+    NoInputs,
+    ScoreInputs,
+    Step,
+    StepInputs,
+    SubsetInputs,
+    canonical_json,
+    identity_of,
+    input_keys,
+    step_key,
+)
 from balancebench.suite.bound import BoundComponent, BoundSuite, SeedTriple
 from balancebench.suite.schema import AXES, Axis
 
-__all__ = ["STAGES", "Cell", "CellRole", "Plan", "Stage", "Step", "Task", "expand", "step_key"]
+__all__ = ["CEILING_LABEL", "Cell", "CellRole", "Plan", "Task", "expand"]
 
-Stage = Literal["load", "imbalance", "synthesise", "train", "score"]
-STAGES: tuple[Stage, ...] = ("load", "imbalance", "synthesise", "train", "score")
 CellRole = Literal["floor", "entry", "ceiling"]
 CEILING_LABEL = "no imbalance"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A piece of work.
-
-    key: SHA-256 of the canonical JSON of `identity`, which holds everything that decides the outcome and nothing
-    else. inputs: role -> key of the step it reads. work: what a worker needs besides: component references with
-    paths. requires: what the step cannot run without.
-    """
-
-    key: str
-    stage: Stage
-    label: str
-    identity: Mapping[str, JSON]
-    inputs: Mapping[str, str]
-    work: Mapping[str, JSON]
-    requires: frozenset[str]
-    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +48,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One point of the matrix. `steps` are the keys of its stages; a balancer without synthesis has no such key."""
+    """One point of the matrix.
+
+    steps: the keys of its stages; a balancer that trains no generator or makes no images has no such key.
+    """
 
     task: Task
     balancer: str
@@ -74,28 +70,22 @@ class Plan:
 
     def ancestors(self, key: str) -> Iterator[Step]:
         """Yield the steps that the step at `key` reads, directly or not."""
-        for input_key in self.steps[key].inputs.values():
+        for input_key in input_keys(self.steps[key].inputs):
             yield self.steps[input_key]
             yield from self.ancestors(input_key)
-
-
-def step_key(identity: Mapping[str, JSON]) -> str:
-    """Return the SHA-256, in hexadecimal, of an identity's canonical JSON."""
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def expand(suite: BoundSuite) -> Plan:
     """Return the plan of a suite: the matrix, less its excludes, plus its includes, floors and ceilings."""
     plan = Plan(suite=suite)
     planner = _Planner(plan)
-    for entries, role in _points(suite):
+    for task, entries, role in _points(suite):
         for seeds in suite.seeds:
-            planner.add_cell(entries, seeds, role)
+            planner.add_cell(task, entries, seeds, role)
     return plan
 
 
-def _points(suite: BoundSuite) -> Iterator[tuple[Mapping[Axis, BoundComponent], CellRole]]:
+def _points(suite: BoundSuite) -> Iterator[tuple[Task, Mapping[Axis, BoundComponent], CellRole]]:
     """Yield the matrix without seeds: for each task its floor, its entries, its ceiling."""
     tasks: dict[Task, list[Mapping[Axis, BoundComponent]]] = {}
     for values in product(*(suite.axes[axis] for axis in AXES)):
@@ -103,14 +93,14 @@ def _points(suite: BoundSuite) -> Iterator[tuple[Mapping[Axis, BoundComponent], 
         excluded = any(selection.matches(entries) for selection in suite.exclude)
         if not excluded or any(selection.matches(entries) for selection in suite.include):
             tasks.setdefault(_task(entries), []).append(entries)
-    for members in tasks.values():
-        floor_is_entry = any(_is_plain(entries["balancer"], suite.no_balancer) for entries in members)
-        if suite.floor and not floor_is_entry:
-            yield {**members[0], "balancer": suite.no_balancer}, "floor"
+    for task, members in tasks.items():
+        unbalanced: Mapping[Axis, BoundComponent] = {**members[0], "balancer": suite.no_balancer}
+        if suite.floor and not any(_is_plain(entries["balancer"], suite.no_balancer) for entries in members):
+            yield task, unbalanced, "floor"
         for entries in members:
-            yield entries, "floor" if _is_plain(entries["balancer"], suite.no_balancer) else "entry"
+            yield task, entries, "floor" if _is_plain(entries["balancer"], suite.no_balancer) else "entry"
         if suite.ceiling:
-            yield {**members[0], "balancer": suite.no_balancer}, "ceiling"
+            yield task, unbalanced, "ceiling"
 
 
 def _is_plain(balancer: BoundComponent, no_balancer: BoundComponent) -> bool:
@@ -130,102 +120,167 @@ def _task(entries: Mapping[Axis, BoundComponent]) -> Task:
     )
 
 
+def _reads(metric: BoundComponent, what: str) -> bool:
+    component = metric.component
+    return isinstance(component, MetricComponent) and component.of == what
+
+
 class _Planner:
-    """Adds cells to a plan, making each step once."""
+    """Adds cells to a plan, making each step once. What many steps have in common they share: plans grow large."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._suite = plan.suite
+        self._suite = suite = plan.suite
+        self._needs_extractor = any(_needs_extractor(metric) for metric in suite.metrics)
+        self._cell_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "cell")}
+        self._subset_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "subset")}
+        self._shared: dict[str, dict[str, JSON]] = {}
+        self._components: dict[tuple[tuple[str, int], ...], dict[str, ComponentReference]] = {}
 
-    def add_cell(self, entries: Mapping[Axis, BoundComponent], seeds: SeedTriple, role: CellRole) -> None:
+    def add_cell(self, task: Task, entries: Mapping[Axis, BoundComponent], seeds: SeedTriple, role: CellRole) -> None:
         suite = self._suite
         dataset, balancer, classifier = (entries[axis] for axis in ("dataset", "balancer", "classifier"))
         imbalancer = suite.no_imbalance if role == "ceiling" else entries["imbalancer"]
-        load = self._step("load", dataset.label, {}, {"component": dataset}, {})
-        subset = self._imbalance(imbalancer, load, seeds, f"{dataset.label} / {imbalancer.label}")
-        synthetic = self._synthesise(balancer, classifier, subset, seeds)
+        load = self._load(dataset)
+        subset = self._imbalance(imbalancer, load, seeds)
+        balancer_inputs = self._make(balancer, classifier, load, subset, seeds)
         name = CEILING_LABEL if role == "ceiling" else balancer.label
-        label = f"{dataset.label} / {entries['imbalancer'].label} / {name} / {classifier.label} / seed {seeds}"
-        train = self._train(balancer, classifier, subset, synthetic, seeds, label)
-        extractor = self._extractor(entries, load, seeds)
-        score = self._score(train, extractor, classifier, label)
-        steps: dict[Stage, str] = {"load": load.key, "imbalance": subset.key, "train": train.key, "score": score.key}
-        if "synthetic" in synthetic:
-            steps["synthesise"] = synthetic["synthetic"].key
-        self._plan.cells.append(Cell(task=_task(entries), balancer=name, seeds=seeds, role=role, steps=steps))
+        label = f"{task.dataset} / {task.imbalancer} / {name} / {task.classifier} / seed {seeds}"
+        train = self._train(
+            balancer,
+            classifier,
+            BalancingInputs(dataset=load.key, subset=subset.key, balancer=balancer_inputs),
+            seeds,
+            label,
+        )
+        extractor = self._extractor(task, classifier, load, seeds) if self._needs_extractor else None
+        restored = {"balancer": balancer} if balancer_inputs.generator or balancer_inputs.base else {}
+        restored |= {"extractor": classifier} if extractor is not None else {}
+        score = self._score(train, load, subset, balancer_inputs, extractor, restored)
+        steps: dict[Stage, str] = {"load": load.key, "imbalance": subset.key}
+        if self._subset_metrics and role != "ceiling":
+            steps["measure"] = self._measure(load, subset).key
+        if balancer_inputs.generator is not None:
+            steps["train_generator"] = balancer_inputs.generator
+        if balancer_inputs.synthesis is not None:
+            steps["synthesise"] = balancer_inputs.synthesis
+        steps |= {"train": train.key, "score": score.key}
+        self._plan.cells.append(Cell(task=task, balancer=name, seeds=seeds, role=role, steps=steps))
 
-    def _imbalance(self, imbalancer: BoundComponent, load: Step, seeds: SeedTriple, label: str) -> Step:
+    def _load(self, dataset: BoundComponent) -> Step:
+        return self._step("load", dataset.label, dataset.label, NoInputs(), {"component": dataset}, {})
+
+    def _imbalance(self, imbalancer: BoundComponent, load: Step, seeds: SeedTriple) -> Step:
         validation = self._suite.validation
         carved = None if validation is None else validation.model_dump(mode="json")
         seeded = imbalancer.component.seeded or carved is not None
-        settings: dict[str, JSON] = {"seed": seeds.subset if seeded else None, "validation": carved}
-        shown = f"{label} / seed {seeds.subset}" if seeded else label
-        return self._step("imbalance", shown, {"dataset": load.key}, {"component": imbalancer}, settings)
+        label = f"{load.label} / {imbalancer.label}"
+        return self._step(
+            "imbalance",
+            f"{label} / seed {seeds.subset}" if seeded else label,
+            load.dataset,
+            SubsetInputs(dataset=load.key),
+            {"component": imbalancer},
+            {"seed": seeds.subset if seeded else None, "validation": carved},
+        )
 
-    def _synthesise(
-        self, balancer: BoundComponent, classifier: BoundComponent, subset: Step, seeds: SeedTriple
-    ) -> dict[str, Step]:
-        """Return role -> step of the balancer ("synthetic") and of those it wraps ("base", "base.base")."""
-        steps: dict[str, Step] = {}
+    def _measure(self, load: Step, subset: Step) -> Step:
+        inputs = MeasureInputs(dataset=load.key, subset=subset.key)
+        return self._step("measure", subset.label, load.dataset, inputs, {}, {}, metrics=self._subset_metrics)
+
+    def _make(
+        self, balancer: BoundComponent, classifier: BoundComponent, load: Step, subset: Step, seeds: SeedTriple
+    ) -> BalancerInputs:
+        """Add the steps in which a balancer, and what it wraps, train generators and make images; return their keys."""
+        component = balancer.component
+        assert isinstance(component, BalancerComponent)  # noqa: S101 - the registry has checked it
+        base = None
         if balancer.base is not None:
-            below = self._synthesise(balancer.base, classifier, subset, seeds)
-            steps = {"base" if role == "synthetic" else f"base.{role}": step for role, step in below.items()}
-        if not getattr(balancer.component, "synthesises", False):
-            return steps
-        inputs = {"subset": subset.key, **{role: step.key for role, step in steps.items()}}
+            base = self._make(balancer.base, classifier, load, subset, seeds)
+            if component.draws_from_base:
+                base = BalancerInputs(generator=base.generator, base=base.base)
+        balancer_inputs = BalancerInputs(base=base)
+        settings = {"seed": seeds.generator if component.seeded else None, **self._arithmetic()}
         components = {"component": balancer}
-        seed = seeds.generator if balancer.component.seeded else None
-        settings: dict[str, JSON] = {"seed": seed, **self._arithmetic()}
-        if "classifier" in balancer.component.requires:
+        if "classifier" in component.requires:
             components["classifier"] = classifier
             settings["classifier_seed"] = seeds.classifier
         label = f"{subset.label} / {balancer.label}"
-        steps["synthetic"] = self._step("synthesise", label, inputs, components, settings)
-        return steps
+
+        def add(stage: Stage, balancer_inputs: BalancerInputs) -> str:
+            inputs = BalancingInputs(dataset=load.key, subset=subset.key, balancer=balancer_inputs)
+            return self._step(stage, label, load.dataset, inputs, components, settings).key
+
+        if component.trains_generator:
+            balancer_inputs = BalancerInputs(generator=add("train_generator", balancer_inputs), base=base)
+        if component.synthesises:
+            balancer_inputs = BalancerInputs(
+                generator=balancer_inputs.generator, synthesis=add("synthesise", balancer_inputs), base=base
+            )
+        return balancer_inputs
 
     def _train(
         self,
         balancer: BoundComponent,
         classifier: BoundComponent,
-        subset: Step,
-        synthetic: Mapping[str, Step],
+        inputs: BalancingInputs,
         seeds: SeedTriple,
         label: str,
     ) -> Step:
-        inputs = {"subset": subset.key, **{role: step.key for role, step in synthetic.items()}}
         settings: dict[str, JSON] = {
             "generator_seed": seeds.generator if balancer.component.seeded or balancer.base is not None else None,
             "classifier_seed": seeds.classifier,
             "track": [report.removeprefix("best_") for report in sorted(self._suite.reports) if report != "last"],
             **self._arithmetic(),
         }
-        components = {"component": balancer, "classifier": classifier}
+        subset = self._plan.steps[inputs.subset]
         # What is trained on all images can serve metrics as their extractor. Its weights change no number: no identity.
-        of_all_images = subset.identity["components"]["component"] == self._suite.no_imbalance.identity
-        work = {"keep_weights": of_all_images and balancer.identity == self._suite.no_balancer.identity}
-        return self._step("train", label, inputs, components, settings, work)
+        of_all_images = subset.components["component"].identity == self._suite.no_imbalance.reference.identity
+        plain = balancer.reference.identity == self._suite.no_balancer.reference.identity
+        return self._step(
+            "train",
+            label,
+            subset.dataset,
+            inputs,
+            {"component": balancer, "classifier": classifier},
+            settings,
+            keep_weights=of_all_images and plain,
+        )
 
-    def _extractor(self, entries: Mapping[Axis, BoundComponent], load: Step, seeds: SeedTriple) -> dict[str, Step]:
-        """Return {"extractor": the training of the task's ceiling} where a metric of the suite needs it."""
+    def _extractor(self, task: Task, classifier: BoundComponent, load: Step, seeds: SeedTriple) -> Step:
+        """Return the training of the task's ceiling, which metrics of images look through."""
         suite = self._suite
-        if not any(_needs_extractor(metric) for metric in suite.metrics):
-            return {}
-        dataset, classifier = entries["dataset"], entries["classifier"]
-        subset = self._imbalance(suite.no_imbalance, load, seeds, f"{dataset.label} / {suite.no_imbalance.label}")
-        label = f"{dataset.label} / {entries['imbalancer'].label} / {CEILING_LABEL} / {classifier.label} / seed {seeds}"
-        return {"extractor": self._train(suite.no_balancer, classifier, subset, {}, seeds, label)}
+        subset = self._imbalance(suite.no_imbalance, load, seeds)
+        label = f"{task.dataset} / {task.imbalancer} / {CEILING_LABEL} / {task.classifier} / seed {seeds}"
+        inputs = BalancingInputs(dataset=load.key, subset=subset.key, balancer=BalancerInputs())
+        return self._train(suite.no_balancer, classifier, inputs, seeds, label)
 
-    def _score(self, train: Step, extractor: Mapping[str, Step], classifier: BoundComponent, label: str) -> Step:
-        suite = self._suite
-        settings: dict[str, JSON] = {
-            "metrics": {metric.label: dict(metric.identity) for metric in suite.metrics},
-            "reports": list(suite.reports),
-        }
-        work: dict[str, JSON] = {"metrics": {metric.label: dict(metric.reference) for metric in suite.metrics}}
-        if extractor:
-            work["extractor"] = dict(classifier.reference)
-        inputs = {"train": train.key, **{role: step.key for role, step in extractor.items()}}
-        return self._step("score", label, inputs, {}, settings, work)
+    def _score(
+        self,
+        train: Step,
+        load: Step,
+        subset: Step,
+        balancer_inputs: BalancerInputs,
+        extractor: Step | None,
+        restored: Mapping[str, BoundComponent],
+    ) -> Step:
+        inputs = ScoreInputs(
+            dataset=load.key,
+            subset=subset.key,
+            balancer=balancer_inputs,
+            training=train.key,
+            extractor=None if extractor is None else extractor.key,
+        )
+        return self._step(
+            "score",
+            train.label,
+            load.dataset,
+            inputs,
+            {},
+            {"reports": list(self._suite.reports)},
+            metrics=self._cell_metrics,
+            restored=restored,
+        )
 
     def _arithmetic(self) -> dict[str, JSON]:
         return {"precision": self._suite.precision, "deterministic": self._suite.deterministic}
@@ -234,32 +289,39 @@ class _Planner:
         self,
         stage: Stage,
         label: str,
-        inputs: Mapping[str, str],
+        dataset: str,
+        inputs: StepInputs,
         components: Mapping[str, BoundComponent],
-        settings: Mapping[str, JSON],
-        work: Mapping[str, JSON] | None = None,
+        settings: dict[str, JSON],
+        *,
+        metrics: Mapping[str, ComponentReference] | None = None,
+        restored: Mapping[str, BoundComponent] | None = None,
+        keep_weights: bool = False,
     ) -> Step:
-        # Data and subsets are what they are; what was computed from them carries the profile it was made under.
-        profile = self._suite.profile if stage not in ("load", "imbalance") else None
-        identity: dict[str, JSON] = {
-            "stage": stage,
-            "inputs": dict(inputs),
-            "components": {role: dict(component.identity) for role, component in components.items()},
-            "settings": dict(settings),
-            "profile": profile,
-        }
-        key = step_key(identity)
+        references = self._references(components)
+        metrics = metrics or {}
+        profile = self._suite.profile
+        key = step_key(identity_of(stage, references, inputs, settings, metrics, profile))
         if key not in self._plan.steps:
-            references = {role: dict(component.reference) for role, component in components.items()}
             requires = frozenset[str]().union(*(component.component.requires for component in components.values()))
             self._plan.steps[key] = Step(
                 key=key,
                 stage=stage,
                 label=label,
-                identity=identity,
-                inputs=dict(inputs),
-                work={"components": references, **(work or {})},
+                dataset=dataset,
+                components=references,
+                inputs=inputs,
+                settings=self._shared.setdefault(canonical_json(settings), settings),
+                metrics=metrics,
+                restored=self._references(restored or {}),
+                keep_weights=keep_weights,
                 requires=requires - {"classifier"},
-                profile=profile,
+                profile=profile if STAGES[stage].carries_profile else None,
             )
         return self._plan.steps[key]
+
+    def _references(self, components: Mapping[str, BoundComponent]) -> dict[str, ComponentReference]:
+        identities = tuple((role, id(component)) for role, component in components.items())
+        if identities not in self._components:
+            self._components[identities] = {role: component.reference for role, component in components.items()}
+        return self._components[identities]

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pluggy
 
 from balancebench import hookspecs
-from balancebench.component import KINDS, BalancerComponent, Component, DatasetComponent, Kind, MetricComponent
+from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
 from balancebench.errors import PluginError, nearest
 
@@ -24,8 +24,8 @@ __all__ = ["BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
 CORE = "balancebench"
 ENTRY_POINT_GROUP = "balancebench"
-COMPONENT_TYPES: dict[Kind, type[Component[Any]]] = {
-    "dataset": DatasetComponent,
+COMPONENT_TYPES: dict[Kind, type[Component[Any, Any]]] = {
+    "dataset": Component,
     "imbalancer": Component,
     "balancer": BalancerComponent,
     "classifier": Component,
@@ -38,7 +38,7 @@ class RegisteredComponent:
     """A component and the distribution that brought it."""
 
     kind: Kind
-    component: Component[Any]
+    component: Component[Any, Any]
     distribution: str
 
     @property
@@ -76,16 +76,16 @@ class Registry:
             self.hooks.register(plugin, name)
             unknown = sorted(hook for hook in dir(plugin) if self._is_unknown_hook(plugin, hook))
             if unknown:
-                known = [hook for hook in dir(hookspecs) if hook.startswith("balancebench_")]
-                raise PluginError(f"there is no hook {unknown[0]!r}{nearest(unknown[0], known)}")
-            declared = [found for kind in KINDS for found in self._declared(kind, name, distribution)]
+                known_hooks = [hook for hook in dir(hookspecs) if hook.startswith("balancebench_")]
+                raise PluginError(f"there is no hook {unknown[0]!r}{nearest(unknown[0], known_hooks)}")
+            declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
         except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; none of them may stop the others
             if self.hooks.has_plugin(name):
                 self.hooks.unregister(name=name)
             self.add_broken(distribution, entry_point, error)
             return
-        for found in declared:
-            self._components[found.kind].setdefault(found.component.name, []).append(found)
+        for registered in declared:
+            self._components[registered.kind].setdefault(registered.component.name, []).append(registered)
 
     def add_broken(self, distribution: str, entry_point: str, error: BaseException) -> None:
         """Note a plugin that could not be loaded."""
@@ -95,14 +95,14 @@ class Registry:
     def find(self, kind: Kind, use: str) -> RegisteredComponent:
         """Return the component that a suite names by `name` or `distribution:name`; raise PluginError otherwise."""
         distribution, _, name = use.rpartition(":")
-        found = self._components[kind].get(name, [])
+        candidates = self._components[kind].get(name, [])
         if distribution:
-            found = [entry for entry in found if entry.distribution == distribution]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            offers = " and ".join(sorted(entry.distribution for entry in found))
-            examples = " or ".join(sorted(repr(entry.qualified_name) for entry in found))
+            candidates = [entry for entry in candidates if entry.distribution == distribution]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            offers = " and ".join(sorted(entry.distribution for entry in candidates))
+            examples = " or ".join(sorted(repr(entry.qualified_name) for entry in candidates))
             raise PluginError(f"{kind} {name!r} is offered by {offers}; write {examples}")
         qualified = [entry.qualified_name for entry in self.all(kind)]
         hint = nearest(use, qualified if distribution else self._components[kind])
@@ -137,15 +137,17 @@ class Registry:
                 yield RegisteredComponent(kind=kind, component=checked, distribution=distribution)
 
 
-def _checked(kind: Kind, component: object) -> Component[Any]:
+def _checked(kind: Kind, component: object) -> Component[Any, Any]:
     expected = COMPONENT_TYPES[kind]
     if not isinstance(component, expected):
         raise PluginError(f"balancebench_{kind}s returned {component!r}, not a {expected.__name__}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", component.name):
         raise PluginError(f"{kind} name {component.name!r} is not lower_snake_case")
+    if not re.fullmatch(r"[\w.]+:\w+", str(component.build)):
+        raise PluginError(f'{kind} {component.name!r} has build = {component.build!r}; write "package.module:Name"')
     if not issubclass(cast("type[object]", component.options), Options):
         raise PluginError(f"the options of {kind} {component.name!r} do not derive from balancebench.Options")
-    return cast("Component[Any]", component)
+    return cast("Component[Any, Any]", component)
 
 
 @cache

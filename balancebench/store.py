@@ -3,6 +3,7 @@
     STORE/store.json                 what this folder is
     STORE/steps/ab/ab12.../          record.json and the step's files
     STORE/set_aside/                 failed attempts and damaged results that were replaced; never deleted
+    STORE/cached/NAME/ab/ab12.../    an array that several steps need, by all that decides it
     STORE/checkpoints/ab12.../       what a step that did not finish left for its next attempt; deleted when it is done
     STORE/locks/, STORE/temporary/   of runs in progress
 
@@ -12,6 +13,7 @@ Arrays are .npy, weights safetensors, everything else JSON or plain images; noth
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -22,17 +24,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from balancebench.component import Cost
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 
-__all__ = ["Failure", "FileEntry", "Record", "Status", "Store", "cell_cost"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Failure", "FileEntry", "Record", "Status", "StepFiles", "Store", "failure_record"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
 FORMAT = 1
@@ -72,7 +76,7 @@ class Record(BaseModel):
     duration_seconds: float
     peak_memory_bytes: int = 0
     identity: dict[str, JSON]
-    inputs: dict[str, str]
+    inputs: dict[str, JSON] = Field(default_factory=dict)
     profile: str | None = None
     provenance: dict[str, JSON] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(default_factory=dict)
@@ -81,6 +85,75 @@ class Record(BaseModel):
     outside_data: tuple[str, ...] = ()
     images_seen: int = 0
     optimiser_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepFiles:
+    """The files of a finished step, by name; each is compared with its SHA-256 before it is read.
+
+    Every method raises StoreError where the file is missing or not what the record says.
+    """
+
+    folder: Path
+    record: Record
+
+    def has(self, name: str) -> bool:
+        """Say whether the step left a file of this name."""
+        return name in self.record.files
+
+    def names(self, prefix: str = "", suffix: str = "") -> list[str]:
+        """Return the names of the files that begin and end so, sorted."""
+        return sorted(name for name in self.record.files if name.startswith(prefix) and name.endswith(suffix))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all that the step left."""
+        content = sorted((name, entry.sha256) for name, entry in self.record.files.items())
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def json(self, name: str) -> Any:
+        """Return a file's JSON."""
+        return json.loads(self._content(name))
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Return a .npy file, read whole."""
+        import numpy as np
+
+        return np.load(io.BytesIO(self._content(name)), allow_pickle=False)
+
+    def mapped(self, name: str) -> Path:
+        """Return the path of a file that is too large to be read whole, to be mapped.
+
+        It is compared with its SHA-256 once in a process, and again where its size or time has changed.
+        """
+        path, entry = self.folder / name, self._entry(name)
+        try:
+            status = os.stat(path)
+            file_state = (str(path), status.st_size, status.st_mtime_ns, entry.sha256)
+            if file_state not in _VERIFIED and _sha256(path) != entry.sha256:
+                raise StoreError(f"{path} is damaged: it is not what its record says")
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        _VERIFIED.add(file_state)
+        return path
+
+    def _entry(self, name: str) -> FileEntry:
+        if name not in self.record.files:
+            raise StoreError(f"the step {self.record.key[:12]} ({self.record.stage}) left no {name}")
+        return self.record.files[name]
+
+    def _content(self, name: str) -> bytes:
+        path, entry = self.folder / name, self._entry(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise StoreError(f"{path} is damaged: it is not what its record says")
+        return content
+
+
+_VERIFIED: set[tuple[str, int, int, str]] = set()  # mapped files: path, size, time of change, SHA-256
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +168,9 @@ class Store:
         marker = root / "store.json"
         try:
             if marker.is_file():
-                found = json.loads(marker.read_text(encoding="utf-8")).get("balancebench_store")
-                if found != FORMAT:
-                    raise StoreError(f"{root} has store format {found}; this version reads {FORMAT}")
+                store_format = json.loads(marker.read_text(encoding="utf-8")).get("balancebench_store")
+                if store_format != FORMAT:
+                    raise StoreError(f"{root} has store format {store_format}; this version reads {FORMAT}")
                 return cls(root)
             if root.exists() and (not root.is_dir() or any(root.iterdir())):
                 raise StoreError(f"{root} is not a balancebench store and not empty; choose another with --store")
@@ -131,6 +204,13 @@ class Store:
         """Return the record of a step that finished."""
         record = self.read(key)
         return record if record is not None and record.status == "done" else None
+
+    def files(self, key: str) -> StepFiles:
+        """Return the files of a finished step; raise StoreError where it is not there."""
+        record = self.read_done(key)
+        if record is None:
+            raise StoreError(f"the step {key[:12]} is not in the store {self.root}")
+        return StepFiles(self.folder(key), record)
 
     def damage(self, record: Record) -> str | None:
         """Return what is wrong with the files of a finished step, or None where size and SHA-256 are as recorded."""
@@ -192,6 +272,34 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
+    def cached(self, name: str, identity: JSON, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return compute(), kept under a name and the JSON of all that decides it, and mapped where it is there.
+
+        What is kept holds its own SHA-256 in a file beside it; what does not fit that is computed again.
+        """
+        import numpy as np
+
+        text = json.dumps([name, identity], sort_keys=True, separators=(",", ":"), allow_nan=False)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        folder = self.root / "cached" / name / key[:2] / key
+        path, seal = folder / "array.npy", folder / "sha256"
+        try:
+            if _sha256(path) == seal.read_text(encoding="ascii"):
+                return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, UnicodeDecodeError):
+            pass  # not there yet, or damaged
+        array = compute()
+        temporary = self.temporary_folder()
+        np.save(temporary / "array.npy", array, allow_pickle=False)
+        (temporary / "sha256").write_text(_sha256(temporary / "array.npy"), encoding="ascii")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process was quicker
+            shutil.rmtree(temporary, ignore_errors=True)
+        return array
+
     def checkpoint_folder(self, key: str) -> Path:
         """Return the folder that attempts at a step share, made where there is none; gone once the step is done."""
         folder = self.root / "checkpoints" / key
@@ -251,21 +359,6 @@ class Store:
             folder.rename(target)
         except FileNotFoundError:  # another process was quicker
             return
-
-
-def cell_cost(trained: Record, read: Callable[[str], Record | None]) -> Cost:
-    """Return what a cell cost: its training, and every synthesis it needed (shared ones counted in full).
-
-    read: key -> record; a synthesis whose record is gone counts as nothing.
-    """
-    syntheses = (read(key) for role, key in trained.inputs.items() if role != "subset")
-    records = [trained, *(record for record in syntheses if record is not None)]
-    return Cost(
-        duration_seconds=round(sum(record.duration_seconds for record in records), 3),
-        images_seen=sum(record.images_seen for record in records),
-        optimiser_steps=sum(record.optimiser_steps for record in records),
-        peak_memory_bytes=max(record.peak_memory_bytes for record in records),
-    )
 
 
 def failure_record(

@@ -27,9 +27,9 @@ def main() -> None:
     tables: list[Table] = []
     figures: dict[str, Any] = {}
     for channels, size in ((1, 28), (3, 32)):
-        for table, found in (to_batches(asked, channels, size), crops_and_flips(asked, channels, size)):
+        for table, table_figures in (to_batches(asked, channels, size), crops_and_flips(asked, channels, size)):
             tables.append(table)
-            figures.update(found)
+            figures.update(table_figures)
     settings = {"images a round": asked.images, "batch size": asked.batch_size, "rounds": asked.rounds}
     finish(Report("augmentation", machine, settings, tuple(tables), figures), as_json=asked.json)
 

@@ -39,11 +39,11 @@ def training_set() -> LabelledImages:
 def batched(train: LabelledImages) -> NDArray[np.uint8]:
     """The balancer, from NumPy to NumPy."""
     with TemporaryDirectory() as folder:
-        made = Augmentation(AugmentationOptions(threshold_scale="0..255")).synthesise(
+        synthetic = Augmentation(AugmentationOptions(threshold_scale="0..255")).synthesise(
             train, synthesis_context(Path(folder))
         )
-    assert made is not None
-    return made.images_NCHW
+    assert synthetic is not None
+    return synthetic.images_NCHW
 
 
 def looped(train: LabelledImages) -> NDArray[np.uint8]:
@@ -58,8 +58,8 @@ def looped(train: LabelledImages) -> NDArray[np.uint8]:
     )
     kept_NHWC = train.images_NCHW[train.labels_N == 1].transpose(0, 2, 3, 1)
     rng = np.random.default_rng(0)
-    made = [np.asarray(transform(Image.fromarray(kept_NHWC[rng.integers(KEPT)]))) for _ in range(LARGEST - KEPT)]
-    return np.stack(made).transpose(0, 3, 1, 2)
+    augmented = [np.asarray(transform(Image.fromarray(kept_NHWC[rng.integers(KEPT)]))) for _ in range(LARGEST - KEPT)]
+    return np.stack(augmented).transpose(0, 3, 1, 2)
 
 
 def main() -> None:

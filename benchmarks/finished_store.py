@@ -59,11 +59,11 @@ def suite_text(cells: int) -> str:
 
 def fill(suite: Path, store_root: Path) -> int:
     """Make a store in which every step of the suite is done; return the number of steps."""
-    from balancebench.executors.provenance import describe_environment
-    from balancebench.plan import Step, expand
+    from balancebench.execution.provenance import describe_environment
+    from balancebench.plan import expand
     from balancebench.registry import load_registry
-    from balancebench.stages.order import order_for
-    from balancebench.stages.run import run_step
+    from balancebench.stages.run_step import run_step
+    from balancebench.step import ScoreInputs, Step, record_fields
     from balancebench.store import Store
     from balancebench.suite.bind import bind_suite
 
@@ -73,9 +73,8 @@ def fill(suite: Path, store_root: Path) -> int:
     provenance = {**describe_environment(registry), "device": "cpu", "threads": 1}
 
     def run(step: Step) -> None:
-        order = order_for(step)
         ended = run_step(
-            order,
+            step,
             store=store,
             registry=registry,
             device="cpu",
@@ -88,9 +87,8 @@ def fill(suite: Path, store_root: Path) -> int:
 
     examples: dict[tuple[str, ...], tuple[str, dict[str, bytes]]] = {}
     for step in plan.steps.values():
-        components = plan.steps[step.inputs["train"]] if step.stage == "score" else step
-        names = [str(reference["component"]) for reference in components.work["components"].values()]
-        kind = (step.stage, *names)
+        described = plan.steps[step.inputs.training] if isinstance(step.inputs, ScoreInputs) else step
+        kind = (step.stage, *(reference.component for reference in described.components.values()))
         if step.stage in ("load", "imbalance") or kind not in examples:
             run(step)
             folder = store.folder(step.key)
@@ -105,8 +103,7 @@ def fill(suite: Path, store_root: Path) -> int:
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        own = {"key": step.key, "label": step.label, "identity": dict(step.identity), "inputs": dict(step.inputs)}
-        store.commit(record.model_copy(update=own), folder)
+        store.commit(record.model_copy(update=record_fields(step)), folder)
     return len(plan.steps)
 
 

@@ -75,35 +75,35 @@ def growth(cells: Sequence[int], rounds: int, folder: Path) -> tuple[Table, dict
     }
     pictured = ("leaderboard", "suite.toml", "--store", "store")
     aims = {"`validate`: planning": "5 s", "`run`, all done": "10 s, 1 GB", "`leaderboard`": "10 s, 1 GB"}
-    found: dict[str, dict[int, list[Measured]]] = {}
+    measurements: dict[str, dict[int, list[Measured]]] = {}
     for count in cells:
-        place = folder / str(count)
-        place.mkdir()
-        (place / "suite.toml").write_text(suite_text(count), encoding="utf-8")
+        run_folder = folder / str(count)
+        run_folder.mkdir()
+        (run_folder / "suite.toml").write_text(suite_text(count), encoding="utf-8")
         say(f"{count} cells: making a finished store")
-        measure((sys.executable, "-m", "benchmarks.finished_store", "suite.toml", "store"), place)
+        measure((sys.executable, "-m", "benchmarks.finished_store", "suite.toml", "store"), run_folder)
         for number in range(rounds):
             for name, command in commands.items():
-                measured = measure((*CLI, *command), place)
+                measured = measure((*CLI, *command), run_folder)
                 if name == "`run`, all done" and " 0 steps ran " not in " ".join(f" {measured.output}".split()):
                     raise RuntimeError(f"the finished store is not finished:\n{measured.output[-1000:]}")
-                found.setdefault(name, {}).setdefault(count, []).append(measured)
+                measurements.setdefault(name, {}).setdefault(count, []).append(measured)
                 say(f"{count} cells, round {number + 1}/{rounds}: {name}: {measured.seconds:.2f} s")
         if count <= PICTURED_CELLS:
             for name in ("`leaderboard`, drawing its pictures", "`leaderboard`, pictures already drawn"):
-                measured = measure((*CLI, *pictured), place)
-                found.setdefault(name, {})[count] = [measured]
+                measured = measure((*CLI, *pictured), run_folder)
+                measurements.setdefault(name, {})[count] = [measured]
                 say(f"{count} cells: {name}: {measured.seconds:.2f} s")
     rows = [
         (name, *(_cell(of[count]) if count in of else "-" for count in cells), aims.get(name, "-"))
-        for name, of in found.items()
+        for name, of in measurements.items()
     ]
     figures = {
         name: {
             count: {"seconds": [m.seconds for m in of[count]], "peak_bytes": [m.peak_bytes for m in of[count]]}
             for count in of
         }
-        for name, of in found.items()
+        for name, of in measurements.items()
     }
     header = ("whole process: seconds, peak MiB", *(f"{count:,} cells" for count in cells), "aim")
     note = "Medians; each figure includes the start of Python and the import of the harness."
@@ -155,7 +155,7 @@ def start_up(rounds: int, folder: Path) -> tuple[Table, dict[str, Any]]:
     }
 
     def started(command: tuple[str, ...]) -> Contestant:
-        name = next(name for name, known in commands.items() if known is command)
+        name = next(name for name, listed in commands.items() if listed is command)
         return Contestant(name, lambda: measure(command, folder).seconds, 1)
 
     timed = take_turns([started(command) for command in commands.values()], rounds=rounds)
@@ -184,15 +184,15 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs="+", choices=(100, 1000, 10_000), default=[100, 1000, 10_000])
     asked = parser.parse_args()
     machine = describe_machine()
-    with tempfile.TemporaryDirectory(prefix="balancebench-harness-") as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory(prefix="balancebench-harness-") as folder_name:
+        folder = Path(folder_name)
         tables_and_figures = [
             start_up(2 * asked.rounds + 1, folder),
             warm_worker(asked.rounds, folder, min(1000, max(asked.cells))),
             growth(asked.cells, asked.rounds, folder),
         ]
     tables = tuple(table for table, _ in tables_and_figures)
-    figures = {name: value for _, found in tables_and_figures for name, value in found.items()}
+    figures = {name: value for _, table_figures in tables_and_figures for name, value in table_figures.items()}
     finish(Report("harness", machine, {"rounds": asked.rounds}, tables, figures), as_json=asked.json)
 
 

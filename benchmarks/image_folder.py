@@ -49,19 +49,19 @@ def main() -> None:
 
     from balancebench.builtin.datasets.image_folder import ImageFolder
     from balancebench.builtin.datasets.options import ImageFolderOptions
-    from balancebench.component import LoadContext
+    from balancebench.contracts import LoadContext
     from balancebench.training.augment import AUGMENTATIONS
     from balancebench.training.normalise import make_normaliser
     from balancebench.training.resident import BatchDrawer, ResidentImages
     from benchmarks.plain import make_loader
 
     machine = describe_machine()
-    with tempfile.TemporaryDirectory(prefix="balancebench-images-") as made:
-        root, scratch = Path(made) / "images", Path(made) / "scratch"
+    with tempfile.TemporaryDirectory(prefix="balancebench-images-") as folder_name:
+        root, scratch = Path(folder_name) / "images", Path(folder_name) / "scratch"
         write_folder(root, asked.images, asked.width, asked.height)
         scratch.mkdir()
         context = LoadContext(
-            data_root=Path(made),
+            data_root=Path(folder_name),
             scratch=scratch,
             progress=lambda _done, _total, _message="": None,
             logger=logging.getLogger("benchmarks"),

@@ -70,15 +70,15 @@ def compare(asked: argparse.Namespace) -> None:
 
 def tables(figures: Mapping[str, Any]) -> tuple[Table, ...]:
     loads, trainings = [], []
-    for count, found in figures.items():
+    for count, of_count in figures.items():
         size = f"{int(count):,}"
         megabytes = figure(int(count) * IMAGE_BYTES / MIB)
-        loaded = found["load"]
+        loaded = of_count["load"]
         images = int(count) + TEST_IMAGES
         shown = (images / loaded["seconds"], loaded["cpu_seconds"] / images * 1e6, loaded["peak_bytes"] / MIB)
         loads.append((size, megabytes, *map(figure, shown)))
         for way in ("resident", "streamed"):
-            middle = {name: median([run[name] for run in found[way]]) for name in found[way][0]}
+            middle = {name: median([run[name] for run in of_count[way]]) for name in of_count[way][0]}
             shown = (
                 middle["images_per_second"],
                 middle["cpu_seconds_per_image"] * 1e6,
@@ -126,21 +126,21 @@ def measured(asked: argparse.Namespace, what: str, folder: Path, *more: str) -> 
     settings = ["--device", asked.device, "--epochs", str(asked.epochs), "--block-mib", str(asked.block_mib)]
     command = [sys.executable, "-m", "benchmarks.large_images", "--measure", what, "--folder", str(folder)]
     ran = subprocess.run([*command, *settings, *more], stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(ran.stdout)
-    print(f"{what} {' '.join(more)}: {found}", file=sys.stderr, flush=True)
-    return found
+    measurement = json.loads(ran.stdout)
+    print(f"{what} {' '.join(more)}: {measurement}", file=sys.stderr, flush=True)
+    return measurement
 
 
 def load(folder: Path) -> dict[str, Any]:
     """Decode the folder and write the arrays, as the stage `load` does."""
-    from balancebench import image_rows
+    from balancebench import large_images
+    from balancebench.artefacts.splits import Splits
     from balancebench.builtin.datasets.image_folder import ImageFolder
     from balancebench.builtin.datasets.options import ImageFolderOptions
-    from balancebench.component import LoadContext
-    from balancebench.stages.arrays import write_splits
+    from balancebench.contracts import LoadContext
     from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 
-    image_rows.LARGE_BYTES = 1  # so that small sizes go the way of large ones
+    large_images.LARGE_BYTES = 1  # so that small sizes go the way of large ones
     (folder / "arrays").mkdir()
     (folder / "scratch").mkdir()
     dataset = ImageFolder(ImageFolderOptions.model_validate({"root": str(folder / "images")}))
@@ -153,7 +153,7 @@ def load(folder: Path) -> dict[str, Any]:
     reset_peak_memory("cpu")
     before = peak_memory_bytes("cpu")
     begin, cpu_begin = time.perf_counter(), time.process_time()
-    write_splits(folder / "arrays", dataset.load(context))
+    Splits.of(dataset.load(context)).write(folder / "arrays")
     return {
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": time.process_time() - cpu_begin,
@@ -166,16 +166,15 @@ def train(folder: Path, device: str, epochs: int, block_bytes: int | None) -> di
     import numpy as np
     from torch import nn
 
-    from balancebench import image_rows
-    from balancebench.stages.arrays import read_splits
+    from balancebench import LabelledImages, large_images
     from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
     from balancebench.training import loop
     from balancebench.training.classifier import NetworkClassifier
     from balancebench.training.options import TrainingOptions
-    from balancebench.training.plan import Phase, TrainingPlan
+    from balancebench.training_plan import Phase, TrainingPlan
     from benchmarks.training import fit_context
 
-    image_rows.LARGE_BYTES = 1  # so that small sizes go the way of large ones
+    large_images.LARGE_BYTES = 1  # so that small sizes go the way of large ones
     ends: list[float] = []
     cpu_ends: list[float] = []
     losses: list[float] = []
@@ -188,7 +187,11 @@ def train(folder: Path, device: str, epochs: int, block_bytes: int | None) -> di
     def backbone(channels: int, _size: tuple[int, int]) -> nn.Module:
         return nn.Sequential(nn.Conv2d(channels, 8, 8, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
-    train_images = read_splits(folder / "arrays")[0].train
+    train_images = LabelledImages(
+        images_NCHW=np.load(folder / "arrays" / "train_images.npy", mmap_mode="r"),
+        labels_N=np.load(folder / "arrays" / "train_labels.npy"),
+        class_names=tuple(f"class {label}" for label in range(CLASSES)),
+    )
     kept = train_images.take(np.arange(len(train_images)))
     size = kept.images_NCHW.nbytes
     budget_bytes = size if block_bytes is None else min(size - 1, block_bytes * loop.BLOCKS_IN_BUDGET)

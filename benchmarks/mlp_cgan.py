@@ -14,7 +14,7 @@ from benchmarks.timing import Contestant, synchronise, take_turns
 
 if TYPE_CHECKING:
     from balancebench import LabelledImages
-    from balancebench_cgan.plugin import MlpCganOptions
+    from balancebench_cgan.options import MlpCganOptions
 
 IMAGES = 60_000
 PLAIN = "plain loop, {} workers"
@@ -33,13 +33,13 @@ def main() -> None:
 
     import torch
 
-    from balancebench_cgan.plugin import MlpCganOptions
+    from balancebench_cgan.options import MlpCganOptions
 
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
     machine = describe_machine(asked.device)
     # The authors' program: its step has no more draws than ours, and the same networks.
-    options = MlpCganOptions.model_validate({"generator": asked.generator, "variant": "code", "target": {}})
+    options = MlpCganOptions.model_validate({"generator": asked.generator, "variant": "code"})
     images = training_images(asked.data, asked.steps * options.batch_size)
     contestants = [
         *(plain(options, images, asked.device, workers) for workers in asked.workers),
@@ -71,7 +71,7 @@ def training_images(folder: Path | None, count: int) -> LabelledImages:
 
         component = next(dataset for dataset in DATASETS if dataset.name == "fashion_mnist")
         with TemporaryDirectory() as scratch:
-            dataset = component.build(component.options.model_validate({"root": folder, "download": False}))
+            dataset = component.create(component.options.model_validate({"root": folder, "download": False}))
             images = dataset.load(load_context(Path(scratch))).train
     return images.take(np.arange(count) % len(images))
 
@@ -106,7 +106,7 @@ def plain(options: MlpCganOptions, images: LabelledImages, device: str, workers:
         workers=workers,
         device=device,
     )
-    generator = make_networks(options, images, torch.device(device)).generator
+    generator = make_networks(options, (1, 28, 28), 10, torch.device(device)).generator
     discriminator = PlainDiscriminator().to(device)
     criterion = nn.BCELoss()
     generator_adam = torch.optim.Adam(generator.parameters(), lr=options.learning_rate)
@@ -122,8 +122,8 @@ def plain(options: MlpCganOptions, images: LabelledImages, device: str, workers:
             ones, zeros = torch.ones(size).to(device), torch.zeros(size).to(device)
             discriminator_adam.zero_grad()
             of_real = criterion(discriminator(real, labels), ones)
-            of_made = criterion(discriminator(generator(noise, drawn).detach(), drawn), zeros)
-            discriminator_loss = (of_real + of_made) / 2
+            of_generated = criterion(discriminator(generator(noise, drawn).detach(), drawn), zeros)
+            discriminator_loss = (of_real + of_generated) / 2
             discriminator_loss.backward()
             discriminator_adam.step()
             generator_adam.zero_grad()
@@ -138,15 +138,14 @@ def plain(options: MlpCganOptions, images: LabelledImages, device: str, workers:
 def ours(
     options: MlpCganOptions, images: LabelledImages, device: str, precision: Literal["fp32", "bf16"]
 ) -> Contestant:
-    """The balancer through `synthesise`: two epochs, of which the second counts, and one image made at the end.
+    """The balancer through `train_generator`: two epochs, of which the second counts.
 
     It oversamples classes of unequal sizes, so that an epoch may have more images than the loop's; they are set off.
     """
     from balancebench.testing import synthesis_context
     from balancebench_cgan.mlp_cgan import MlpCgan
 
-    one_more = {images.class_names[0]: int(images.counts_K[0]) + 1}
-    balancer = MlpCgan(options.model_copy(update={"epochs": 2, "target": one_more}))
+    balancer = MlpCgan(options.model_copy(update={"epochs": 2}))
 
     def work() -> float:
         ends: list[float] = []
@@ -159,7 +158,7 @@ def ours(
 
         with TemporaryDirectory() as folder:
             context = synthesis_context(Path(folder), device=device, count=count)
-            balancer.synthesise(images, replace(context, precision=precision))
+            balancer.train_generator(images, replace(context, precision=precision))
         first, second = ends
         return (second - first) * len(images) / seen[-1]
 

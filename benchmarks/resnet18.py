@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="time balancebench with compiled networks too")
     asked = parser.parse_args()
 
-    from balancebench.builtin.classifiers.components import ResNet18CifarOptions
+    from balancebench.builtin.classifiers.options import ResNet18CifarOptions
     from balancebench.builtin.classifiers.resnets import ResNet18Cifar
     from benchmarks.training import Case, compare
 

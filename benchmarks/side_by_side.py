@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from balancebench.execute import execute, survey
-from balancebench.executors.devices import threads_for
-from balancebench.executors.local import LocalExecutor
-from balancebench.executors.protocol import Limits, Site
+from balancebench.execution.run_plan import run_plan
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
@@ -33,10 +30,7 @@ def run_cells(suite: Path, device: str, jobs: int) -> None:
     registry = load_registry()
     plan = expand(bind_suite(suite, registry))
     with TemporaryDirectory() as folder:
-        store = Store.open(Path(folder) / "store")
-        site = Site(store_root=store.root, data_root=store.root, provenance={})
-        executor = LocalExecutor(site, [device] * jobs, threads_for(jobs), Limits())
-        outcome = execute(plan, store, survey(plan, store), executor, registry, has_cuda=device.startswith("cuda"))
+        outcome = run_plan(plan, Store.open(Path(folder) / "store"), registry=registry, device=device, jobs=jobs)
     if outcome.failed:
         raise RuntimeError(outcome.failed[0].message)
 
@@ -49,14 +43,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15, help="epochs of each cell, on 600 images of 8x8 pixels")
     asked = parser.parse_args()
     machine = describe_machine(asked.device)
-    device = "cuda:0" if asked.device == "cuda" else "cpu"
     with TemporaryDirectory() as folder:
         suite = Path(folder) / "side_by_side.toml"
         suite.write_text(SUITE.format(seeds=list(range(asked.cells)), epochs=asked.epochs), encoding="utf-8")
 
         def contestant(jobs: int) -> Contestant:
             name = f"{jobs} worker{'s' if jobs > 1 else ''}"
-            return Contestant(name, lambda: run_cells(suite, device, jobs), asked.cells)
+            return Contestant(name, lambda: run_cells(suite, asked.device, jobs), asked.cells)
 
         contestants = [contestant(jobs) for jobs in asked.jobs]
         timed = take_turns(contestants, rounds=asked.rounds, warm_up=0)

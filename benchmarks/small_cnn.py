@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="time balancebench with compiled networks too")
     asked = parser.parse_args()
 
-    from balancebench.builtin.classifiers.components import SmallCNNOptions
+    from balancebench.builtin.classifiers.options import SmallCNNOptions
     from balancebench.builtin.classifiers.small_cnn import SmallCNN
     from benchmarks.training import Case, compare
 
@@ -33,7 +33,7 @@ def main() -> None:
             image_shape=(1, 28, 28),
             steps=asked.steps,
         )
-        compared, found = compare(
+        compared_tables, compared_figures = compare(
             case,
             device=asked.device,
             precisions=tuple(asked.precision),
@@ -41,8 +41,8 @@ def main() -> None:
             workers=tuple(asked.workers),
             rounds=asked.rounds,
         )
-        tables += compared
-        figures[augmentation] = found
+        tables += compared_tables
+        figures[augmentation] = compared_figures
     settings = {"batch size": asked.batch_size, "steps a round": asked.steps, "rounds": asked.rounds}
     finish(Report("small_cnn", machine, settings, tuple(tables), figures), as_json=asked.json)
 

@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from balancebench.component import FitContext, Predictor
 from balancebench.config import Compilation
+from balancebench.contracts import FitContext, Predictor
 from balancebench.data import LabelledImages
 from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.model import BackboneBuilder, ImageModel, build_model
 from balancebench.training.normalise import channel_statistics
 from balancebench.training.options import TrainingOptions
-from balancebench.training.plan import Phase, TrainingPlan
 from balancebench.training.reproducibility import run_seeds, seeded_globals
+from balancebench.training_plan import Phase, TrainingPlan
 from benchmarks.plain import ImageDataset, make_loader, make_sgd, make_transform, train_epoch
 from benchmarks.report import Table, figure, rates_table
 from benchmarks.timing import Contestant, median, synchronise, take_turns

@@ -1,4 +1,4 @@
-"""What the local executor adds to each step of a warm worker.
+"""What worker processes add to each step of a warm worker.
 
     python -m benchmarks.warm_worker SUITE STORE    (with benchmarks/toy_plugin on PYTHONPATH)
 
@@ -38,10 +38,7 @@ class Ends:
 
 def time_steps(suite: Path, store_root: Path) -> dict[str, Any]:
     """Run the suite in a new store; return counts and seconds."""
-    from balancebench.execute import execute, survey
-    from balancebench.executors.local import LocalExecutor
-    from balancebench.executors.protocol import Limits, Site
-    from balancebench.executors.provenance import describe_environment
+    from balancebench.execution.run_plan import run_plan
     from balancebench.plan import expand
     from balancebench.registry import load_registry
     from balancebench.store import Store
@@ -50,11 +47,9 @@ def time_steps(suite: Path, store_root: Path) -> dict[str, Any]:
     registry = load_registry()
     plan = expand(bind_suite(suite, registry))
     store = Store.open(store_root)
-    site = Site(store_root=store.root, data_root=store.root, provenance=describe_environment(registry))
-    executor = LocalExecutor(site, ["cpu"], 1, Limits())
     ends = Ends()
     registry.hooks.register(ends)
-    execute(plan, store, survey(plan, store), executor, registry, has_cuda=False)
+    run_plan(plan, store, registry=registry, device="cpu", jobs=1)
     warm = STARTING_STEPS
     own = sum(record.duration_seconds for key in ends.keys[warm:] if (record := store.read_done(key)) is not None)
     return {"steps": len(ends.keys) - warm, "seconds": ends.seconds[-1] - ends.seconds[warm - 1], "own_seconds": own}

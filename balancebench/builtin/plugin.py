@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from balancebench.builtin.balancers.components import BALANCERS
 from balancebench.builtin.classifiers.components import CLASSIFIERS
 from balancebench.builtin.datasets.components import DATASETS
 from balancebench.builtin.imbalancers.components import IMBALANCERS
 from balancebench.builtin.metrics.components import METRICS
-from balancebench.component import (
-    Balancer,
-    BalancerComponent,
-    Classifier,
-    Component,
-    Dataset,
-    DatasetComponent,
-    Imbalancer,
-    Metric,
-    MetricComponent,
-)
+from balancebench.component import BalancerComponent, Component, MetricComponent
+from balancebench.contracts import Classifier, Dataset, Imbalancer
 from balancebench.hookspecs import hookimpl
 
 
 @hookimpl
-def balancebench_datasets() -> Sequence[DatasetComponent[Dataset]]:
+def balancebench_datasets() -> Sequence[Component[Any, Dataset]]:
     """Digits, torchvision's small sets, image folders, the Hugging Face hub."""
     return DATASETS
 
 
 @hookimpl
-def balancebench_imbalancers() -> Sequence[Component[Imbalancer]]:
+def balancebench_imbalancers() -> Sequence[Component[Any, Imbalancer]]:
     """None, long tail, step, geometric, dropped class, explicit counts."""
     return IMBALANCERS
 
 
 @hookimpl
-def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """None: the imbalanced baseline."""
     return BALANCERS
 
 
 @hookimpl
-def balancebench_classifiers() -> Sequence[Component[Classifier]]:
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
     """Small CNN, CIFAR ResNets, torchvision's and timm's models."""
     return CLASSIFIERS
 
 
 @hookimpl
-def balancebench_metrics() -> Sequence[MetricComponent[Metric]]:
-    """Accuracy and its relatives, calibration, confusion matrix, cost."""
+def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
+    """Accuracy and its relatives, calibration, confusion matrix, cost; class sizes and near-duplicates of a subset."""
     return METRICS

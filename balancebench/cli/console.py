@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.status import Status
 
 from balancebench.hookspecs import hookimpl
-from balancebench.plan import Stage, Step
+from balancebench.stage import STAGES, Stage
+
+if TYPE_CHECKING:
+    from balancebench.execution.survey import Survey
+    from balancebench.plan import Plan
 
 __all__ = ["ConsoleReporter"]
 
-# Rough shares of time, for the estimate of what is left.
-WEIGHTS: dict[Stage, float] = {"load": 1.0, "imbalance": 0.1, "synthesise": 8.0, "train": 8.0, "score": 0.3}
 PLAIN_PROGRESS_SECONDS = 15.0
 
 
 class ConsoleReporter:
     """Progress bars on a terminal; plain lines, one for each step that ended, elsewhere."""
 
-    def __init__(self, console: Console, steps: list[Step]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._weights = {step.key: WEIGHTS[step.stage] for step in steps}
-        self._total = sum(self._weights.values())
-        self._count = len(steps)
+        self._weights: dict[str, float] = {}
+        self._total = 0.0
         self._finished = 0
         self._done_weight = 0.0
         self._partial: dict[str, float] = {}
         self._labels: dict[str, str] = {}
         self._bars: dict[str, TaskID] = {}
-        self._last_plain = time.monotonic()
-        self._start = time.monotonic()
+        self._last_plain = self._start = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -44,23 +47,45 @@ class ConsoleReporter:
         )
         self._overall: TaskID | None = None
 
-    def __enter__(self) -> ConsoleReporter:
-        if self._console.is_terminal:
-            self._progress.start()
-            self._overall = self._progress.add_task(self._headline(), total=self._total, note="")
-        return self
+    def surveying(self) -> Status:
+        """Show that the store is looked through."""
+        return self._console.status("Checking the store")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+    def surveyed(self, plan: Plan, surveyed: Survey) -> None:
+        """Say what is damaged."""
+        for key, problem in surveyed.damaged.items():
+            step = plan.steps[key]
+            self._console.print(
+                f"Damaged in the store, computed again: {step.stage} {step.label}: {problem}",
+                style="yellow",
+                markup=False,
+            )
+
+    @contextmanager
+    def running(self, plan: Plan, surveyed: Survey, where: str) -> Generator[None]:
+        """Say what runs, and show how far it is."""
+        profile = f", profile {plan.suite.profile}" if plan.suite.profile else ""
+        self._console.print(
+            f"{plan.suite.title}{profile}: {len(plan.cells)} cells, {len(surveyed.to_run)} steps to run, "
+            f"{len(surveyed.done)} in the store; {where}",
+            markup=False,
+        )
+        self._weights = {step.key: STAGES[step.stage].weight for step in surveyed.to_run}
+        self._total = sum(self._weights.values())
+        self._last_plain = self._start = time.monotonic()
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._progress:
+            self._overall = self._progress.add_task(self._headline(), total=self._total, note="")
+            yield
 
     @hookimpl
     def balancebench_step_started(self, key: str, stage: Stage, label: str) -> None:
         """Show a bar for the step."""
         self._labels[key] = f"{stage} {label}"
         if self._overall is not None:
-            self._bars[key] = self._progress.add_task(_shortened(f"  {stage:<10} {label}"), total=1.0, note="")
+            self._bars[key] = self._progress.add_task(_shortened(f"  {stage:<15} {label}"), total=1.0, note="")
             self._progress.update(self._overall, description=self._headline())
 
     @hookimpl
@@ -101,15 +126,15 @@ class ConsoleReporter:
         self._progress.update(self._overall, completed=completed, description=self._headline(), note=self._eta())
 
     def _headline(self) -> str:
-        return f"[{self._finished}/{self._count}]"
+        return f"[{self._finished}/{len(self._weights)}]"
 
     def _eta(self) -> str:
         share = (self._done_weight + sum(self._partial.values())) / self._total if self._total else 1.0
         elapsed = time.monotonic() - self._start
         if share < 0.02 or elapsed < 2:
             return ""
-        left = round(elapsed * (1 - share) / share)
-        return f" about {left // 60}:{left % 60:02d} left"
+        seconds_left = round(elapsed * (1 - share) / share)
+        return f" about {seconds_left // 60}:{seconds_left % 60:02d} left"
 
 
 def _shortened(text: str, width: int = 64) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from balancebench.cli.shared import JsonFlag, StoreOption, console, data_root, print_json
+from balancebench.cli.shared import JsonFlag, StoreOption, console, print_json
 from balancebench.errors import BalancebenchError, nearest
+from balancebench.folders import DEFAULT_STORE, data_root
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,19 +42,19 @@ def list_components(
     from balancebench.registry import load_registry
 
     registry = load_registry()
-    kinds: list[Kind] = [known for known in KINDS if kind is None or kind.removesuffix("s") == known]
+    kinds: list[Kind] = [shown_kind for shown_kind in KINDS if kind is None or kind.removesuffix("s") == shown_kind]
     if not kinds:
         raise BalancebenchError(f"there is no kind {kind!r}{nearest(str(kind), KINDS)}")
     if json:
         components = [
             {
-                "kind": found.kind,
-                "name": found.component.name,
-                "distribution": found.distribution,
-                "summary": found.component.summary,
+                "kind": registered.kind,
+                "name": registered.component.name,
+                "distribution": registered.distribution,
+                "summary": registered.component.summary,
             }
-            for known in kinds
-            for found in registry.all(known)
+            for shown_kind in kinds
+            for registered in registry.all(shown_kind)
         ]
         broken = [
             {"distribution": plugin.distribution, "entry_point": plugin.entry_point, "error": plugin.error}
@@ -65,14 +65,14 @@ def list_components(
     from rich.table import Table
 
     out = console()
-    for known in kinds:
+    for shown_kind in kinds:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(style="bold", no_wrap=True)
         table.add_column()
         table.add_column(style="dim", no_wrap=True)
-        for found in registry.all(known):
-            table.add_row(found.component.name, found.component.summary, found.distribution)
-        out.print(f"[underline]{known}s[/underline]")
+        for registered in registry.all(shown_kind):
+            table.add_row(registered.component.name, registered.component.summary, registered.distribution)
+        out.print(f"[underline]{shown_kind}s[/underline]")
         out.print(table)
     _print_broken(out, registry)
 
@@ -98,24 +98,24 @@ def show(
     registry = load_registry()
     entries = registry.named(name)
     if not entries:
-        known = [found.component.name for kind in KINDS for found in registry.all(kind)]
+        names = [registered.component.name for kind in KINDS for registered in registry.all(kind)]
         raise BalancebenchError(
-            f"there is no component {name!r}{nearest(name, known) or '; `balancebench list` names all'}"
+            f"there is no component {name!r}{nearest(name, names) or '; `balancebench list` names all'}"
         )
     if json:
-        print_json([_described(found) for found in entries])
+        print_json([_described(registered) for registered in entries])
         return
     out = console()
-    for found in entries:
-        _print_component(out, found)
+    for registered in entries:
+        _print_component(out, registered)
 
 
-def _described(found: RegisteredComponent) -> dict[str, Any]:
-    component = found.component
+def _described(registered: RegisteredComponent) -> dict[str, Any]:
+    component = registered.component
     return {
-        "kind": found.kind,
+        "kind": registered.kind,
         "name": component.name,
-        "distribution": found.distribution,
+        "distribution": registered.distribution,
         "summary": component.summary,
         "citation": component.citation,
         "revision": component.revision,
@@ -124,11 +124,11 @@ def _described(found: RegisteredComponent) -> dict[str, Any]:
     }
 
 
-def _print_component(out: Console, found: RegisteredComponent) -> None:
+def _print_component(out: Console, registered: RegisteredComponent) -> None:
     from rich.table import Table
 
-    component = found.component
-    out.print(f"[bold]{component.name}[/bold] ({found.kind}, from {found.distribution})")
+    component = registered.component
+    out.print(f"[bold]{component.name}[/bold] ({registered.kind}, from {registered.distribution})")
     out.print(component.summary, markup=False)
     if component.citation:
         out.print(component.citation, style="italic", markup=False)
@@ -188,13 +188,13 @@ def schema() -> None:
     print_json(suite_json_schema(load_registry()))
 
 
-def doctor(store: StoreOption = Path("balancebench-store"), json: JsonFlag = False) -> None:
+def doctor(store: StoreOption = DEFAULT_STORE, json: JsonFlag = False) -> None:
     """Say what is installed, which devices torch sees, what the store holds, and which plugins are broken.
 
     Example: [bold]balancebench doctor[/bold]
     """
-    from balancebench.executors.devices import cores, slot_devices
-    from balancebench.executors.provenance import describe_environment
+    from balancebench.execution.devices import cores, slot_devices
+    from balancebench.execution.provenance import describe_environment
     from balancebench.registry import load_registry
     from balancebench.store import Store
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from balancebench.cli.drawing import PicturesFlag, draw_pictures
-from balancebench.cli.run import DEFAULT_STORE, OutputOption, results_folder
+from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError
+from balancebench.folders import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from balancebench.leaderboard.board import Leaderboard

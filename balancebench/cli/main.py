@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from balancebench import __version__
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
+from balancebench.cli.planning import plan, validate
 from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
-from balancebench.cli.run import plan, rescore, run, validate
+from balancebench.cli.run import rescore, run
 from balancebench.cli.shared import USAGE, errors_console
 from balancebench.errors import BalancebenchError, SuiteError
 
@@ -30,6 +33,23 @@ app = typer.Typer(
         "[bold]balancebench list[/bold] names what a suite can use."
     ),
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"balancebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_all(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hold what stands before a subcommand."""
+
+
 app.command()(run)
 app.command()(plan)
 app.command()(validate)

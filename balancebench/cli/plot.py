@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from balancebench.cli.drawing import draw_pictures
-from balancebench.cli.run import DEFAULT_STORE, OutputOption, results_folder
+from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, SuiteArgument, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError
+from balancebench.folders import DEFAULT_STORE
 
 __all__ = ["plot"]
 
@@ -24,7 +25,7 @@ def plot(
     Example: [bold]balancebench plot suites/quickstart.toml --output results/quickstart[/bold]
     """
     from balancebench.leaderboard.files import write_leaderboard
-    from balancebench.leaderboard.pictures import FOLDER
+    from balancebench.leaderboard.picture_manifest import FOLDER
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.store import Store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.run import DeviceOption, JobsOption, carry_out
+from balancebench.cli.run import DeviceOption, JobsOption, RunOptions, carry_out
 from balancebench.cli.shared import INTERRUPTED, SOME_FAILED, JsonFlag, bound_plan, console, print_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def regress(
     from tempfile import TemporaryDirectory
 
     from balancebench.leaderboard.records import read_records
-    from balancebench.leaderboard.regress import compare_with_records
+    from balancebench.leaderboard.regression import compare_with_records
     from balancebench.leaderboard.regression_text import regression_lines
 
     planned = bound_plan(suite, None)
@@ -57,14 +57,14 @@ def regress(
     else:
         with TemporaryDirectory(prefix="balancebench-regress-") as folder:
             fresh = _run(planned, Path(folder) / "store", jobs, device)
-    found = compare_with_records(fresh, committed)
+    regression = compare_with_records(fresh, committed)
     if json:
-        print_json({**asdict(found), "failed": found.failed})
+        print_json({**asdict(regression), "failed": regression.failed})
     else:
         out = console()
-        for line, style in regression_lines(found):
+        for line, style in regression_lines(regression):
             out.print(line, style=style, markup=False, soft_wrap=True)
-    if found.failed:
+    if regression.failed:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -74,7 +74,7 @@ def _run(planned: Plan, store_root: Path, jobs: int | None, device: str) -> Reco
     from balancebench.store import Store
 
     store = Store.open(store_root)
-    outcome = carry_out(planned, store, jobs=jobs, device=device, seconds=None, memory_bytes=None, stages=None)
+    outcome = carry_out(planned, store, RunOptions(jobs=jobs, device=device))
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     return Records(suite=describe_suite(planned.suite), cells=tuple(collect(planned, store)))

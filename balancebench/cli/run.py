@@ -1,8 +1,8 @@
-"""The commands that plan and execute a suite: run, plan, validate, rescore."""
+"""The commands that run a suite: run, rescore."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,30 +12,26 @@ from balancebench.cli.drawing import PicturesFlag, draw_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,
-    JsonFlag,
     ProfileOption,
     StoreOption,
     SuiteArgument,
     bound_plan,
     console,
-    data_root,
     errors_console,
     parse_duration,
     parse_size,
-    print_json,
 )
 from balancebench.config import Compilation
+from balancebench.folders import DEFAULT_STORE
+from balancebench.stage import Stage
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from balancebench.execute import Outcome, Survey
-    from balancebench.plan import Plan, Stage
+    from balancebench.execution.scheduler import Outcome
+    from balancebench.plan import Plan
     from balancebench.store import Store
 
-__all__ = ["carry_out", "plan", "rescore", "results_folder", "run", "validate"]
+__all__ = ["RunOptions", "carry_out", "rescore", "results_folder", "run"]
 
-DEFAULT_STORE = Path("balancebench-store")
 SHOWN_FAILURES = 20
 
 JobsOption = Annotated[
@@ -63,10 +59,29 @@ CompileOption = Annotated[
         "never. Records say what was done.",
     ),
 ]
+CheckpointOption = Annotated[
+    str,
+    typer.Option(
+        "--checkpoints", help="How often long trainings save their state, to go on from it: 30s, 3m.", metavar="TIME"
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", help="Folder for the leaderboard; default results/NAME of the suite.", metavar="DIR"),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a command says of how steps are run; see the options of `run`."""
+
+    jobs: int | None = None
+    device: str = "auto"
+    seconds: float | None = None
+    memory_bytes: int | None = None
+    compilation: Compilation = "auto"
+    checkpoint_seconds: float = 180.0
+    stages: frozenset[Stage] | None = None
 
 
 def run(
@@ -79,6 +94,7 @@ def run(
     time_limit: TimeOption = None,
     memory_limit: MemoryOption = None,
     compilation: CompileOption = "auto",
+    checkpoints: CheckpointOption = "3m",
     pictures: PicturesFlag = True,
 ) -> None:
     """Run what is missing of a suite and write its leaderboard.
@@ -89,19 +105,17 @@ def run(
     """
     from balancebench.store import Store
 
-    seconds, memory_bytes = parse_duration(time_limit), parse_size(memory_limit)
-    planned = bound_plan(suite, profile)
-    opened = Store.open(store)
-    outcome = carry_out(
-        planned,
-        opened,
+    options = RunOptions(
         jobs=jobs,
         device=device,
-        seconds=seconds,
-        memory_bytes=memory_bytes,
-        stages=None,
+        seconds=parse_duration(time_limit),
+        memory_bytes=parse_size(memory_limit),
         compilation=compilation,
+        checkpoint_seconds=parse_duration(checkpoints) or 0.0,
     )
+    planned = bound_plan(suite, profile)
+    opened = Store.open(store)
+    outcome = carry_out(planned, opened, options)
     _report(planned, opened, output, outcome, pictures=pictures)
 
 
@@ -120,164 +134,34 @@ def rescore(
 
     planned = bound_plan(suite, profile)
     opened = Store.open(store, create=False)
-    outcome = carry_out(
-        planned, opened, jobs=jobs, device="cpu", seconds=None, memory_bytes=None, stages=frozenset({"score"})
-    )
+    options = RunOptions(jobs=jobs, device="cpu", stages=frozenset({"measure", "score"}))
+    outcome = carry_out(planned, opened, options)
     _report(planned, opened, output, outcome, pictures=True)
 
 
-def plan(
-    suite: SuiteArgument, profile: ProfileOption = None, store: StoreOption = DEFAULT_STORE, json: JsonFlag = False
-) -> None:
-    """Show the steps of a suite: what is in the store and what will run.
-
-    Example: [bold]balancebench plan suites/quickstart.toml --json[/bold]
-    """
-    from balancebench.execute import survey
-    from balancebench.plan import STAGES
-    from balancebench.store import Store
-
-    planned = bound_plan(suite, profile)
-    found = survey(planned, Store(store), verify=False)
-    to_run = {step.key for step in found.to_run}
-    if json:
-        steps = [
-            {
-                "key": step.key,
-                "stage": step.stage,
-                "label": step.label,
-                "state": _state(step.key, found, to_run),
-                "inputs": dict(step.inputs),
-            }
-            for step in planned.steps.values()
-        ]
-        cells = [
-            {
-                "dataset": cell.task.dataset,
-                "imbalancer": cell.task.imbalancer,
-                "classifier": cell.task.classifier,
-                "balancer": cell.balancer,
-                "seeds": cell.seeds._asdict(),
-                "role": cell.role,
-                "steps": dict(cell.steps),
-            }
-            for cell in planned.cells
-        ]
-        print_json({"suite": planned.suite.name, "profile": profile, "steps": steps, "cells": cells})
-        return
-    from rich.table import Table
-
-    out = console()
-    out.print(f"[bold]{planned.suite.title}[/bold]: {len(planned.cells)} cells, {len(planned.steps)} steps in {store}")
-    table = Table("stage", box=None, header_style="dim")
-    for heading in ("steps", "in the store", "failed before", "to run"):
-        table.add_column(heading, justify="right")
-    for stage in STAGES:
-        states = Counter(_state(step.key, found, to_run) for step in planned.steps.values() if step.stage == stage)
-        if total := sum(states.values()):
-            table.add_row(
-                stage, str(total), str(states["done"]), str(states["failed"]), str(states["failed"] + states["to run"])
-            )
-    out.print(table)
-    for step in found.to_run[:SHOWN_FAILURES]:
-        out.print(f"  {step.key[:12]}  {step.stage:<10} {step.label}", markup=False)
-    if len(found.to_run) > SHOWN_FAILURES:
-        out.print(f"  … and {len(found.to_run) - SHOWN_FAILURES} more; --json lists all")
-
-
-def validate(suite: SuiteArgument) -> None:
-    """Check a suite file, every profile included, and say all that is wrong with it.
-
-    Example: [bold]balancebench validate suites/quickstart.toml[/bold]
-    """
-    planned = bound_plan(suite, None)
-    out = console()
-    out.print(f"{suite}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
-    import tomli
-
-    for profile in tomli.loads(suite.read_text(encoding="utf-8")).get("profile", {}):
-        small = bound_plan(suite, profile)
-        out.print(f"  profile {profile}: good; {len(small.cells)} cells, {len(small.steps)} steps", markup=False)
-
-
-def _state(key: str, found: Survey, to_run: set[str]) -> str:
-    if key in found.done:
-        return "done"
-    if key not in to_run:
-        return "not needed"
-    return "failed" if key in found.failed else "to run"
-
-
-def carry_out(
-    planned: Plan,
-    store: Store,
-    *,
-    jobs: int | None,
-    device: str,
-    seconds: float | None,
-    memory_bytes: int | None,
-    stages: frozenset[Stage] | None,
-    compilation: Compilation = "auto",
-) -> Outcome:
+def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
     """Run what is missing of a plan, with progress on the console."""
     from balancebench.cli.console import ConsoleReporter
-    from balancebench.execute import Outcome, execute, survey
-    from balancebench.executors.devices import slot_devices, threads_for
-    from balancebench.executors.inline import InlineExecutor
-    from balancebench.executors.local import LocalExecutor
-    from balancebench.executors.protocol import Limits, Progressed, Site
-    from balancebench.executors.provenance import describe_environment
+    from balancebench.execution.executor import Limits
+    from balancebench.execution.run_plan import run_plan
     from balancebench.registry import load_registry
-    from balancebench.stages.readiness import check_ready
 
-    out = errors_console()
+    err = errors_console()
     registry = load_registry()
     for broken in registry.broken:
-        out.print(f"Broken plugin, left out: {broken}", style="yellow", markup=False, soft_wrap=True)
-    with out.status("Checking the store"):
-        found = survey(planned, store, stages=stages)
-    for key, problem in found.damaged.items():
-        step = planned.steps[key]
-        out.print(
-            f"Damaged in the store, computed again: {step.stage} {step.label}: {problem}", style="yellow", markup=False
-        )
-    if not found.to_run:
-        return Outcome(cached=len(found.done))
-    check_ready(found.to_run, registry)
-    slots = slot_devices(device, jobs or (1 if jobs == 0 else None), planned.suite.jobs_per_gpu)
-    devices = slots[: max(1, len(found.to_run))]
-    where = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
-    _say_start(out, planned, found, "this process" if jobs == 0 else where)
-    site = Site(
-        store_root=store.root,
-        data_root=data_root(),
-        provenance=describe_environment(registry),
-        compilation=compilation,
-    )
-    reporter = ConsoleReporter(out, found.to_run)
-
-    def on_progress(event: Progressed) -> None:
-        reporter.balancebench_step_progress(event.key, event.done, event.total, event.message)
-
-    if jobs == 0:
-        executor = InlineExecutor(site, devices[0], on_progress)
-    else:
-        limits = Limits(seconds=seconds, memory_bytes=memory_bytes)
-        executor = LocalExecutor(site, devices, threads_for(len(devices)), limits)
-    registry.hooks.register(reporter, "balancebench-console")
-    try:
-        with reporter:
-            return execute(planned, store, found, executor, registry, has_cuda=devices[0].startswith("cuda"))
-    finally:
-        registry.hooks.unregister(reporter)
-
-
-def _say_start(out: Console, planned: Plan, found: Survey, where: str) -> None:
-    profile = f", profile {planned.suite.profile}" if planned.suite.profile else ""
-    out.print(
-        f"{planned.suite.title}{profile}: {len(planned.cells)} cells, {len(found.to_run)} steps to run, "
-        f"{len(found.done)} in the store; {where}",
-        markup=False,
+        err.print(f"Broken plugin, left out: {broken}", style="yellow", markup=False, soft_wrap=True)
+    return run_plan(
+        planned,
+        store,
+        registry=registry,
+        reporter=ConsoleReporter(err),
+        executor="inline" if options.jobs == 0 else "processes",
+        device=options.device,
+        jobs=options.jobs or None,
+        limits=Limits(seconds=options.seconds, memory_bytes=options.memory_bytes),
+        compilation=options.compilation,
+        checkpoint_seconds=options.checkpoint_seconds,
+        stages=options.stages,
     )
 
 
@@ -289,7 +173,7 @@ def results_folder(planned: Plan) -> Path:
 
 def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, *, pictures: bool) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
-    from balancebench.execute import failures_first
+    from balancebench.execution.scheduler import failures_first
     from balancebench.leaderboard.files import write_leaderboard
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard

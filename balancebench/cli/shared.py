@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from balancebench.errors import BalancebenchError
+
+if TYPE_CHECKING:
+    from balancebench.plan import Plan
 
 __all__ = [
     "INTERRUPTED",
@@ -22,7 +24,6 @@ __all__ = [
     "SuiteArgument",
     "bound_plan",
     "console",
-    "data_root",
     "errors_console",
     "parse_duration",
     "parse_size",
@@ -64,15 +65,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def data_root() -> Path:
-    """Return where data sets are downloaded to: $BALANCEBENCH_DATA, else a folder in the user's cache."""
-    if named := os.environ.get("BALANCEBENCH_DATA"):
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "balancebench" / "data"
-
-
-def bound_plan(suite: Path, profile: str | None) -> Any:
+def bound_plan(suite: Path, profile: str | None) -> Plan:
     """Return the plan of the suite at a path; raise SuiteError with all its mistakes."""
     from balancebench.plan import expand
     from balancebench.registry import load_registry
@@ -85,17 +78,17 @@ def parse_size(text: str | None) -> int | None:
     """Return the bytes of "2G", "512M" or a plain number."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None:
         raise BalancebenchError(f"{text!r} is not a size; write 512M or 8G")
-    return int(float(found.group(1)) * _UNITS[found.group(2)])
+    return int(float(match.group(1)) * _UNITS[match.group(2)])
 
 
 def parse_duration(text: str | None) -> float | None:
     """Return the seconds of "90", "90s", "10m" or "2h"."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
-    if found is None or float(found.group(1)) <= 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
+    if match is None or float(match.group(1)) <= 0:
         raise BalancebenchError(f"{text!r} is not a duration; write 90s, 10m or 2h")
-    return float(found.group(1)) * _DURATIONS[found.group(2)]
+    return float(match.group(1)) * _DURATIONS[match.group(2)]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from balancebench.config import JSON
+from balancebench.errors import LeaderboardError
+from balancebench.evaluation import Cost, Report
 from balancebench.leaderboard.results import CellStatus, MetricHeader, SuiteHeader
 from balancebench.plan import CellRole, Task
-from balancebench.suite.schema import Report
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "ClassSummary",
-    "CostSummary",
     "Leaderboard",
     "MetricSummary",
     "Problem",
-    "PublishedNumber",
+    "PublishedComparison",
     "Row",
     "Summary",
     "TaskTable",
@@ -40,7 +44,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedNumber:
+class PublishedComparison:
     """A paper's number, and ours minus it."""
 
     value: float
@@ -64,7 +68,7 @@ class MetricSummary:
     difference: Summary
     gap_closed: float | None
     gap_reason: str
-    published: tuple[PublishedNumber, ...]
+    published: tuple[PublishedComparison, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +77,6 @@ class ClassSummary:
 
     values_K: Mapping[Seeds, tuple[float | None, ...]]
     mean_K: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostSummary:
-    """Means over the row's cells."""
-
-    duration_seconds: float
-    images_seen: float
-    optimiser_steps: float
-    peak_memory_bytes: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +111,7 @@ class Row:
     per_class: Mapping[str, ClassSummary]
     matrices: Mapping[str, Mapping[Seeds, JSON]]
     optimism: Summary | None
-    cost: CostSummary | None
+    cost: Cost | None
     used_withheld_data: bool
     outside_data: tuple[str, ...]
 
@@ -128,7 +122,7 @@ class TaskTable:
 
     metrics: those with one number a cell, in the suite's order. class_metrics: those with one a class.
     ranked_by: the label of the metric that ranks, or None. train_counts_K: images kept of each class, the mean over
-    subsets.
+    subsets. subset_metrics: metrics of the training subset with one number; measures: label -> over the subsets.
     """
 
     task: Task
@@ -138,6 +132,8 @@ class TaskTable:
     ranked_by: str | None
     class_names: tuple[str, ...]
     train_counts_K: tuple[float, ...]
+    subset_metrics: tuple[MetricHeader, ...]
+    measures: Mapping[str, Summary]
     rows: tuple[Row, ...]
 
 
@@ -149,3 +145,52 @@ class Leaderboard:
     counts: Mapping[CellStatus, int]
     environments: tuple[Mapping[str, JSON], ...]
     tables: tuple[TaskTable, ...]
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a pandas.DataFrame with a line for each task, report, balancer, metric and seeds that has a value.
+
+        Its columns are dataset, imbalancer, classifier, report, balancer, role, rank, metric, seeds and value: long
+        form, to be grouped and pivoted. Values are as they are: 0.83, not 83 %. Raises LeaderboardError where pandas
+        is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise LeaderboardError("a DataFrame needs pandas: pip install pandas") from error
+        lines = [
+            {
+                "dataset": table.task.dataset,
+                "imbalancer": table.task.imbalancer,
+                "classifier": table.task.classifier,
+                "report": table.report,
+                "balancer": row.balancer,
+                "role": row.role,
+                "rank": row.rank,
+                "metric": label,
+                "seeds": seeds,
+                "value": value,
+            }
+            for table in self.tables
+            for row in table.rows
+            for label, metric in row.metrics.items()
+            for seeds, value in metric.values.items()
+        ]
+        columns = [
+            "dataset",
+            "imbalancer",
+            "classifier",
+            "report",
+            "balancer",
+            "role",
+            "rank",
+            "metric",
+            "seeds",
+            "value",
+        ]
+        return pandas.DataFrame(lines, columns=columns).astype({"rank": "Int64"})
+
+    def _repr_html_(self) -> str:
+        """Return the tables as HTML: how a notebook shows a leaderboard."""
+        from balancebench.leaderboard.notebook import leaderboard_html
+
+        return leaderboard_html(self)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from balancebench.leaderboard.board import CostSummary, Row, TaskTable
+from balancebench.evaluation import Cost
+from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.format import (
     STATUS_WORDS,
     bytes_text,
@@ -22,7 +23,16 @@ from balancebench.leaderboard.format import (
 )
 from balancebench.leaderboard.results import MetricHeader
 
-__all__ = ["Column", "Notes", "class_columns", "comparison_columns", "main_columns", "problem_lines", "remark_lines"]
+__all__ = [
+    "Column",
+    "Notes",
+    "class_columns",
+    "comparison_columns",
+    "main_columns",
+    "measure_texts",
+    "problem_lines",
+    "remark_lines",
+]
 
 WITHHELD_MARK, OUTSIDE_MARK = "†", "‡"
 ROLE_TAGS = {"floor": " (floor)", "ceiling": " (ceiling)", "entry": ""}
@@ -62,15 +72,15 @@ def main_columns(table: TaskTable) -> list[Column]:
         Column(heading="#", cell=_rank),
         Column(heading="balancer", cell=_balancer, align="left"),
     ]
-    for place, metric in enumerate(table.metrics):
+    for index, metric in enumerate(table.metrics):
         ranks = metric.label == table.ranked_by
-        columns.append(_value_column(metric, 0 if ranks else 4 + place))
+        columns.append(_value_column(metric, 0 if ranks else 4 + index))
         if ranks:
             columns += _comparisons(table, metric, "vs floor", "gap closed")
         if ranks and any(row.optimism is not None for row in table.rows):
             columns.append(_optimism_column(metric))
         if any(row.metrics[metric.label].published for row in table.rows):
-            columns += _published_columns(metric, 2 if ranks else 4 + place)
+            columns += _published_columns(metric, 2 if ranks else 4 + index)
     columns.append(Column(heading="cells", cell=_cells))
     if any(row.cost is not None for row in table.rows):
         columns += [
@@ -118,6 +128,17 @@ def remark_lines(rows: Sequence[Row]) -> list[str]:
     return lines + [f"Published numbers: {source} ({', '.join(names)})." for source, names in sources.items()]
 
 
+def measure_texts(table: TaskTable) -> list[str]:
+    """Return what metrics of the training subset say, one text each."""
+    texts: list[str] = []
+    for metric in table.subset_metrics:
+        measured = table.measures[metric.label]
+        unit = f" {metric.unit}" if metric.unit else ""
+        value = measured.reason if measured.mean is None else f"{summary_text(measured, metric.unit)}{unit}"
+        texts.append(f"{metric.label} {value}")
+    return texts
+
+
 def problem_lines(rows: Sequence[Row]) -> list[str]:
     """Return every reason why cells are not done, with their balancer and seeds."""
     return [
@@ -147,13 +168,13 @@ def _cells(row: Row, notes: Notes) -> str:
 
 def _value_column(metric: MetricHeader, priority: int) -> Column:
     def cell(row: Row, notes: Notes) -> str:
-        found = row.metrics[metric.label]
+        summary = row.metrics[metric.label]
         undefined = "; ".join(
-            f"{seeds_text(tuple(seeds for seeds, given in found.undefined.items() if given == reason))}: {reason}"
-            for reason in sorted(set(found.undefined.values()))
+            f"{seeds_text(tuple(seeds for seeds, why in summary.undefined.items() if why == reason))}: {reason}"
+            for reason in sorted(set(summary.undefined.values()))
         )
         note = notes.refer(f"{metric.label} is undefined, {undefined}") if undefined else ""
-        return (NOTHING if found.over_seeds.mean is None else summary_text(found.over_seeds, metric.unit)) + note
+        return (NOTHING if summary.over_seeds.mean is None else summary_text(summary.over_seeds, metric.unit)) + note
 
     return Column(heading=heading(metric), cell=cell, priority=priority)
 
@@ -162,21 +183,21 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
     """Return the difference from the floor and the gap closed, where the task has a floor, and a ceiling."""
 
     def difference(row: Row, notes: Notes) -> str:
-        found = row.metrics[metric.label]
-        if not row.done or (row.role == "floor" and found.difference.mean is None):
+        summary = row.metrics[metric.label]
+        if not row.done or (row.role == "floor" and summary.difference.mean is None):
             return NOTHING
-        if found.difference.mean is None:
-            return NOTHING + notes.refer(found.difference.reason)
-        text = signed_text(found.difference, metric.unit)
-        if found.difference.n == found.over_seeds.n:
+        if summary.difference.mean is None:
+            return NOTHING + notes.refer(summary.difference.reason)
+        text = signed_text(summary.difference, metric.unit)
+        if summary.difference.n == summary.over_seeds.n:
             return text
-        return text + notes.refer(f"only {found.difference.n} of {found.over_seeds.n} cells have a floor")
+        return text + notes.refer(f"only {summary.difference.n} of {summary.over_seeds.n} cells have a floor")
 
     def gap(row: Row, notes: Notes) -> str:
-        found = row.metrics[metric.label]
-        if found.gap_closed is not None:
-            return gap_text(found.gap_closed)
-        return NOTHING + notes.refer(found.gap_reason) if row.done else NOTHING
+        summary = row.metrics[metric.label]
+        if summary.gap_closed is not None:
+            return gap_text(summary.gap_closed)
+        return NOTHING + notes.refer(summary.gap_reason) if row.done else NOTHING
 
     roles = {row.role for row in table.rows}
     columns = [Column(heading=floor_heading, cell=difference, priority=1)] if "floor" in roles else []
@@ -187,16 +208,16 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
 
 def _optimism_column(metric: MetricHeader) -> Column:
     def cell(row: Row, _notes: Notes) -> str:
-        found = row.optimism
-        return NOTHING if found is None or found.mean is None else signed_text(found, metric.unit)
+        optimism = row.optimism
+        return NOTHING if optimism is None or optimism.mean is None else signed_text(optimism, metric.unit)
 
     return Column(heading="vs last epoch", cell=cell, priority=1)
 
 
 def _published_columns(metric: MetricHeader, priority: int) -> list[Column]:
     def text(row: Row, part: int) -> str:
-        found = row.metrics[metric.label]
-        return published_texts(found, metric.unit)[part] if found.published else NOTHING
+        summary = row.metrics[metric.label]
+        return published_texts(summary, metric.unit)[part] if summary.published else NOTHING
 
     return [
         Column(heading=f"published {metric.label}", cell=lambda row, _: text(row, 0), priority=priority),
@@ -204,5 +225,5 @@ def _published_columns(metric: MetricHeader, priority: int) -> list[Column]:
     ]
 
 
-def _cost_column(name: str, priority: int, text: Callable[[CostSummary], str]) -> Column:
+def _cost_column(name: str, priority: int, text: Callable[[Cost], str]) -> Column:
     return Column(heading=name, cell=lambda row, _: NOTHING if row.cost is None else text(row.cost), priority=priority)

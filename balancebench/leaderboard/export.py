@@ -42,7 +42,7 @@ def json_text(board: Leaderboard) -> str:
 
 
 def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) -> dict[str, JSON]:
-    found = row.metrics[metric.label]
+    summary = row.metrics[metric.label]
     cost = row.cost
     return {
         "suite": _text(board.suite.name),
@@ -57,14 +57,14 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "metric": _text(metric.label),
         "unit": _text(metric.unit),
         "higher_is_better": metric.higher_is_better,
-        "mean": found.over_seeds.mean,
-        "std": found.over_seeds.std,
-        "n": found.over_seeds.n,
-        "difference_mean": found.difference.mean,
-        "difference_std": found.difference.std,
-        "difference_n": found.difference.n,
-        "gap_closed": found.gap_closed,
-        "published": " / ".join(str(number.value) for number in found.published),
+        "mean": summary.over_seeds.mean,
+        "std": summary.over_seeds.std,
+        "n": summary.over_seeds.n,
+        "difference_mean": summary.difference.mean,
+        "difference_std": summary.difference.std,
+        "difference_n": summary.difference.n,
+        "gap_closed": summary.gap_closed,
+        "published": " / ".join(str(number.value) for number in summary.published),
         "planned": row.planned,
         "done": row.done,
         "duration_seconds": None if cost is None else cost.duration_seconds,
@@ -73,14 +73,14 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "peak_memory_bytes": None if cost is None else cost.peak_memory_bytes,
         "used_withheld_data": row.used_withheld_data,
         "outside_data": _text("; ".join(row.outside_data)),
-        "remark": _text(_remark(row, found)),
+        "remark": _text(_remark(row, summary)),
     }
 
 
-def _remark(row: Row, found: MetricSummary) -> str:
+def _remark(row: Row, summary: MetricSummary) -> str:
     """Return why something of the line is empty."""
     problems = [f"{problem.status} ({', '.join(problem.seeds)}): {problem.message}" for problem in row.problems]
-    undefined = [f"undefined ({seeds}): {reason}" for seeds, reason in found.undefined.items()]
+    undefined = [f"undefined ({seeds}): {reason}" for seeds, reason in summary.undefined.items()]
     unranked = [row.unranked_because] if row.unranked_because and row.done else []
     return " ".join("; ".join([*unranked, *undefined, *problems]).split())
 

@@ -17,7 +17,7 @@ from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.export import csv_text, json_text
 from balancebench.leaderboard.format import STATUS_WORDS
 from balancebench.leaderboard.markdown import escape, markdown, markdown_table
-from balancebench.leaderboard.pictures import picture_problems, shown_pictures
+from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
@@ -103,11 +103,11 @@ def _tables(folder: Path, board: Leaderboard) -> dict[str, str]:
 
 
 def _boards(folder: Path) -> dict[str, Leaderboard]:
-    found: dict[str, Leaderboard] = {}
+    boards: dict[str, Leaderboard] = {}
     for path in sorted(folder.glob(f"*/{RECORDS}")):
         records = read_records(path)
-        found[path.parent.name] = build_leaderboard(records.suite, records.cells)
-    return found
+        boards[path.parent.name] = build_leaderboard(records.suite, records.cells)
+    return boards
 
 
 def _index(boards: Mapping[str, Leaderboard]) -> str:

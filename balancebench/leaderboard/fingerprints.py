@@ -47,17 +47,17 @@ def why_not_comparable(cells: Sequence[CellResult], references: Mapping[str, Sub
     return f"made from other training images than the other rows ({word} {all_seeds}): {reasons[0][1]}"
 
 
-def difference_between(found: SubsetSummary, expected: SubsetSummary) -> str:
+def difference_between(actual: SubsetSummary, expected: SubsetSummary) -> str:
     """Name what differs between two subsets of different fingerprints: the classes, their counts, or the images."""
-    if len(found.class_names) != len(expected.class_names):
-        return f"{len(found.class_names)} classes instead of {len(expected.class_names)}"
-    for label, (name, known) in enumerate(zip(found.class_names, expected.class_names, strict=True)):
-        if name != known:
-            return f"class {label} is {name!r} instead of {known!r}"
+    if len(actual.class_names) != len(expected.class_names):
+        return f"{len(actual.class_names)} classes instead of {len(expected.class_names)}"
+    for label, (name, expected_name) in enumerate(zip(actual.class_names, expected.class_names, strict=True)):
+        if name != expected_name:
+            return f"class {label} is {name!r} instead of {expected_name!r}"
     differing = [
-        f"class {name!r} has {count} images instead of {known}"
-        for name, count, known in zip(found.class_names, found.counts_K, expected.counts_K, strict=True)
-        if count != known
+        f"class {name!r} has {count} images instead of {expected_count}"
+        for name, count, expected_count in zip(actual.class_names, actual.counts_K, expected.counts_K, strict=True)
+        if count != expected_count
     ]
     if not differing:
         return "same counts, other images"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from balancebench.evaluation import Report
 from balancebench.leaderboard.board import MetricSummary, Summary
 from balancebench.leaderboard.results import CellStatus, MetricHeader
-from balancebench.suite.schema import Report
 
 __all__ = [
     "REPORT_TITLES",

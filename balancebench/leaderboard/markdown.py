@@ -17,11 +17,12 @@ from balancebench.leaderboard.columns import (
     class_columns,
     comparison_columns,
     main_columns,
+    measure_texts,
     problem_lines,
     remark_lines,
 )
 from balancebench.leaderboard.format import REPORT_TITLES, STATUS_WORDS
-from balancebench.leaderboard.pictures import FOLDER, PictureEntry, PictureKind, pictures_of_task
+from balancebench.leaderboard.picture_manifest import FOLDER, PictureEntry, PictureKind, pictures_of_task
 from balancebench.plan import Task
 
 __all__ = ["escape", "markdown", "markdown_table", "rerun_command"]
@@ -75,7 +76,7 @@ def escape(text: str) -> str:
 def markdown_table(headings: Sequence[str], aligned_right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table, padded so that the source reads like one; the texts must be escaped."""
     cells = [list(headings), *(list(row) for row in rows)]
-    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(headings))]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(headings))]
 
     def line(row: Sequence[str]) -> str:
         padded = (
@@ -123,15 +124,17 @@ def _code(text: str) -> str:
 
 def _environment(board: Leaderboard) -> str:
     def all_of(key: str) -> str:
-        found = {str(environment[key]) for environment in board.environments if environment.get(key)}
-        return " and ".join(sorted(found))
+        values = {str(environment[key]) for environment in board.environments if environment.get(key)}
+        return " and ".join(sorted(values))
 
     def packages(key: str) -> list[str]:
         versions: dict[str, set[str]] = {}
         for environment in board.environments:
             for name, version in cast("dict[str, JSON]", environment.get(key) or {}).items():
                 versions.setdefault(name, set()).add(str(version))
-        return [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(versions.items())]
+        return [
+            f"{name} {' and '.join(sorted(package_versions))}" for name, package_versions in sorted(versions.items())
+        ]
 
     machine = ", ".join(filter(None, (all_of("processor"), all_of("platform"))))
     software = [f"Python {all_of('python')}"] if all_of("python") else []
@@ -151,6 +154,8 @@ def _environment(board: Leaderboard) -> str:
 
 def _task_lines(table: TaskTable) -> list[str]:
     lines = [BEST_TEST_WARNING, ""] if table.report == "best_test" else []
+    if texts := measure_texts(table):
+        lines += [f"Training images before balancing: {escape(', '.join(texts))}.", ""]
     notes = Notes(lambda number: f"<sup>{number}</sup>")
     lines += [*_rows(main_columns(table), table.rows, notes), ""]
     lines += _footnotes(notes)
@@ -189,8 +194,8 @@ def _picture(entry: PictureEntry) -> list[str]:
 def _rows(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[str]:
     # Labels are escaped; the marks of notes are HTML and must not be.
     def text(column: Column, row: Row) -> str:
-        found = column.cell(row, notes)
-        return escape(found) if column.align == "left" else found
+        cell_text = column.cell(row, notes)
+        return escape(cell_text) if column.align == "left" else cell_text
 
     return markdown_table(
         [escape(column.heading) for column in columns],

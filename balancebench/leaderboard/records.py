@@ -40,7 +40,7 @@ def records_text(suite: SuiteHeader, cells: Sequence[CellResult]) -> str:
     """Return the file's text; absolute paths in messages and options lose their folders."""
     pools: dict[str, dict[str, int]] = {"identities": {}, **{pool: {} for pool in SHARED.values()}}
 
-    def place(pool: str, value: JSON) -> int:
+    def pooled_index(pool: str, value: JSON) -> int:
         return pools[pool].setdefault(_canonical(value), len(pools[pool]))
 
     lines: list[JSON] = []
@@ -48,15 +48,15 @@ def records_text(suite: SuiteHeader, cells: Sequence[CellResult]) -> str:
         line = without_folders(cell.model_dump(mode="json", exclude_defaults=True))
         identities = line.pop("identities", {})
         line["steps"] = {
-            stage: [key, place("identities", identities[stage]) if stage in identities else None]
+            stage: [key, pooled_index("identities", identities[stage]) if stage in identities else None]
             for stage, key in line["steps"].items()
         }
         for name, pool in SHARED.items():
             if name in line:
-                line[name] = place(pool, line[name])
+                line[name] = pooled_index(pool, line[name])
         lines.append(line)
     document: dict[str, JSON] = {"format": FORMAT, "suite": without_folders(suite.model_dump(mode="json"))}
-    document |= {pool: [json.loads(text) for text in found] for pool, found in pools.items()}
+    document |= {pool: [json.loads(text) for text in indices] for pool, indices in pools.items()}
     return _laid_out({**document, "cells": lines})
 
 
@@ -86,7 +86,7 @@ def _whole(line: dict[str, JSON], document: dict[str, Any]) -> dict[str, JSON]:
     """Return a cell with what it shares with others put back."""
     cell = {**line, "steps": {stage: key for stage, (key, _) in line["steps"].items()}}
     cell["identities"] = {
-        stage: document["identities"][place] for stage, (_, place) in line["steps"].items() if place is not None
+        stage: document["identities"][index] for stage, (_, index) in line["steps"].items() if index is not None
     }
     for name, pool in SHARED.items():
         if name in line:

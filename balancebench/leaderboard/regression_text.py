@@ -5,53 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from balancebench.leaderboard.format import REPORT_TITLES, value_text
-from balancebench.leaderboard.regress import Moved, Regression
+from balancebench.leaderboard.regression import Moved, Regression
 
 __all__ = ["regression_lines"]
 
 RED, YELLOW, GREEN, PLAIN = "red", "yellow", "green", "default"
 
 
-def regression_lines(found: Regression) -> Iterator[tuple[str, str]]:
+def regression_lines(regression: Regression) -> Iterator[tuple[str, str]]:
     """Yield lines and their colours: what moved, then what explains it, then the verdict."""
-    yield from _what_moved(found)
-    yield from _what_explains_it(found)
-    compared = f"{found.unchanged} values unchanged, {found.within} within the seeds' spread, {len(found.moved)} moved"
-    others = len(found.changed) + len(found.failing) + len(found.vanished)
-    if found.failed:
+    yield from _what_moved(regression)
+    yield from _what_explains_it(regression)
+    compared = (
+        f"{regression.unchanged} values unchanged, {regression.within} within the seeds' spread, "
+        f"{len(regression.moved)} moved"
+    )
+    others = len(regression.changed) + len(regression.failing) + len(regression.vanished)
+    if regression.failed:
         yield f"Moved: {compared}, {others} other changes.", RED
     else:
         yield f"Nothing moved: {compared}.", GREEN
 
 
-def _what_moved(found: Regression) -> Iterator[tuple[str, str]]:
-    for moved in found.moved:
+def _what_moved(regression: Regression) -> Iterator[tuple[str, str]]:
+    for moved in regression.moved:
         yield _moved_line(moved), RED
-    for change in (*found.changed, *found.failing, *found.vanished):
+    for change in (*regression.changed, *regression.failing, *regression.vanished):
         yield f"{change.name}: {change.text}", RED
-    for change in found.mended:
+    for change in regression.mended:
         yield f"{change.name}: {change.text}", GREEN
-    for name in found.new:
+    for name in regression.new:
         yield f"{name}: new, not in the records", YELLOW
 
 
-def _what_explains_it(found: Regression) -> Iterator[tuple[str, str]]:
-    if found.key_changes:
+def _what_explains_it(regression: Regression) -> Iterator[tuple[str, str]]:
+    if regression.key_changes:
         yield "Steps have other keys than the records because of:", PLAIN
-        for change in found.key_changes:
+        for change in regression.key_changes:
             cells = "1 cell" if change.cells == 1 else f"{change.cells} cells"
             yield f"  {change.stage}: {change.text} ({cells})", PLAIN
-    elif found.failed:
+    elif regression.failed:
         yield "No step has another key than the records.", PLAIN
-    if found.environment_changes:
-        yield f"The records were made with another environment: {'; '.join(found.environment_changes)}", PLAIN
-    if found.silent:
+    if regression.environment_changes:
+        yield f"The records were made with another environment: {'; '.join(regression.environment_changes)}", PLAIN
+    if regression.silent:
         yield (
-            f"{len(found.silent)} cells have other values than the records although keys, versions and machine are the "
-            "same; where outputs were meant to change, raise the component's revision:",
+            f"{len(regression.silent)} cells have other values than the records although keys, versions and machine "
+            "are the same; where outputs were meant to change, raise the component's revision:",
             YELLOW,
         )
-        for name in found.silent:
+        for name in regression.silent:
             yield f"  {name}", YELLOW
 
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from balancebench.artefacts.costs import cell_cost
+from balancebench.artefacts.scores import CellScores, SubsetMeasures, read_measures, scores_in
+from balancebench.artefacts.splits import SplitsDescription
+from balancebench.artefacts.subset import SubsetDescription
 from balancebench.component import MetricComponent
 from balancebench.config import JSON
-from balancebench.plan import Cell, CellRole, Plan, Stage, Task
-from balancebench.store import Record, Status, Store, cell_cost
-from balancebench.suite.bound import BoundSuite, SeedTriple
-from balancebench.suite.schema import AXES, Axis, Report
+from balancebench.errors import StoreError
+from balancebench.evaluation import Cost, Report
+from balancebench.plan import Cell, CellRole, Plan, Task
+from balancebench.stage import Stage
+from balancebench.step import BalancingInputs
+from balancebench.store import Record, Status, StepFiles, Store
+from balancebench.suite.bound import BoundSuite, PublishedNumbers, SeedTriple
+from balancebench.suite.schema import Axis
 
 __all__ = [
     "CELL_STATUSES",
-    "CellCost",
     "CellResult",
     "CellStatus",
     "MetricHeader",
-    "PublishedNumbers",
-    "ReportScores",
-    "Score",
     "SubsetSummary",
     "SuiteHeader",
     "collect",
@@ -34,7 +37,6 @@ __all__ = [
 
 CellStatus = Literal["done", "failed", "out_of_memory", "timeout", "skipped", "missing"]
 CELL_STATUSES: tuple[CellStatus, ...] = ("done", "failed", "out_of_memory", "timeout", "skipped", "missing")
-ScoreValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
 
 ENDED: Mapping[Status, str] = {"failed": "failed", "timeout": "timed out", "out_of_memory": "ran out of memory"}
 NOT_RUN = "it has not been run"
@@ -46,36 +48,14 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Score(_Frozen):
-    """A metric's value: a number, one a class (K), a matrix (K, K), or None with the reason."""
-
-    value: ScoreValue
-    reason: str = ""
-
-
-class ReportScores(_Frozen):
-    """The scores of one report, and the epoch that it reports, counted from 0."""
-
-    epoch: int
-    metrics: dict[str, Score]
-
-
-class CellCost(_Frozen):
-    """What a cell cost: its training and every synthesis it needed."""
-
-    duration_seconds: float
-    images_seen: int
-    optimiser_steps: int
-    peak_memory_bytes: int
-
-
 class SubsetSummary(_Frozen):
-    """The training images kept, before balancing, and how many images test them."""
+    """The training images kept, before balancing, how many images test them, and the subset's own metrics by label."""
 
     fingerprint: str
     class_names: tuple[str, ...]
     counts_K: tuple[int, ...]
     test_images: int | None = None
+    measures: SubsetMeasures = {}
 
 
 class CellResult(_Frozen):
@@ -93,8 +73,8 @@ class CellResult(_Frozen):
     steps: dict[Stage, str]
     identities: dict[Stage, dict[str, JSON]] = {}
     subset: SubsetSummary | None = None
-    scores: dict[Report, ReportScores] = {}
-    cost: CellCost | None = None
+    scores: CellScores = {}
+    cost: Cost | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()
     provenance: dict[str, JSON] = {}
@@ -116,32 +96,10 @@ class MetricHeader(_Frozen):
     higher_is_better: bool | None = True
 
 
-class PublishedNumbers(_Frozen):
-    """A paper's numbers for the rows whose labels are listed; an axis of None matches all."""
-
-    labels: dict[Axis, tuple[str, ...] | None]
-    report: Report = "last"
-    ceiling: bool = False
-    values: dict[str, float]
-    source: str
-
-    def matches(self, task: Task, balancer: str, role: CellRole) -> bool:
-        """Say whether the numbers are of this row."""
-        if (role == "ceiling") != self.ceiling:
-            return False
-        of_row: dict[Axis, str] = {
-            "dataset": task.dataset,
-            "imbalancer": task.imbalancer,
-            "classifier": task.classifier,
-            "balancer": "none" if role == "ceiling" else balancer,
-        }
-        return all(labels is None or of_row[axis] in labels for axis, labels in self.labels.items())
-
-
 class SuiteHeader(_Frozen):
     """What a leaderboard says of its suite. axes: the labels of each axis in the suite's order.
 
-    overrides: what the profile replaced.
+    overrides: what the profile replaced. subset_metrics: those of the training subset, which stand with the task.
     """
 
     name: str
@@ -151,6 +109,7 @@ class SuiteHeader(_Frozen):
     overrides: dict[str, JSON] = {}
     file: str
     metrics: tuple[MetricHeader, ...]
+    subset_metrics: tuple[MetricHeader, ...] = ()
     reports: tuple[Report, ...]
     axes: dict[Axis, tuple[str, ...]]
     published: tuple[PublishedNumbers, ...] = ()
@@ -158,28 +117,12 @@ class SuiteHeader(_Frozen):
 
 def describe_suite(suite: BoundSuite) -> SuiteHeader:
     """Return the header of a suite; its file's path is relative to the working folder, else only a name."""
-    metrics: list[MetricHeader] = []
+    headers: dict[str, list[MetricHeader]] = {"cell": [], "subset": []}
     for metric in suite.metrics:
         component = metric.component
         assert isinstance(component, MetricComponent)  # noqa: S101 - the registry has checked it
-        metrics.append(
+        headers[component.of].append(
             MetricHeader(label=metric.label, unit=component.unit, higher_is_better=component.higher_is_better)
-        )
-    published: list[PublishedNumbers] = []
-    for numbers in suite.published:
-        labels: dict[Axis, tuple[str, ...] | None] = {}
-        for axis in AXES:
-            named: str | None = getattr(numbers.selection, axis)
-            swept = tuple(entry.label for entry in suite.axes[axis] if named in (entry.label, entry.group))
-            labels[axis] = None if named is None else swept or (named,)
-        published.append(
-            PublishedNumbers(
-                labels=labels,
-                report=numbers.report,
-                ceiling=numbers.ceiling,
-                values=dict(numbers.values),
-                source=numbers.source,
-            )
         )
     return SuiteHeader(
         name=suite.name,
@@ -188,10 +131,11 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         profile=suite.profile,
         overrides=dict(suite.overrides),
         file=_shown_path(suite.path),
-        metrics=tuple(metrics),
+        metrics=tuple(headers["cell"]),
+        subset_metrics=tuple(headers["subset"]),
         reports=suite.reports,
         axes={axis: tuple(entry.label for entry in entries) for axis, entries in suite.axes.items()},
-        published=tuple(published),
+        published=suite.published,
     )
 
 
@@ -208,7 +152,7 @@ class _Reader:
         self._plan = plan
         self._store = store
         self._records: dict[str, Record | None] = {}
-        self._subsets: dict[tuple[str, str], SubsetSummary | None] = {}
+        self._subsets: dict[tuple[str, str, str | None], SubsetSummary | None] = {}
         self._test_images: dict[str, int | None] = {}
         self._measured: dict[str, dict[str, JSON]] = {}
         self._identities: dict[str, dict[str, JSON]] = {}
@@ -226,7 +170,7 @@ class _Reader:
             role=cell.role,
             steps=dict(cell.steps),
             identities={stage: self._identity(step) for stage, step in cell.steps.items()},
-            subset=self._subset(cell.steps["imbalance"], cell.steps["load"]),
+            subset=self._subset(cell),
             **self._measured[key],
         )
 
@@ -235,13 +179,17 @@ class _Reader:
         scored, trained = self._store.read(cell.steps["score"]), self._store.read(cell.steps["train"])
         if scored is None or scored.status != "done":
             return self._why_not(cell, scored, trained)
-        if (damage := self._store.damage(scored)) is not None:
-            return {"status": "missing", "message": f"its result is damaged: {damage}; run the suite again"}
+        try:
+            scores = scores_in(StepFiles(self._store.folder(scored.key), scored))
+        except StoreError as error:
+            return {"status": "missing", "message": f"its result is damaged: {error}; run the suite again"}
+        inputs = self._plan.steps[cell.steps["train"]].inputs
+        assert isinstance(inputs, BalancingInputs)  # noqa: S101 - what trainings read
         return {
             "status": "done",
             "message": "",
-            "scores": self._scores(cell.steps["score"]),
-            "cost": None if trained is None else CellCost(**asdict(cell_cost(trained, self._record))),
+            "scores": scores,
+            "cost": None if trained is None else cell_cost(trained, inputs.balancer, self._record),
             "used_withheld_data": scored.used_withheld_data,
             "outside_data": scored.outside_data,
             "provenance": self._environment(trained or scored),
@@ -269,43 +217,46 @@ class _Reader:
 
     def _environment(self, record: Record) -> dict[str, JSON]:
         """Return what a leaderboard says of where a record was made, one object for all that were made alike."""
-        found = {key: record.provenance[key] for key in PROVENANCE_KEYS if key in record.provenance}
-        return self._environments.setdefault(json.dumps(found), found)
+        provenance = {key: record.provenance[key] for key in PROVENANCE_KEYS if key in record.provenance}
+        return self._environments.setdefault(json.dumps(provenance), provenance)
 
-    def _scores(self, key: str) -> dict[Report, ReportScores]:
-        document = json.loads((self._store.folder(key) / "scores.json").read_text(encoding="utf-8"))
-        return {report: ReportScores.model_validate(scores) for report, scores in document.items()}
+    def _subset(self, cell: Cell) -> SubsetSummary | None:
+        keys = cell.steps["load"], cell.steps["imbalance"], cell.steps.get("measure")
+        if keys not in self._subsets:
+            self._subsets[keys] = self._read_subset(*keys)
+        return self._subsets[keys]
 
-    def _subset(self, key: str, load_key: str) -> SubsetSummary | None:
-        if (key, load_key) not in self._subsets:
-            self._subsets[key, load_key] = self._read_subset(key, load_key)
-        return self._subsets[key, load_key]
-
-    def _read_subset(self, key: str, load_key: str) -> SubsetSummary | None:
-        record = self._record(key)
-        if record is None or record.status != "done" or self._store.damage(record) is not None:
+    def _read_subset(self, dataset_key: str, key: str, measures_key: str | None) -> SubsetSummary | None:
+        try:
+            description = SubsetDescription.read(self._store, key)
+        except StoreError:
             return None
-        subset = json.loads((self._store.folder(key) / "subset.json").read_text(encoding="utf-8"))
+        try:
+            measures = {} if measures_key is None else read_measures(self._store, measures_key)
+        except StoreError:
+            measures = {}
         return SubsetSummary(
-            fingerprint=subset["fingerprint"],
-            class_names=subset["class_names"],
-            counts_K=subset["counts_K"],
-            test_images=self._count_test_images(load_key),
+            fingerprint=description.fingerprint,
+            class_names=description.class_names,
+            counts_K=description.counts_K,
+            test_images=self._count_test_images(dataset_key),
+            measures=measures,
         )
 
-    def _count_test_images(self, load_key: str) -> int | None:
-        if load_key not in self._test_images:
-            splits = self._store.folder(load_key) / "splits.json"
-            counts = json.loads(splits.read_text(encoding="utf-8"))["counts_K"] if splits.is_file() else None
-            self._test_images[load_key] = None if counts is None else sum(counts["test"])
-        return self._test_images[load_key]
+    def _count_test_images(self, key: str) -> int | None:
+        if key not in self._test_images:
+            try:
+                self._test_images[key] = sum(SplitsDescription.read(self._store, key).counts_K["test"])
+            except StoreError:
+                self._test_images[key] = None
+        return self._test_images[key]
 
     def _identity(self, key: str) -> dict[str, JSON]:
-        if key not in self._identities:
-            identity = dict(self._plan.steps[key].identity)
-            del identity["inputs"]
-            self._identities[key] = identity
-        return self._identities[key]
+        """Return what a step's key is the hash of, its inputs left out: one object for all steps that have it so."""
+        text = self._plan.steps[key].own_identity
+        if text not in self._identities:
+            self._identities[text] = json.loads(text)
+        return self._identities[text]
 
 
 def _message(record: Record) -> str:

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from balancebench.artefacts.scores import Score
+from balancebench.evaluation import Cost, Report
 from balancebench.leaderboard.board import (
     ClassSummary,
-    CostSummary,
     MetricSummary,
     Problem,
-    PublishedNumber,
+    PublishedComparison,
     Row,
     Summary,
 )
-from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, Score, SubsetSummary, SuiteHeader
+from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, SubsetSummary, SuiteHeader
 from balancebench.leaderboard.statistics import gap_closed, mean, paired, summarise
 from balancebench.plan import CellRole, Task
-from balancebench.suite.schema import Report
+from balancebench.suite.schema import Axis
 
 __all__ = ["Contest", "Form", "Group", "RowName", "build_row", "score_form"]
 
@@ -118,12 +119,12 @@ def _problems(cells: Iterable[CellResult]) -> tuple[Problem, ...]:
 
 def _values(group: Group | None, report: Report, label: str) -> dict[str, float]:
     """Return seeds -> value where a cell has one."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for seeds, cell in (group or {}).items():
         value = _score(cell, report, label).value
         if cell.status == "done" and isinstance(value, float):
-            found[seeds] = value
-    return found
+            values[seeds] = value
+    return values
 
 
 def _undefined(group: Group | None, report: Report, label: str) -> dict[str, str]:
@@ -147,13 +148,15 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
     over_seeds = summarise([values[str(cell.seeds)] for cell in measured], _why_none(group, report, label))
     gap, gap_reason = _gap(contest, name, report, metric)
     published = tuple(
-        PublishedNumber(
+        PublishedComparison(
             value=numbers.values[label],
             difference=None if over_seeds.mean is None else over_seeds.mean - numbers.values[label],
             source=numbers.source,
         )
         for numbers in contest.suite.published
-        if numbers.report == report and label in numbers.values and numbers.matches(contest.task, name[1], name[0])
+        if numbers.report == report
+        and label in numbers.values
+        and numbers.matches(_labels(contest.task, name), ceiling=name[0] == "ceiling")
     )
     return MetricSummary(
         values=values,
@@ -164,6 +167,16 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
         gap_reason=gap_reason,
         published=published,
     )
+
+
+def _labels(task: Task, name: RowName) -> dict[Axis, str]:
+    role, balancer = name
+    return {
+        "dataset": task.dataset,
+        "imbalancer": task.imbalancer,
+        "classifier": task.classifier,
+        "balancer": "none" if role == "ceiling" else balancer,
+    }
 
 
 def _difference(contest: Contest, name: RowName, report: Report, label: str) -> Summary:
@@ -220,11 +233,11 @@ def _classes(done: Mapping[str, CellResult], report: Report, label: str) -> Clas
     return ClassSummary(values_K=values_K, mean_K=tuple(mean_K))
 
 
-def _cost(measured: Sequence[CellResult]) -> CostSummary | None:
+def _cost(measured: Sequence[CellResult]) -> Cost | None:
     costs = [cell.cost for cell in measured if cell.cost is not None]
     if not costs:
         return None
-    return CostSummary(
+    return Cost(
         duration_seconds=mean([cost.duration_seconds for cost in costs]),
         images_seen=mean([cost.images_seen for cost in costs]),
         optimiser_steps=mean([cost.optimiser_steps for cost in costs]),

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
-from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.evaluation import Report
+from balancebench.leaderboard.board import Leaderboard, Row, Summary, TaskTable
 from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
 from balancebench.leaderboard.results import (
     CELL_STATUSES,
@@ -20,10 +21,10 @@ from balancebench.leaderboard.results import (
     describe_suite,
 )
 from balancebench.leaderboard.rows import Contest, Form, Group, RowName, build_row, score_form
-from balancebench.leaderboard.statistics import mean
+from balancebench.leaderboard.statistics import mean, summarise
 from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite
-from balancebench.suite.schema import Axis, Report
+from balancebench.suite.schema import Axis
 
 __all__ = ["build_leaderboard"]
 
@@ -54,21 +55,21 @@ def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellRes
 
 def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, dict[RowName, Group]]:
     """Return the cells by task and row, everything in the order of the suite."""
-    places: dict[Axis, dict[str, int]] = {
-        axis: {label: place for place, label in enumerate(labels)} for axis, labels in suite.axes.items()
+    positions: dict[Axis, dict[str, int]] = {
+        axis: {label: index for index, label in enumerate(labels)} for axis, labels in suite.axes.items()
     }
-    role_places: dict[CellRole, int] = {"floor": 0, "entry": 1, "ceiling": 2}
+    role_positions: dict[CellRole, int] = {"floor": 0, "entry": 1, "ceiling": 2}
 
-    def place(axis: Axis, label: str) -> tuple[int, str]:
-        return places[axis].get(label, len(places[axis])), label
+    def position(axis: Axis, label: str) -> tuple[int, str]:
+        return positions[axis].get(label, len(positions[axis])), label
 
     def order(cell: CellResult) -> tuple[object, ...]:
         return (
-            place("dataset", cell.task.dataset),
-            place("imbalancer", cell.task.imbalancer),
-            place("classifier", cell.task.classifier),
-            role_places[cell.role],
-            place("balancer", cell.balancer),
+            position("dataset", cell.task.dataset),
+            position("imbalancer", cell.task.imbalancer),
+            position("classifier", cell.task.classifier),
+            role_positions[cell.role],
+            position("balancer", cell.balancer),
             cell.seeds,
         )
 
@@ -103,7 +104,9 @@ def _table(contest: Contest, report: Report) -> TaskTable:
     metrics = tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "number")
     ranking = next((metric for metric in metrics if metric.higher_is_better is not None), None)
     rows = [build_row(contest, name, report, forms, ranking) for name in contest.groups]
-    class_names, counts_K = _training_images(list(contest.subsets.values()))
+    subsets = list({subset.fingerprint: subset for subset in contest.subsets.values()}.values())
+    class_names, counts_K = _training_images(subsets)
+    measures = _measures(contest.suite.subset_metrics, subsets)
     return TaskTable(
         task=contest.task,
         report=report,
@@ -112,6 +115,8 @@ def _table(contest: Contest, report: Report) -> TaskTable:
         ranked_by=None if ranking is None else ranking.label,
         class_names=class_names,
         train_counts_K=counts_K,
+        subset_metrics=tuple(metric for metric in contest.suite.subset_metrics if metric.label in measures),
+        measures=measures,
         rows=tuple(_ranked(rows, ranking)),
     )
 
@@ -121,9 +126,9 @@ def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
 
     def standing(row: Row) -> float:
         """Return the mean that ranks, turned so that smaller is better."""
-        found = None if metric is None else row.metrics[metric.label].over_seeds.mean
-        assert found is not None and metric is not None  # noqa: S101, PT018 - only asked of contenders
-        return round(-found if metric.higher_is_better else found, SAME_RANK_DECIMALS)
+        ranking_mean = None if metric is None else row.metrics[metric.label].over_seeds.mean
+        assert ranking_mean is not None and metric is not None  # noqa: S101, PT018 - only asked of contenders
+        return round(-ranking_mean if metric.higher_is_better else ranking_mean, SAME_RANK_DECIMALS)
 
     contenders: list[Row] = []
     others: list[tuple[int, Row]] = []
@@ -136,8 +141,8 @@ def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
             others.append((0, row))
         elif metric is None:
             others.append((0, replace(row, unranked_because="the suite has no metric that ranks")))
-        elif (found := row.metrics[metric.label].over_seeds).mean is None:
-            others.append((0, replace(row, unranked_because=f"{metric.label} is undefined: {found.reason}")))
+        elif (over_seeds := row.metrics[metric.label].over_seeds).mean is None:
+            others.append((0, replace(row, unranked_because=f"{metric.label} is undefined: {over_seeds.reason}")))
         else:
             contenders.append(row)
     standings = sorted(standing(row) for row in contenders)
@@ -152,11 +157,24 @@ def _training_images(subsets: Sequence[SubsetSummary]) -> tuple[tuple[str, ...],
     return class_names, tuple(mean(counts) for counts in zip(*alike.values(), strict=True))
 
 
+def _measures(metrics: Sequence[MetricHeader], subsets: Sequence[SubsetSummary]) -> dict[str, Summary]:
+    """Return metrics of the training subset over the subsets; those with a value a class are shown as counts are."""
+    measures: dict[str, Summary] = {}
+    for metric in metrics:
+        scores = [subset.measures[metric.label] for subset in subsets if metric.label in subset.measures]
+        if any(isinstance(score.value, list) for score in scores):
+            continue
+        values = [score.value for score in scores if isinstance(score.value, float)]
+        reasons = sorted({score.reason for score in scores if score.value is None})
+        measures[metric.label] = summarise(values, "; ".join(reasons) or "it was not computed")
+    return measures
+
+
 def _environments(results: Sequence[CellResult]) -> tuple[Mapping[str, JSON], ...]:
     """Return the distinct software and machines that finished cells were made with."""
-    found = {
+    provenances = {
         json.dumps(cell.provenance, sort_keys=True): cell.provenance
         for cell in results
         if cell.status == "done" and cell.provenance
     }
-    return tuple(found[text] for text in sorted(found))
+    return tuple(provenances[text] for text in sorted(provenances))

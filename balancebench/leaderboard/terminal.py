@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
-from balancebench.leaderboard.columns import Column, Notes, main_columns, problem_lines, remark_lines
+from balancebench.leaderboard.columns import Column, Notes, main_columns, measure_texts, problem_lines, remark_lines
 from balancebench.leaderboard.format import REPORT_TITLES
 
 __all__ = ["print_leaderboard"]
@@ -52,9 +52,9 @@ def _print_table(console: Console, table: TaskTable) -> None:
     notes = _notes()  # only of the columns shown
     texts = _texts(shown, table.rows, notes)
     drawn = Table(box=box.SIMPLE_HEAD, padding=(0, COLUMN_GAP - 1, 0, 0), header_style="dim", show_edge=False)
-    for column, found in zip(shown, texts, strict=True):
+    for column, column_texts in zip(shown, texts, strict=True):
         drawn.add_column(
-            Text(_heading(column, found)),
+            Text(_heading(column, column_texts)),
             justify=column.align,
             no_wrap=column.align == "right",
             overflow="fold",
@@ -67,6 +67,8 @@ def _print_table(console: Console, table: TaskTable) -> None:
         console.print(Text(f"Not shown here: {', '.join(hidden)}.", style="dim"))
     for number, note in enumerate(notes.texts, start=1):
         console.print(Text(f"[{number}] {note}", style="dim"))
+    if texts := measure_texts(table):
+        console.print(Text(f"Training images before balancing: {', '.join(texts)}.", style="dim"))
     for remark in remark_lines(table.rows):
         console.print(Text(remark, style="dim"))
     problems = problem_lines(table.rows)
@@ -82,25 +84,29 @@ def _notes() -> Notes:
 
 def _texts(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[list[str]]:
     def text(column: Column, row: Row) -> str:
-        found = column.cell(row, notes)
+        cell_text = column.cell(row, notes)
         # "class_balanced_loss(beta=0.9999)" is long by what was swept
-        return found.replace("(", "\n(", 1) if column.align == "left" and len(found) > MAX_BALANCER_WIDTH else found
+        return (
+            cell_text.replace("(", "\n(", 1)
+            if column.align == "left" and len(cell_text) > MAX_BALANCER_WIDTH
+            else cell_text
+        )
 
     return [[text(column, row) for row in rows] for column in columns]
 
 
 def _fitting(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[Column]:
     """Return the columns to show, in their order: the most important ones that fit together."""
-    left = width
+    remaining_width = width
     chosen: set[int] = set()
-    for place in sorted(range(len(columns)), key=lambda place: columns[place].priority):
-        column = columns[place]
-        needed = _width(column, texts[place])
-        left -= COLUMN_GAP + (min(needed, MAX_BALANCER_WIDTH) if column.align == "left" else needed)
-        if left < 0 and column.priority > 0:
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].priority):
+        column = columns[index]
+        needed = _width(column, texts[index])
+        remaining_width -= COLUMN_GAP + (min(needed, MAX_BALANCER_WIDTH) if column.align == "left" else needed)
+        if remaining_width < 0 and column.priority > 0:
             break
-        chosen.add(place)
-    return [column for place, column in enumerate(columns) if place in chosen]
+        chosen.add(index)
+    return [column for index, column in enumerate(columns) if index in chosen]
 
 
 def _width(column: Column, texts: Sequence[str]) -> int:

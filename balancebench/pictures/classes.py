@@ -12,10 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from balancebench.artefacts.subset import SubsetDescription
+from balancebench.artefacts.training_result import TrainingDescription
 from balancebench.config import JSON
 from balancebench.data import Origin
+from balancebench.leaderboard.picture_manifest import Picture
+from balancebench.pictures.drawing import Drawing, PictureOrder, sentences
 from balancebench.pictures.grid import small_multiples
-from balancebench.pictures.order import Drawing, PictureOrder, sentences
 from balancebench.pictures.scene import Scene, TaskScene, named_seeds
 from balancebench.pictures.style import ORIGIN_COLOURS, REMOVED, TEXT
 from balancebench.pictures.svg import svg_of
@@ -61,12 +64,13 @@ def classes_orders(scene: Scene) -> list[PictureOrder]:
         note = scene.not_done_note([row for row in tasks[0].rows if row.role != "ceiling"], "train")
         orders.append(
             PictureOrder(
-                kind="classes",
-                dataset=dataset,
-                imbalancer=imbalancer,
-                title=TITLE,
-                subject=subject,
-                alt=f"Bars of the training images of each class for each balancer, by origin: {subject}.",
+                picture=Picture(
+                    kind="classes",
+                    dataset=dataset,
+                    imbalancer=imbalancer,
+                    title=f"{TITLE}: {subject}",
+                    alt=f"Bars of the training images of each class for each balancer, by origin: {subject}.",
+                ),
                 source={"note": note, "rows": {name: _source(scene, steps) for name, steps in trained.items()}},
                 draw=lambda trained=trained, subject=subject, note=note: _draw(scene, trained, subject, note),
             )
@@ -85,14 +89,14 @@ def class_panels(scene: Scene, trained: Mapping[str, Mapping[str, str]]) -> tupl
         befores: list[Counts] = []
         phases_of_seeds: list[list[dict[str, list[int]]]] = []
         for key in steps.values():
-            subset = scene.source.json(_subset_key(scene, key), "subset.json")
-            class_names = tuple(subset["class_names"])
-            befores.append(np.array(subset["counts_K"], dtype=np.float64))
-            phases_of_seeds.append(scene.source.json(key, "training.json")["phases"])
+            subset = SubsetDescription.read(scene.store, scene.inputs(key).subset)
+            class_names = subset.class_names
+            befores.append(np.array(subset.counts_K, dtype=np.float64))
+            phases_of_seeds.append(TrainingDescription.read(scene.store, key).phases)
         before_K = np.mean(befores, axis=0)
         distinct = _distinct(phases_of_seeds, len(class_names))
-        for place, after in enumerate(distinct, start=1):
-            name = balancer if len(distinct) == 1 else f"{balancer}, phase {place} of {len(distinct)}"
+        for phase, after in enumerate(distinct, start=1):
+            name = balancer if len(distinct) == 1 else f"{balancer}, phase {phase} of {len(distinct)}"
             same = repr((before_K.tolist(), [(origin, after[origin].tolist()) for origin in sorted(after)]))
             earlier = panels[same].balancers if same in panels else ()
             panels[same] = Panel(balancers=(*earlier, name), before_K=before_K, after=after)
@@ -105,39 +109,29 @@ def _trained(scene: Scene, tasks: Sequence[TaskScene]) -> dict[str, dict[str, st
     Balancers come in the order of the suite: these counts are no result to rank.
     """
     names = dict.fromkeys(cell.balancer for cell in scene.plan.cells if cell.role != "ceiling")
-    found: dict[str, dict[str, str]] = {}
+    trained: dict[str, dict[str, str]] = {}
     for row in (row for task in tasks for row in task.rows if row.role != "ceiling"):
-        if row.balancer not in found and (done := row.done(scene.source, "train")):
-            found[row.balancer] = done
-    return {name: found[name] for name in names if name in found}
-
-
-def _subset_key(scene: Scene, train_key: str) -> str:
-    return scene.plan.steps[train_key].inputs["subset"]
+        if row.balancer not in trained and (done := scene.done(row, "train")):
+            trained[row.balancer] = done
+    return {name: trained[name] for name in names if name in trained}
 
 
 def _source(scene: Scene, steps: Mapping[str, str]) -> JSON:
-    return {
-        seeds: [
-            scene.source.digests(_subset_key(scene, key), "subset.json"),
-            scene.source.digests(key, "training.json"),
-        ]
-        for seeds, key in steps.items()
-    }
+    return {seeds: [scene.digest(scene.inputs(key).subset), scene.digest(key)] for seeds, key in steps.items()}
 
 
 def _distinct(
     phases_of_seeds: Sequence[Sequence[Mapping[str, list[int]]]], class_count: int
 ) -> list[dict[str, Counts]]:
     """Return the mean counts over seeds of each phase, less those that repeat the phase before."""
-    found: list[dict[str, Counts]] = []
+    distinct: list[dict[str, Counts]] = []
     for phases in zip(*phases_of_seeds, strict=True):
         origins = sorted({origin for phase in phases for origin in phase})
         nothing = [0] * class_count
         after = {origin: np.mean([phase.get(origin, nothing) for phase in phases], axis=0) for origin in origins}
-        if not found or not _same(found[-1], after):
-            found.append(after)
-    return found
+        if not distinct or not _same(distinct[-1], after):
+            distinct.append(after)
+    return distinct
 
 
 def _same(first: Mapping[str, Counts], second: Mapping[str, Counts]) -> bool:
@@ -219,10 +213,10 @@ def _lines(name: str, panel: Panel, class_names: Sequence[str], order_K: NDArray
     for origin, counts_K in counts.items():
         if origin != "before" and not counts_K.any():
             continue
-        place = list(ORIGIN_COLOURS).index(origin) if origin in ORIGIN_COLOURS else -1
+        stack_order = list(ORIGIN_COLOURS).index(origin) if origin in ORIGIN_COLOURS else -1
         for rank, label in enumerate(order_K):
             images = round(float(counts_K[label]), 1)
-            line = {"panel": name, "origin": origin, "place": place, "images": images, "rank": rank}
+            line = {"panel": name, "origin": origin, "place": stack_order, "images": images, "rank": rank}
             lines.append({**line, "class": class_names[label]})
         if len(class_names) > LABELLED_CLASSES:  # a step needs its right end
             lines.append({**lines[-1], "rank": len(order_K)})

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from balancebench.artefacts.splits import SplitsDescription, read_test_labels
+from balancebench.artefacts.training_result import TrainingResult
+from balancebench.classification import confusion_counts, predicted_classes
 from balancebench.errors import StoreError
+from balancebench.leaderboard.picture_manifest import Picture
+from balancebench.pictures.drawing import Drawing, PictureOrder, sentences
 from balancebench.pictures.grid import small_multiples
-from balancebench.pictures.order import Drawing, PictureOrder, sentences
 from balancebench.pictures.raster import blank, magnified, paste, png_bytes, text_width, write
 from balancebench.pictures.scene import PictureRow, Scene, TaskScene, named_seeds
 from balancebench.pictures.style import CARD, heat_colour
@@ -24,7 +28,6 @@ __all__ = ["DARK_FROM", "confusion_orders", "row_confusion", "shares_of"]
 TITLE = "Confusion matrices"
 COUNTED_CLASSES = 10
 DARK_FROM = 0.5  # shares above have white numbers
-LOGITS = "logits_last.npy"
 MATRIX_PIXELS = 220
 MOST_BINS = 200
 
@@ -33,26 +36,27 @@ def confusion_orders(scene: Scene) -> list[PictureOrder]:
     """Return an order for each task of which a classifier was trained."""
     orders: list[PictureOrder] = []
     for task in scene.tasks:
-        done = {(row.role, row.balancer): steps for row in task.rows if (steps := row.done(scene.source, "train"))}
+        done = {(row.role, row.balancer): steps for row in task.rows if (steps := scene.done(row, "train"))}
         if not done:
             continue
         subject = f"{task.task}, {named_seeds(seed for steps in done.values() for seed in steps)}"
         note = scene.not_done_note(task.rows, "train")
-        labels = sorted({_load_key(scene, key) for steps in done.values() for key in steps.values()})
+        datasets = sorted({scene.inputs(key).dataset for steps in done.values() for key in steps.values()})
         orders.append(
             PictureOrder(
-                kind="confusion",
-                dataset=task.task.dataset,
-                imbalancer=task.task.imbalancer,
-                classifier=task.task.classifier,
-                title=TITLE,
-                subject=subject,
-                alt=f"Test images by true class (rows) and predicted class (columns), for each balancer: {subject}.",
+                picture=Picture(
+                    kind="confusion",
+                    dataset=task.task.dataset,
+                    imbalancer=task.task.imbalancer,
+                    classifier=task.task.classifier,
+                    title=f"{TITLE}: {subject}",
+                    alt=f"Test images by true class (rows) and predicted class (columns), a matrix a row: {subject}.",
+                ),
                 source={
                     "note": note,
-                    "labels": [scene.source.digests(key, "test_labels.npy", "splits.json") for key in labels],
+                    "datasets": [scene.digest(key) for key in datasets],
                     "rows": [
-                        [role, name, [scene.source.digests(key, LOGITS) for key in steps.values()]]
+                        [role, name, [scene.digest(key) for key in steps.values()]]
                         for (role, name), steps in done.items()
                     ],
                 },
@@ -65,15 +69,14 @@ def confusion_orders(scene: Scene) -> list[PictureOrder]:
 def row_confusion(scene: Scene, row: PictureRow) -> NDArray[np.int64]:
     """Return how many test images of each true class (rows) went to each predicted one, (K, K), summed over seeds."""
     confusions: list[NDArray[np.int64]] = []
-    for key in row.done(scene.source, "train").values():
-        logits_NK = scene.source.array(key, LOGITS)
-        labels_N = scene.source.array(_load_key(scene, key), "test_labels.npy")
+    for key in scene.done(row, "train").values():
+        logits_NK = TrainingResult.read(scene.store, key).logits_NK["last"]
+        labels_N = read_test_labels(scene.store, scene.inputs(key).dataset)
         if len(logits_NK) != len(labels_N):
-            path = scene.source.path(key, LOGITS)
-            raise StoreError(f"{path} has logits of {len(logits_NK)} test images instead of {len(labels_N)}")
-        class_count = logits_NK.shape[1]
-        cells_N = labels_N * class_count + logits_NK.argmax(axis=1)
-        confusions.append(np.bincount(cells_N, minlength=class_count**2).reshape(class_count, class_count))
+            raise StoreError(
+                f"the training {key[:12]} has logits of {len(logits_NK)} test images instead of {len(labels_N)}"
+            )
+        confusions.append(confusion_counts(labels_N, predicted_classes(logits_NK), logits_NK.shape[1]))
     return np.sum(confusions, axis=0)
 
 
@@ -81,10 +84,11 @@ def _draw(scene: Scene, task: TaskScene, subject: str, note: str) -> Drawing:
     confusions: dict[str, NDArray[np.int64]] = {}
     class_names: list[str] = []
     for row in task.rows:
-        if done := row.done(scene.source, "train"):
+        if done := scene.done(row, "train"):
             name = row.balancer if row.role == "entry" else f"{row.balancer} ({row.role})"
             confusions[name] = row_confusion(scene, row)
-            class_names = scene.source.json(_load_key(scene, next(iter(done.values()))), "splits.json")["class_names"]
+            dataset_key = scene.inputs(next(iter(done.values()))).dataset
+            class_names = list(SplitsDescription.read(scene.store, dataset_key).class_names)
     counts_K = np.array(task.table.train_counts_K)
     shown = (
         "Rows are true classes, columns predicted ones, after the last epoch, summed over seeds; colour is the share "
@@ -167,13 +171,8 @@ def _heat_maps(shares: Mapping[str, NDArray[np.float64]], subject: str) -> bytes
     write(image, TITLE, 0, 0, size=15)
     write(image, subject, 0, 22)
     ramp = np.array([heat_colour(level / 255) for level in range(256)], dtype=np.uint8)
-    for place, (name, share_BB) in enumerate(shares.items()):
-        x, y = left + place % columns * step_x, top + place // columns * step_y
+    for index, (name, share_BB) in enumerate(shares.items()):
+        x, y = left + index % columns * step_x, top + index // columns * step_y
         write(image, name, x, y - 18, width=step_x - 8)
         paste(image, magnified(ramp[(share_BB.clip(0, 1) * 255).round().astype(np.uint8)], times), x, y)
     return png_bytes(image)
-
-
-def _load_key(scene: Scene, train_key: str) -> str:
-    steps = scene.plan.steps
-    return steps[steps[train_key].inputs["subset"]].inputs["dataset"]

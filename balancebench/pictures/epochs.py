@@ -13,10 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from balancebench.artefacts.splits import SplitsDescription, read_test_labels
+from balancebench.artefacts.training_result import TrainingDescription, TrainingResult
+from balancebench.classification import confusion_counts, f1_of_classes, mean_over_classes
 from balancebench.config import JSON
 from balancebench.errors import StoreError
+from balancebench.leaderboard.picture_manifest import Picture
+from balancebench.pictures.drawing import Drawing, PictureOrder, sentences
 from balancebench.pictures.lines import MOST_POINTS, Line, Panel, Strokes, line_chart
-from balancebench.pictures.order import Drawing, PictureOrder, sentences
 from balancebench.pictures.scene import PictureRow, Scene, TaskScene, named_seeds
 from balancebench.pictures.style import BEST_COLOURS, TEXT
 from balancebench.pictures.svg import svg_of
@@ -24,7 +28,6 @@ from balancebench.pictures.svg import svg_of
 __all__ = ["RowCurves", "epochs_orders", "f1_by_epoch", "row_curves"]
 
 Average = Literal["macro", "weighted"]
-PREDICTIONS = "epoch_predictions_test.npy"
 
 
 @dataclass(slots=True)
@@ -43,30 +46,28 @@ def f1_by_epoch(
 
     A class neither predicted nor among the test images is left out, as in the metric `f1`.
     """
-    support_K = np.bincount(labels_N, minlength=class_count)
     scores: list[float] = []
     for predicted_N in predictions_EN:
-        predicted_K = np.bincount(predicted_N, minlength=class_count)
-        hits_K = np.bincount(labels_N[predicted_N == labels_N], minlength=class_count)
-        occurs_K = support_K + predicted_K > 0
-        f1_K = 2 * hits_K[occurs_K] / (support_K + predicted_K)[occurs_K]
-        weights = support_K[occurs_K] if average == "weighted" else None
-        scores.append(float(np.average(f1_K, weights=weights)))
+        confusion_KK = confusion_counts(labels_N, predicted_N, class_count)
+        scores.append(mean_over_classes(f1_of_classes(confusion_KK), confusion_KK.sum(axis=1), average))
     return np.array(scores)
 
 
 def row_curves(scene: Scene, row: PictureRow, averages: Sequence[Average]) -> RowCurves:
     """Return the test curves of a row, one for each distinct training."""
     curves = RowCurves(f1_SE={average: [] for average in averages})
-    for key in row.done(scene.source, "train").values():
-        load_key = _load_key(scene, key)
-        labels_N = scene.source.array(load_key, "test_labels.npy")
-        class_count = len(scene.source.json(load_key, "splits.json")["class_names"])
-        predictions_EN = scene.source.array(key, PREDICTIONS)
+    for key in scene.done(row, "train").values():
+        dataset_key = scene.inputs(key).dataset
+        labels_N = read_test_labels(scene.store, dataset_key)
+        class_count = len(SplitsDescription.read(scene.store, dataset_key).class_names)
+        training = TrainingResult.read(scene.store, key)
+        predictions_EN = training.epoch_predictions_EN["test"]
         if predictions_EN.ndim != 2 or predictions_EN.shape[1] != len(labels_N):
-            path = scene.source.path(key, PREDICTIONS)
-            raise StoreError(f"{path} has predictions of shape {predictions_EN.shape} for {len(labels_N)} test images")
-        losses = scene.source.json(key, "training.json")["epoch_losses"]["test"]
+            raise StoreError(
+                f"the training {key[:12]} has predictions of shape {predictions_EN.shape} for {len(labels_N)} test "
+                "images"
+            )
+        losses = training.description.epoch_losses["test"]
         curves.loss_SE.append(np.array([np.nan if loss is None else loss for loss in losses], dtype=np.float64))
         curves.accuracy_SE.append((predictions_EN == labels_N).mean(axis=1))
         for average in averages:
@@ -80,7 +81,7 @@ def epochs_orders(scene: Scene) -> list[PictureOrder]:
 
 
 def _order(scene: Scene, task: TaskScene) -> PictureOrder | None:
-    done = {_name(row): steps for row in task.rows if (steps := row.done(scene.source, "train"))}
+    done = {_name(row): steps for row in task.rows if (steps := scene.done(row, "train"))}
     if not done:
         return None
     on_test = "best_test" in scene.board.suite.reports
@@ -92,23 +93,20 @@ def _order(scene: Scene, task: TaskScene) -> PictureOrder | None:
     source: dict[str, JSON] = {
         "averages": list(averages),
         "note": note,
-        "rows": [
-            [name, [scene.source.digests(key, "training.json", PREDICTIONS) for key in steps.values()]]
-            for name, steps in done.items()
-        ],
-        "labels": [
-            scene.source.digests(key, "test_labels.npy")
-            for key in sorted({cell.steps["load"] for row in task.rows for cell in row.cells})
+        "rows": [[name, [scene.digest(key) for key in steps.values()]] for name, steps in done.items()],
+        "datasets": [
+            scene.digest(key) for key in sorted({cell.steps["load"] for row in task.rows for cell in row.cells})
         ],
     }
     return PictureOrder(
-        kind="epochs",
-        dataset=task.task.dataset,
-        imbalancer=task.task.imbalancer,
-        classifier=task.task.classifier,
-        title=title,
-        subject=subject,
-        alt=f"{shown} by epoch, one line a balancer: {subject}.",
+        picture=Picture(
+            kind="epochs",
+            dataset=task.task.dataset,
+            imbalancer=task.task.imbalancer,
+            classifier=task.task.classifier,
+            title=f"{title}: {subject}",
+            alt=f"{shown} by epoch, one line a balancer: {subject}.",
+        ),
         source=source,
         draw=lambda: _draw(scene, task, averages, on_test, title, subject, note),
     )
@@ -117,21 +115,21 @@ def _order(scene: Scene, task: TaskScene) -> PictureOrder | None:
 def _draw(
     scene: Scene, task: TaskScene, averages: Sequence[Average], on_test: bool, title: str, subject: str, note: str
 ) -> Drawing | None:
-    rows = [row for row in task.rows if row.done(scene.source, "train")]
+    rows = [row for row in task.rows if scene.done(row, "train")]
     strokes, names = _strokes(rows)
     if on_test:
-        curves = {_name(row): row_curves(scene, row, averages) for row in rows}
+        curves_of = {_name(row): row_curves(scene, row, averages) for row in rows}
         panels = [
-            _panel("loss", "~g", {row: found.loss_SE for row, found in curves.items()}, names),
-            _panel("accuracy", "%", {row: found.accuracy_SE for row, found in curves.items()}, names),
+            _panel("loss", "~g", {row: curves.loss_SE for row, curves in curves_of.items()}, names),
+            _panel("accuracy", "%", {row: curves.accuracy_SE for row, curves in curves_of.items()}, names),
             *(
-                _panel(f"F1, {average}", "%", {row: found.f1_SE[average] for row, found in curves.items()}, names)
+                _panel(f"F1, {average}", "%", {row: curves.f1_SE[average] for row, curves in curves_of.items()}, names)
                 for average in averages
             ),
         ]
     else:
-        losses = {_name(row): _training_losses(scene, row) for row in rows}
-        panels = [_panel("", "~g", {row: found for row, found in losses.items() if found}, names)]
+        losses_of = {_name(row): _training_losses(scene, row) for row in rows}
+        panels = [_panel("", "~g", {row: losses for row, losses in losses_of.items() if losses}, names)]
     if not any(panel.lines for panel in panels):
         return None
     chart = line_chart(panels, strokes, title, subject, panel_width=230 if on_test else 460)
@@ -152,11 +150,11 @@ def _panel(
     title: str, number_format: str, values: Mapping[str, list[NDArray[np.float64]]], names: Mapping[str, str]
 ) -> Panel:
     lines = [
-        Line(row=row, name=names[row], values_SE=np.stack([value_E[: _shortest(found)] for value_E in found]))
-        for row, found in values.items()
+        Line(row=row, name=names[row], values_SE=np.stack([value_E[: _shortest(of_seeds)] for value_E in of_seeds]))
+        for row, of_seeds in values.items()
     ]
     # What stands out is drawn last.
-    order = {name: place for place, name in enumerate(reversed(dict.fromkeys(names.values())))}
+    order = {name: index for index, name in enumerate(reversed(dict.fromkeys(names.values())))}
     return Panel(title=title, format=number_format, lines=sorted(lines, key=lambda line: order[line.name]))
 
 
@@ -165,12 +163,12 @@ def _shortest(values: Sequence[NDArray[np.float64]]) -> int:
 
 
 def _training_losses(scene: Scene, row: PictureRow) -> list[NDArray[np.float64]]:
-    found: list[NDArray[np.float64]] = []
-    for key in row.done(scene.source, "train").values():
-        curves = scene.source.json(key, "training.json")["curves"]
+    losses: list[NDArray[np.float64]] = []
+    for key in scene.done(row, "train").values():
+        curves = TrainingDescription.read(scene.store, key).curves
         if curves and all("loss" in values for values in curves):
-            found.append(np.array([values["loss"] for values in curves], dtype=np.float64))
-    return found
+            losses.append(np.array([values["loss"] for values in curves], dtype=np.float64))
+    return losses
 
 
 def _strokes(rows: Sequence[PictureRow]) -> tuple[dict[str, Strokes], dict[str, str]]:
@@ -207,12 +205,7 @@ def _name(row: PictureRow) -> str:
 
 def _averages(scene: Scene) -> list[Average]:
     """Return the averages of the suite's F1 metrics, macro where it has none."""
-    found = [
+    f1_averages = [
         getattr(metric.options, "average", None) for metric in scene.plan.suite.metrics if metric.component.name == "f1"
     ]
-    return [average for average in ("macro", "weighted") if average in found] or ["macro"]
-
-
-def _load_key(scene: Scene, train_key: str) -> str:
-    steps = scene.plan.steps
-    return steps[steps[train_key].inputs["subset"]].inputs["dataset"]
+    return [average for average in ("macro", "weighted") if average in f1_averages] or ["macro"]

@@ -20,8 +20,8 @@ def small_multiples(panels: Sequence[str], draw: DrawPanel, title: str, subject:
     import altair as alt
 
     charts: list[Any] = []
-    for place, panel in enumerate(panels):
+    for index, panel in enumerate(panels):
         name = {"text": panel, "fontSize": 11, "fontWeight": "normal", "anchor": "middle", "offset": 4, "limit": 240}
-        chart = draw(panel, place % COLUMNS == 0, place + COLUMNS >= len(panels))
+        chart = draw(panel, index % COLUMNS == 0, index + COLUMNS >= len(panels))
         charts.append(chart.properties(title={**name, "color": TEXT}))
     return alt.concat(*charts, columns=COLUMNS, spacing=14).properties(title=heading(title, subject), config=CONFIG)

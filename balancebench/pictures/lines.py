@@ -84,15 +84,15 @@ def line_chart(
             x=x,
             y=alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False), axis=y_axis),
             detail="row:N",
-            color=alt.Color("name:N", scale=scale([found.colour for found in strokes.values()]), legend=legend),
+            color=alt.Color("name:N", scale=scale([stroke.colour for stroke in strokes.values()]), legend=legend),
             strokeDash=alt.StrokeDash(
-                "name:N", scale=scale([list(found.dash) for found in strokes.values()]), legend=legend
+                "name:N", scale=scale([list(stroke.dash) for stroke in strokes.values()]), legend=legend
             ),
             strokeWidth=alt.StrokeWidth(
-                "name:N", scale=scale([found.width for found in strokes.values()]), legend=legend
+                "name:N", scale=scale([stroke.width for stroke in strokes.values()]), legend=legend
             ),
             strokeOpacity=alt.StrokeOpacity(
-                "name:N", scale=scale([found.opacity for found in strokes.values()]), legend=legend
+                "name:N", scale=scale([stroke.opacity for stroke in strokes.values()]), legend=legend
             ),
         )
         bands = (
@@ -120,15 +120,15 @@ def _points(line: Line, strokes: Strokes) -> list[dict[str, Any]]:
     epochs = line.values_SE.shape[1]
     banded = len(values_SE) > 1 and strokes.width > 1
     points: list[dict[str, Any]] = []
-    for place in range(values_SE.shape[1]):
-        values_S = values_SE[:, place]
+    for index in range(values_SE.shape[1]):
+        values_S = values_SE[:, index]
         if not np.isfinite(values_S).all():
             continue
         point = {
             "row": line.row,
             "name": line.name,
             "colour": strokes.colour,
-            "epoch": min(epochs, (place + 1) * together),
+            "epoch": min(epochs, (index + 1) * together),
             "mean": round(float(values_S.mean()), 5),
         }
         band = {"low": round(float(values_S.min()), 5), "high": round(float(values_S.max()), 5)} if banded else {}

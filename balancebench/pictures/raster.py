@@ -59,9 +59,9 @@ def tile(image_CHW: NDArray[np.uint8], size: tuple[int, int]) -> Image:
     from PIL import Image
 
     pixels_HWC = np.repeat(image_CHW, 3, axis=0) if len(image_CHW) == 1 else image_CHW
-    made = Image.fromarray(np.ascontiguousarray(pixels_HWC.transpose(1, 2, 0)))
+    image = Image.fromarray(np.ascontiguousarray(pixels_HWC.transpose(1, 2, 0)))
     high, wide = size
-    return made.resize((wide, high), Image.Resampling.NEAREST if high >= made.height else Image.Resampling.BOX)
+    return image.resize((wide, high), Image.Resampling.NEAREST if high >= image.height else Image.Resampling.BOX)
 
 
 def magnified(pixels_HWC: NDArray[np.uint8], times: int) -> Image:

@@ -106,8 +106,8 @@ def _clean(element: ElementTree.Element) -> None:
 
 
 def _rounded(decimals: int) -> Callable[[re.Match[str]], str]:
-    def text(found: re.Match[str]) -> str:
-        number = round(float(found.group()), decimals) + 0.0
+    def text(match: re.Match[str]) -> str:
+        number = round(float(match.group()), decimals) + 0.0
         return f"{number:.{decimals}f}".rstrip("0").rstrip(".")
 
     return text

@@ -11,7 +11,7 @@ from typing import Literal
 
 from balancebench.errors import BalancebenchError, LeaderboardError
 from balancebench.leaderboard.board import Leaderboard
-from balancebench.leaderboard.pictures import (
+from balancebench.leaderboard.picture_manifest import (
     FOLDER,
     MANIFEST,
     Manifest,
@@ -22,12 +22,12 @@ from balancebench.leaderboard.pictures import (
 )
 from balancebench.pictures.classes import classes_orders
 from balancebench.pictures.confusion import confusion_orders
+from balancebench.pictures.drawing import PictureOrder, file_stems
 from balancebench.pictures.epochs import epochs_orders
-from balancebench.pictures.generator import generator_orders
-from balancebench.pictures.order import PictureOrder, file_stems
+from balancebench.pictures.generator_curves import generator_orders
 from balancebench.pictures.samples import samples_orders
 from balancebench.pictures.scene import Scene, set_scene
-from balancebench.pictures.scores import scores_orders
+from balancebench.pictures.score_chart import scores_orders
 from balancebench.plan import Plan
 from balancebench.store import Store
 
@@ -68,50 +68,51 @@ def write_pictures(
     A picture that cannot be drawn is a problem and not an error. Files of an earlier manifest that are no longer
     wanted are deleted, others never. Raises LeaderboardError where the folder cannot be written.
     """
-    place = folder / FOLDER
-    lock = store.lock(f"pictures-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:32]}")
+    pictures_folder = folder / FOLDER
+    lock = store.lock(f"pictures-{hashlib.sha256(str(pictures_folder.resolve()).encode()).hexdigest()[:32]}")
     if lock is None:
         return Gallery(pictures=_earlier(folder), drawn=0, problems=(ELSEWHERE,))
     try:
         return _write(plan, store, folder, board, which, on_picture)
     except OSError as error:
-        raise LeaderboardError(f"{place} cannot be written: {error.strerror}") from error
+        raise LeaderboardError(f"{pictures_folder} cannot be written: {error.strerror}") from error
     finally:
         lock.release()
 
 
 def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which, on_picture: OnPicture) -> Gallery:
-    place = folder / FOLDER
+    pictures_folder = folder / FOLDER
     earlier = _earlier(folder)
     if which == "none" and not earlier:  # nothing to keep either: 10,000 cells need not be looked at for that
         return Gallery(pictures=(), drawn=0, problems=())
     problems: list[str] = []
     orders = _orders(set_scene(plan, store, board), problems)
-    standing = {} if which == "all" else _standing(place, earlier)
-    kept: dict[int, PictureEntry] = {}
+    standing = {} if which == "all" else _standing(pictures_folder, earlier)
+    entries: dict[int, PictureEntry] = {}
     to_draw: list[int] = []
     stems = file_stems(orders)
     for index, (order, stem) in enumerate(zip(orders, stems, strict=True)):
         entry = standing.get(stem)
         if entry is not None and entry.source_sha256 == order.source_sha256:
-            kept[index] = entry
+            entries[index] = entry
         elif which != "none":
             to_draw.append(index)
     drawn = 0
     for done, index in enumerate(to_draw):
-        on_picture(done, len(to_draw), f"{orders[index].title}: {orders[index].subject}")
-        if (entry := _drawn(orders[index], stems[index], place, problems)) is not None:
-            kept[index] = entry
+        on_picture(done, len(to_draw), orders[index].picture.title)
+        if (entry := _drawn(orders[index], stems[index], pictures_folder, problems)) is not None:
+            entries[index] = entry
             drawn += 1
     if to_draw:
         on_picture(len(to_draw), len(to_draw), "")
-    pictures = tuple(kept[index] for index in sorted(kept))
+    pictures = tuple(entries[index] for index in sorted(entries))
     if pictures or earlier:
         _replace(
-            place / MANIFEST, manifest_text(Manifest(results_sha256=results_digest(board), pictures=pictures)).encode()
+            pictures_folder / MANIFEST,
+            manifest_text(Manifest(results_sha256=results_digest(board), pictures=pictures)).encode(),
         )
     for file in {entry.file for entry in earlier} - {entry.file for entry in pictures}:
-        (place / file).unlink(missing_ok=True)
+        (pictures_folder / file).unlink(missing_ok=True)
     return Gallery(pictures=pictures, drawn=drawn, problems=tuple(problems))
 
 
@@ -122,20 +123,20 @@ def _orders(scene: Scene, problems: list[str]) -> Sequence[PictureOrder]:
             orders += of_kind(scene)
         except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
             kind = of_kind.__name__.removesuffix("_orders")
-            problems.append(f"pictures of kind {kind} are not drawn: {_said(error)}")
+            problems.append(f"pictures of kind {kind} are not drawn: {_error_text(error)}")
     return orders
 
 
-def _drawn(order: PictureOrder, stem: str, place: Path, problems: list[str]) -> PictureEntry | None:
+def _drawn(order: PictureOrder, stem: str, pictures_folder: Path, problems: list[str]) -> PictureEntry | None:
     try:
         drawing = order.draw()
     except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
-        problems.append(f"{order.title}: {order.subject}: not drawn: {_said(error)}")
+        problems.append(f"{order.picture.title}: not drawn: {_error_text(error)}")
         return None
     if drawing is None:
         return None
     file = f"{stem}.{drawing.suffix}"
-    _replace(place / file, drawing.content)
+    _replace(pictures_folder / file, drawing.content)
     return order.entry(file, drawing)
 
 
@@ -147,13 +148,13 @@ def _earlier(folder: Path) -> tuple[PictureEntry, ...]:
     return () if manifest is None else manifest.pictures
 
 
-def _standing(place: Path, earlier: Sequence[PictureEntry]) -> Mapping[str, PictureEntry]:
+def _standing(pictures_folder: Path, earlier: Sequence[PictureEntry]) -> Mapping[str, PictureEntry]:
     """Return stem -> entry of the pictures from before whose files are what the manifest says."""
     return {
         entry.file.rpartition(".")[0]: entry
         for entry in earlier
-        if (place / entry.file).is_file()
-        and hashlib.sha256((place / entry.file).read_bytes()).hexdigest() == entry.sha256
+        if (pictures_folder / entry.file).is_file()
+        and hashlib.sha256((pictures_folder / entry.file).read_bytes()).hexdigest() == entry.sha256
     }
 
 
@@ -164,6 +165,6 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     name = "" if isinstance(error, BalancebenchError) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import product
@@ -15,7 +16,7 @@ from balancebench.component import Kind
 from balancebench.config import JSON, BalancerReference, Options
 from balancebench.errors import BalancebenchError, Mistake, PluginError, SuiteError, nearest
 from balancebench.registry import Registry
-from balancebench.suite.bound import BoundComponent, BoundSuite, Published, SeedTriple, Selection
+from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
 from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes, Path
 from balancebench.suite.profiles import apply_profile
@@ -47,8 +48,8 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
     exclude = binder.selections("exclude", document, axes)
     include = binder.selections("include", document, axes)
     published = binder.published(document, axes, metrics)
-    if mistakes.found or file is None or no_balancer is None or no_imbalance is None:
-        raise SuiteError(str(path), mistakes.found)
+    if mistakes.noted or file is None or no_balancer is None or no_imbalance is None:
+        raise SuiteError(str(path), mistakes.noted)
     return BoundSuite(
         name=file.name,
         title=file.title or file.name,
@@ -76,10 +77,15 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
 
 def _suite_like(path: FilePath) -> str:
     """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/."""
-    places = {
-        found.relative_to(path.parent) for found in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
+    candidates = {
+        candidate.relative_to(path.parent)
+        for candidate in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
     }
-    by_stem = {place.stem: str(place) for place in sorted(places, reverse=True) if place.name != "pyproject.toml"}
+    by_stem = {
+        candidate.stem: str(candidate)
+        for candidate in sorted(candidates, reverse=True)
+        if candidate.name != "pyproject.toml"
+    }
     close = get_close_matches(path.stem, by_stem, n=1)
     return f" (did you mean {by_stem[close[0]]!r}?)" if close else ""
 
@@ -151,9 +157,9 @@ class _Binder:
             for chosen in _combinations(entry.sweep):
                 swept = "" if not chosen else f"({', '.join(f'{key}={_shown(chosen[key])}' for key in chosen)})"
                 self._mistakes.moved.update({(*at, key): (*at, "sweep", key) for key in chosen if key in entry.sweep})
-                found = self.component(axis, entry.use, label + swept, {**entry.options, **chosen}, at, group=label)
-                if found is not None:
-                    bound.append(found)
+                component = self.component(axis, entry.use, label + swept, {**entry.options, **chosen}, at, group=label)
+                if component is not None:
+                    bound.append(component)
                 if overlap := set(chosen) & set(entry.options):
                     self._mistakes.add((*at, "sweep"), f"{sorted(overlap)[0]!r} is swept and also given a value")
         self._refuse_duplicates(axis, tables, bound)
@@ -171,9 +177,9 @@ class _Binder:
             if table.sweep:
                 self._mistakes.add(("metrics", index, "sweep"), "metrics cannot be swept")
             label = table.label or table.use.rpartition(":")[2]
-            found = self.component("metric", table.use, label, table.options, ("metrics", index))
-            if found is not None:
-                bound.append(found)
+            metric = self.component("metric", table.use, label, table.options, ("metrics", index))
+            if metric is not None:
+                bound.append(metric)
         self._refuse_duplicates("metrics", normalised, bound)
         return tuple(bound)
 
@@ -208,7 +214,7 @@ class _Binder:
             base=base,
         )
         try:
-            _ = bound.identity
+            _ = bound.reference
         except BalancebenchError as error:  # the data a dataset names is not there
             self._mistakes.add(at, str(error))
             return None
@@ -225,25 +231,25 @@ class _Binder:
 
     def published(
         self, document: Mapping[str, JSON], axes: Bound, metrics: tuple[BoundComponent, ...]
-    ) -> tuple[Published, ...]:
+    ) -> tuple[PublishedNumbers, ...]:
         """Bind [[published]]: labels of entries, and labels of metrics with numbers."""
-        known = [metric.label for metric in metrics]
-        bound: list[Published] = []
+        metric_labels = [metric.label for metric in metrics]
+        bound: list[PublishedNumbers] = []
         for index, raw in enumerate(document.get("published") or []):
             at: Path = ("published", index)
             entry = _quietly(PublishedTable, raw)
             if not isinstance(entry, PublishedTable):
                 continue
             for key, value in entry.values.items():
-                if key not in known:
-                    self._mistakes.add((*at, key), f"{key!r} is no metric of this suite{nearest(key, known)}")
-                elif isinstance(value, bool) or not isinstance(value, (int, float)):
+                if key not in metric_labels:
+                    self._mistakes.add((*at, key), f"{key!r} is no metric of this suite{nearest(key, metric_labels)}")
+                elif not _is_number(value):
                     self._mistakes.add((*at, key), f"a published value is a number, got {value!r}")
             selection = self._selection(entry, at, axes)
-            values = {key: float(value) for key, value in entry.values.items() if isinstance(value, (int, float))}
+            values = {key: float(value) for key, value in entry.values.items() if _is_number(value)}
             bound.append(
-                Published(
-                    selection=selection,
+                PublishedNumbers(
+                    labels={axis: _labels(getattr(selection, axis), axes[axis]) for axis in AXES},
                     report=entry.report,
                     ceiling=entry.ceiling,
                     values=values,
@@ -255,10 +261,12 @@ class _Binder:
     def _selection(self, entry: SelectionTable | PublishedTable, at: Path, axes: Bound) -> Selection:
         labels: dict[Axis, str | None] = {axis: getattr(entry, axis) for axis in AXES}
         for axis, label in labels.items():
-            known = {name for bound in axes[axis] for name in (bound.label, bound.group)}
-            known |= {"none"} if axis in ("balancer", "imbalancer") else set()
-            if label is not None and axes[axis] and label not in known:
-                self._mistakes.add((*at, axis), f"there is no {axis} with the label {label!r}{nearest(label, known)}")
+            axis_labels = {name for bound in axes[axis] for name in (bound.label, bound.group)}
+            axis_labels |= {"none"} if axis in ("balancer", "imbalancer") else set()
+            if label is not None and axes[axis] and label not in axis_labels:
+                self._mistakes.add(
+                    (*at, axis), f"there is no {axis} with the label {label!r}{nearest(label, axis_labels)}"
+                )
         return Selection(**labels)
 
     def _anchor_paths(self, options: Options) -> Options:
@@ -288,9 +296,20 @@ class _Binder:
             seen.add(entry.label)
 
 
+def _labels(named: str | None, entries: tuple[BoundComponent, ...]) -> tuple[str, ...] | None:
+    """Return the labels that a selection's name stands for: of a sweep all of its entries'."""
+    if named is None:
+        return None
+    return tuple(entry.label for entry in entries if named in (entry.label, entry.group)) or (named,)
+
+
+def _is_number(value: JSON) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _component_table(table: JSON) -> ComponentTable | None:
-    found = _quietly(ComponentTable, table)
-    return found if isinstance(found, ComponentTable) else None
+    entry = _quietly(ComponentTable, table)
+    return entry if isinstance(entry, ComponentTable) else None
 
 
 def _quietly(model: type[BaseModel], value: JSON) -> BaseModel | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from balancebench.component import Component
-from balancebench.config import JSON, Options, identity_config
-from balancebench.suite.schema import AXES, Axis, Report, ValidationTable
+from pydantic import BaseModel, ConfigDict
 
-__all__ = ["BoundComponent", "BoundSuite", "Published", "SeedTriple", "Selection"]
+from balancebench.component import Component
+from balancebench.config import JSON, Options, drawing_options, identity_config
+from balancebench.evaluation import Report
+from balancebench.step import ComponentReference, canonical_json
+from balancebench.suite.schema import AXES, Axis, ValidationTable
+
+__all__ = ["BoundComponent", "BoundSuite", "PublishedNumbers", "SeedTriple", "Selection"]
 
 
 class SeedTriple(NamedTuple):
@@ -36,7 +41,7 @@ class BoundComponent:
     label: str
     group: str
     distribution: str
-    component: Component[Any]
+    component: Component[Any, Any]
     options: Options
     base: BoundComponent | None = None
 
@@ -46,29 +51,29 @@ class BoundComponent:
         return f"{self.distribution}:{self.component.name}"
 
     @cached_property
-    def identity(self) -> Mapping[str, JSON]:
-        """What decides the outcome: component, revision, options with defaults, the data's own identity."""
+    def reference(self) -> ComponentReference:
+        """What steps say of it. Raises the component's error where the data it names is not there."""
+        options = identity_config(self.options)
+        drawing = drawing_options(self.options)
+        if self.base is not None:
+            del options["base"]
         identity: dict[str, JSON] = {
             "component": self.qualified_name,
             "revision": self.component.revision,
-            "options": identity_config(self.options),
+            "options": options,
         }
         if self.base is not None:
-            identity["options"].pop("base")
-            identity["base"] = dict(self.base.identity)
+            identity["base"] = json.loads(self.base.reference.identity)
         if self.component.identity is not None:
             identity["data"] = self.component.identity(self.options)
-        return identity
-
-    @cached_property
-    def reference(self) -> Mapping[str, JSON]:
-        """What a worker needs to build it again: component and every option, paths included."""
-        reference: dict[str, JSON] = {
-            "component": self.qualified_name,
-            "options": self.options.model_dump(mode="json"),
-            "base": None if self.base is None else dict(self.base.reference),
-        }
-        return reference
+        of_generator = {**identity, "options": {name: options[name] for name in options if name not in drawing}}
+        return ComponentReference(
+            component=self.qualified_name,
+            options=self.options.model_dump(mode="json"),
+            identity=canonical_json(identity),
+            generator_identity=canonical_json(of_generator),
+            base=None if self.base is None else self.base.reference,
+        )
 
     def __hash__(self) -> int:
         return hash((self.label, self.qualified_name))
@@ -92,15 +97,22 @@ class Selection:
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """A paper's numbers (metric label -> value) for the cells of a selection."""
+class PublishedNumbers(BaseModel):
+    """A paper's numbers (metric label -> value) for the rows whose labels are listed; an axis of None matches all."""
 
-    selection: Selection
-    report: Report
-    ceiling: bool
-    values: Mapping[str, float]
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    labels: dict[Axis, tuple[str, ...] | None]
+    report: Report = "last"
+    ceiling: bool = False
+    values: dict[str, float]
     source: str
+
+    def matches(self, labels: Mapping[Axis, str], *, ceiling: bool) -> bool:
+        """Say whether the numbers are of the row with these labels; a ceiling's balancer is "none"."""
+        return ceiling == self.ceiling and all(
+            allowed is None or labels[axis] in allowed for axis, allowed in self.labels.items()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,4 +142,4 @@ class BoundSuite:
     no_imbalance: BoundComponent
     exclude: tuple[Selection, ...]
     include: tuple[Selection, ...]
-    published: tuple[Published, ...]
+    published: tuple[PublishedNumbers, ...]

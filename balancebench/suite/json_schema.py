@@ -17,7 +17,7 @@ def suite_json_schema(registry: Registry) -> dict[str, Any]:
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
     for axis in AXES:
         schema["properties"][axis]["items"] = {"oneOf": _entries(axis, registry, definitions)}
-    metric_names = [found.component.name for found in registry.all("metric")]
+    metric_names = [registered.component.name for registered in registry.all("metric")]
     schema["properties"]["metrics"]["items"] = {
         "oneOf": [{"type": "string", "enum": metric_names}, *_entries("metric", registry, definitions)]
     }
@@ -27,18 +27,18 @@ def suite_json_schema(registry: Registry) -> dict[str, Any]:
 
 
 def _entries(kind: Kind, registry: Registry, definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    return [_entry(found, definitions) for found in registry.all(kind)]
+    return [_entry(registered, definitions) for registered in registry.all(kind)]
 
 
-def _entry(found: RegisteredComponent, definitions: dict[str, Any]) -> dict[str, Any]:
-    options = found.component.options.model_json_schema(ref_template="#/$defs/{model}")
+def _entry(registered: RegisteredComponent, definitions: dict[str, Any]) -> dict[str, Any]:
+    options = registered.component.options.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(options.pop("$defs", {}))
     swept = {name: {"type": "array", "minItems": 1} for name in options.get("properties", {})}
     return {
         "type": "object",
-        "description": found.component.summary,
+        "description": registered.component.summary,
         "properties": {
-            "use": {"enum": [found.component.name, found.qualified_name]},
+            "use": {"enum": [registered.component.name, registered.qualified_name]},
             "label": {"type": "string"},
             "sweep": {"type": "object", "properties": swept, "additionalProperties": False},
             **options.get("properties", {}),

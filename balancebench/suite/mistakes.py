@@ -21,23 +21,23 @@ class Mistakes:
     """Mistakes of one document; `at` is the path of the value, ("balancer", 1, "epochs")."""
 
     def __init__(self, document: Mapping[str, JSON], lines: Lines) -> None:
-        self.found: list[Mistake] = []
+        self.noted: list[Mistake] = []
         self.moved: dict[Path, Path] = {}  # where a value that a profile set really stands
         self._document = document
         self._lines = lines
 
     def add(self, at: Path, message: str) -> None:
         """Note a mistake; one that is already noted is not repeated."""
-        place = self._moved(at)
-        table, key = self._names(place)
-        mistake = Mistake(message=message, table=table, key=key, line=self._line(place))
-        if mistake not in self.found:
-            self.found.append(mistake)
+        stands_at = self._moved(at)
+        table, key = self._names(stands_at)
+        mistake = Mistake(message=message, table=table, key=key, line=self._line(stands_at))
+        if mistake not in self.noted:
+            self.noted.append(mistake)
 
     def add_validation(self, at: Path, error: ValidationError, model: type[BaseModel]) -> None:
         """Note everything a pydantic model found wrong with the value at `at`."""
         for details in error.errors():
-            location = self._known((*at, *details["loc"]))
+            location = self._within_document((*at, *details["loc"]))
             self.add(location, describe(details, fields_at(model, details["loc"])))
 
     def _moved(self, at: Path) -> Path:
@@ -46,7 +46,7 @@ class Mistakes:
                 return self.moved[at[:length]]
         return at
 
-    def _known(self, at: Path) -> Path:
+    def _within_document(self, at: Path) -> Path:
         """Leave out the names of union branches that pydantic puts into a location."""
         value: Any = self._document
         path: Path = ()
@@ -105,11 +105,11 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
         yield from _models(argument)
 
 
-def describe(details: ErrorDetails, known: Iterable[str]) -> str:
+def describe(details: ErrorDetails, fields: Iterable[str]) -> str:
     """Return one clause for a pydantic error."""
     key = str(details["loc"][-1]) if details["loc"] else ""
     if details["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, known)}"
+        return f"unknown key {key!r}{nearest(key, fields)}"
     if details["type"] == "missing":
         return f"{key!r} is missing"
     message = details["msg"].removeprefix("Value error, ")

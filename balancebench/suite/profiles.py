@@ -19,12 +19,12 @@ def apply_profile(document: dict[str, JSON], profile: str, registry: Registry, m
     "AXIS.LABEL.OPTION" sets an option of the entries with that label; "AXIS.*.OPTION" of all entries that have the
     option. "run.KEY" sets a key of [run].
     """
-    profiles = document.get("profile")
-    known: dict[str, Any] = profiles if isinstance(profiles, dict) else {}
-    if profile not in known:
-        mistakes.add(("profile",), f"there is no profile {profile!r}{nearest(profile, known)}")
+    declared = document.get("profile")
+    profiles: dict[str, Any] = declared if isinstance(declared, dict) else {}
+    if profile not in profiles:
+        mistakes.add(("profile",), f"there is no profile {profile!r}{nearest(profile, profiles)}")
         return
-    overrides = known[profile]
+    overrides = profiles[profile]
     for pattern, value in cast("dict[str, JSON]", overrides).items() if isinstance(overrides, dict) else []:
         at = ("profile", profile, pattern)
         head, _, rest = pattern.partition(".")

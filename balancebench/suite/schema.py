@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from balancebench.config import JSON
+from balancebench.evaluation import Report
 
 __all__ = [
     "AXES",
     "Axis",
     "ComponentTable",
     "PublishedTable",
-    "Report",
     "RunTable",
     "SeedStreams",
     "SelectionTable",
@@ -23,7 +23,6 @@ __all__ = [
 
 Axis = Literal["dataset", "imbalancer", "balancer", "classifier"]
 AXES: tuple[Axis, ...] = ("dataset", "imbalancer", "balancer", "classifier")
-Report = Literal["last", "best_validation", "best_test"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]
 

@@ -11,16 +11,47 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Progress
+from balancebench.contracts import ImageGenerator, Progress
 from balancebench.data import LabelledImages, Origin
 from balancebench.errors import BalancerError
 
-__all__ = ["MakeImages", "fill_classes"]
+__all__ = ["MakeImages", "draw_images", "fill_classes"]
 
 MakeImages = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """make(labels_B int64) -> images_BCHW uint8, one image of each label, in that order."""
 
 SECONDS_BETWEEN_REPORTS = 0.5
+DRAWN_AT_ONCE = 256
+
+
+def draw_images(
+    generator: ImageGenerator,
+    like: LabelledImages,
+    counts_K: NDArray[np.int64],
+    *,
+    seed: int,
+    device: str,
+    deterministic: bool,
+    progress: Progress,
+) -> LabelledImages | None:
+    """Return counts_K[k] new images of each class k, of the classes and the shape of `like`, or None where all are 0.
+
+    All noise is drawn from one generator on `device`, seeded by `seed`: the same seed and counts give the same images,
+    to the bit where torch's kernels are `deterministic`.
+    """
+    import torch
+
+    from balancebench.training.reproducibility import backend_settings
+
+    random = torch.Generator(device=device).manual_seed(seed)
+    with backend_settings(deterministic=deterministic):
+        return fill_classes(
+            like,
+            counts_K,
+            lambda labels_B: generator.draw(labels_B, random),
+            batch_size=DRAWN_AT_ONCE,
+            progress=progress,
+        )
 
 
 def fill_classes(

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
     from balancebench.data import LabelledImages
 
-__all__ = ["OversamplingTarget", "UndersamplingTarget", "missing_counts", "wanted_counts"]
+__all__ = ["DrawnTarget", "OversamplingTarget", "Target", "UndersamplingTarget", "missing_counts", "wanted_counts"]
 
 ImageCount = Annotated[int, Field(ge=1, strict=True)]
 OversamplingTarget = Literal["largest"] | ImageCount | dict[str, ImageCount]
+MEANING = (
+    "images each class gets: as many as the largest class, a number, or a table class name -> number; classes that "
+    "have more keep them"
+)
+Target = Annotated[OversamplingTarget, Field(description=MEANING)]
+"""The type of the option `target`."""
+DrawnTarget = Annotated[OversamplingTarget, Field(description=MEANING, json_schema_extra={"trains": False})]
+"""The type of the option `target` of balancers that train a generator: it retrains nothing."""
 UndersamplingTarget = Literal["smallest"] | ImageCount | dict[str, ImageCount]
 
 

@@ -13,8 +13,9 @@ It needs pytest alone, no network and no GPU. The training sets and contexts it 
 from __future__ import annotations
 
 from balancebench.testing.contexts import fit_context, load_context, plan_context, synthesis_context
+from balancebench.testing.drawing import trained_and_drawn
 from balancebench.testing.parametrize import Check, collect_checks, parametrize_with_checks
-from balancebench.testing.tiny import tiny_evaluation, tiny_training_set
+from balancebench.testing.tiny import tiny_evaluation, tiny_subset_evaluation, tiny_training_set
 
 __all__ = [
     "Check",
@@ -25,5 +26,7 @@ __all__ = [
     "plan_context",
     "synthesis_context",
     "tiny_evaluation",
+    "tiny_subset_evaluation",
     "tiny_training_set",
+    "trained_and_drawn",
 ]

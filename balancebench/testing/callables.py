@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from balancebench.training.plan import Batch, Phase, TrainingPlan
+from balancebench.training_plan import Batch, Phase, TrainingPlan
 
 __all__ = ["check_callables", "computed"]
 

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Classifier, Component, Predictor
+from balancebench.component import Component
+from balancebench.contracts import Classifier, Predictor
 from balancebench.data import LabelledImages
 from balancebench.errors import ClassifierError
 from balancebench.testing.contexts import fit_context
 from balancebench.testing.subject import Body, build, check_refusal, device_of, image_arrays
 from balancebench.testing.tiny import tiny_training_set
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
-from balancebench.training.plan import Phase, Restart, TrainingPlan
+from balancebench.training_plan import Phase, Restart, TrainingPlan
 
 __all__ = ["CLASSIFIER_CHECKS"]
 
-ClassifierComponent = Component[Classifier]
+ClassifierComponent = Component[Any, Classifier]
 COUNTS = (16, 8, 3)
 
 
@@ -40,7 +41,7 @@ def predicts_logits_for_colour_images(component: ClassifierComponent) -> None:
     """Three channels work as one does."""
     train = tiny_training_set(COUNTS, channels=3)
     predictor = _fitted(component, TrainingPlan(phases=(Phase(images=train),)))
-    _check_logits(predictor.predict_logits(train.images_NCHW), len(train), train.class_count)
+    _check_logits(_logits(predictor, train), len(train), train.class_count)
 
 
 def handles_or_refuses_small_and_oblong_images(component: ClassifierComponent) -> None:
@@ -49,18 +50,18 @@ def handles_or_refuses_small_and_oblong_images(component: ClassifierComponent) -
         train = tiny_training_set(COUNTS, height=height, width=width)
         predictor = _fits(component, TrainingPlan(phases=(Phase(images=train),)))
         if predictor:
-            _check_logits(predictor.predict_logits(train.images_NCHW), len(train), train.class_count)
+            _check_logits(_logits(predictor, train), len(train), train.class_count)
 
 
 def predicts_each_image_by_itself(component: ClassifierComponent) -> None:
     """A prediction depends on its own image alone: not on its batch, nor on earlier predictions."""
     train = tiny_training_set(COUNTS)
     predictor = _fitted(component, TrainingPlan(phases=(Phase(images=train),)))
-    all_NK = predictor.predict_logits(train.images_NCHW)
+    all_NK = _logits(predictor, train)
     alone_NK = np.concatenate([predictor.predict_logits(train.images_NCHW[index : index + 1]) for index in range(3)])
     scale = float(np.abs(all_NK).max())
     assert np.allclose(alone_NK, all_NK[:3], rtol=1e-3, atol=1e-4 * scale), "an image alone gets other logits"
-    assert np.array_equal(predictor.predict_logits(train.images_NCHW), all_NK), "predicting again gives other logits"
+    assert np.array_equal(_logits(predictor, train), all_NK), "predicting again gives other logits"
 
 
 def same_seed_gives_the_same_result(component: ClassifierComponent) -> None:
@@ -70,7 +71,7 @@ def same_seed_gives_the_same_result(component: ClassifierComponent) -> None:
     for global_seed in (1, 2):
         with other_global_seeds(global_seed):
             predictor = _fitted(component, TrainingPlan(phases=(Phase(images=train),)), seed=5)
-            results.append(predictor.predict_logits(train.images_NCHW))
+            results.append(_logits(predictor, train))
     assert np.array_equal(results[0], results[1]), "two fits with one seed give other logits"
 
 
@@ -101,21 +102,21 @@ def leaves_its_inputs_alone(component: ClassifierComponent) -> None:
     weight_N.setflags(write=False)
     plan = TrainingPlan(phases=(Phase(images=train, sampling_weight_N=weight_N),))
     with expect_untouched({**image_arrays("the training", train), "the sampling weights": weight_N}):
-        _fitted(component, plan).predict_logits(train.images_NCHW)
+        _logits(_fitted(component, plan), train)
 
 
 def leaves_global_random_state_alone(component: ClassifierComponent) -> None:
     """Initialisation, shuffling, dropout and augmentation draw from generators seeded by context.seed."""
     train = tiny_training_set(COUNTS)
     with global_random_state_untouched():
-        _fitted(component, TrainingPlan(phases=(Phase(images=train),))).predict_logits(train.images_NCHW)
+        _logits(_fitted(component, TrainingPlan(phases=(Phase(images=train),))), train)
 
 
 def trains_where_a_class_has_no_images(component: ClassifierComponent) -> None:
     """A class without training images keeps its column of logits."""
     train = tiny_training_set((20, 8, 0))
     predictor = _fitted(component, TrainingPlan(phases=(Phase(images=train),)))
-    _check_logits(predictor.predict_logits(train.images_NCHW), len(train), 3)
+    _check_logits(_logits(predictor, train), len(train), 3)
 
 
 def follows_losses_and_sampling_weights(component: ClassifierComponent) -> None:
@@ -190,7 +191,7 @@ def trains_a_second_phase_on_the_head_alone(component: ClassifierComponent) -> N
     ):
         predictor = _fits(component, plan)
         if predictor:
-            _check_logits(predictor.predict_logits(train.images_NCHW), len(train), train.class_count)
+            _check_logits(_logits(predictor, train), len(train), train.class_count)
 
 
 CLASSIFIER_CHECKS: tuple[Body, ...] = (
@@ -228,7 +229,7 @@ class _Heard:
         self.epochs.append(epoch)
         self.values.append(dict(values))
         if self.predict is not None:
-            logits_NK = predictor.predict_logits(self.predict.images_NCHW)
+            logits_NK = _logits(predictor, self.predict)
             _check_logits(logits_NK, len(self.predict), self.predict.class_count)
 
 
@@ -260,6 +261,10 @@ def _recording(phase: int, called: list[tuple[int, set[int]]]) -> Callable[[Any,
         return torch.nn.functional.cross_entropy(logits_NK, labels_N, reduction="none")
 
     return loss
+
+
+def _logits(predictor: Predictor, images: LabelledImages) -> Any:
+    return predictor.predict_logits(np.asarray(images.images_NCHW))
 
 
 def _check_logits(logits_NK: Any, image_count: int, class_count: int) -> None:

@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Base, FitContext, LoadContext, PlanContext, Predictor, SynthesisContext
+from balancebench.checkpoints import Checkpoints
+from balancebench.contracts import (
+    Base,
+    FitContext,
+    ImageGenerator,
+    LoadContext,
+    PlanContext,
+    Predictor,
+    SynthesisContext,
+)
 from balancebench.data import LabelledImages
 from balancebench.errors import BalancerError
-from balancebench.training.plan import TrainingPlan
+from balancebench.training_plan import TrainingPlan
 
 __all__ = ["NearestMean", "fit_context", "load_context", "plan_context", "synthesis_context"]
 
@@ -22,8 +31,8 @@ logger = logging.getLogger("balancebench.testing")
 def load_context(folder: Path) -> LoadContext:
     """Return a context for `Dataset.load`: an empty data root and an empty scratch folder, made in `folder`."""
     data_root, scratch = folder / "data", folder / "scratch"
-    for made in (data_root, scratch):
-        made.mkdir()
+    for subfolder in (data_root, scratch):
+        subfolder.mkdir()
     return LoadContext(data_root=data_root, scratch=scratch, progress=_ignore_progress, logger=logger)
 
 
@@ -38,17 +47,20 @@ def synthesis_context(
     *,
     device: str = "cpu",
     base: Base | None = None,
+    generator: Callable[[], ImageGenerator] | None = None,
+    validation: Callable[[], LabelledImages | None] | None = None,
     withheld: Callable[[], LabelledImages] | None = None,
     train_classifier: Callable[[TrainingPlan], Predictor] | None = None,
     count: Callable[[int, int], None] | None = None,
 ) -> SynthesisContext:
-    """Return a context for `Balancer.synthesise`; artefacts, scratch and checkpoints are made in `folder`.
+    """Return a context for `synthesise` and `train_generator`; artefacts, scratch and checkpoints are made in `folder`.
 
-    withheld, train_classifier: calling what is left out raises BalancerError. count: nothing counts where left out.
+    generator, withheld, train_classifier: calling what is left out raises BalancerError. validation: there are no such
+    images where left out. count: nothing counts where left out.
     """
     artefacts, scratch, checkpoints = folder / "artefacts", folder / "scratch", folder / "checkpoints"
-    for made in (artefacts, scratch, checkpoints):
-        made.mkdir()
+    for subfolder in (artefacts, scratch, checkpoints):
+        subfolder.mkdir()
     return SynthesisContext(
         seed=seed,
         rng=np.random.default_rng(seed),
@@ -57,9 +69,11 @@ def synthesis_context(
         deterministic=True,
         artefacts=artefacts,
         scratch=scratch,
-        checkpoints=checkpoints,
+        checkpoints=Checkpoints(folder=checkpoints),
         progress=_ignore_progress,
         logger=logger,
+        generator=generator or _no_generator,
+        validation=validation or _no_validation_images,
         withheld=withheld or _no_withheld_images,
         train_classifier=train_classifier or _no_classifier,
         count=count or _ignore_count,
@@ -73,8 +87,9 @@ def fit_context(
     device: str = "cpu",
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None] | None = None,
     count: Callable[[int, int], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FitContext:
-    """Return a context for `Classifier.fit`; what is left out listens to nothing."""
+    """Return a context for `Classifier.fit`; what is left out listens to nothing, and nothing is saved."""
     return FitContext(
         seed=seed,
         device=device,
@@ -84,6 +99,7 @@ def fit_context(
         logger=logger,
         epoch_finished=epoch_finished or _ignore_epoch,
         count=count or _ignore_count,
+        checkpoints=checkpoints,
     )
 
 
@@ -118,6 +134,14 @@ def _ignore_epoch(epoch: int, predictor: Predictor, values: Mapping[str, float])
 
 def _ignore_count(images: int, steps: int) -> None:
     pass
+
+
+def _no_generator() -> ImageGenerator:
+    raise BalancerError("it draws from a generator but does not declare that it trains one")
+
+
+def _no_validation_images() -> LabelledImages | None:
+    return None
 
 
 def _no_withheld_images() -> LabelledImages:

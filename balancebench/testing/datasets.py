@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import SkipTest, mock
 
-from balancebench.component import Dataset, DatasetComponent
+from balancebench.component import Component
+from balancebench.contracts import Dataset
 from balancebench.data import DatasetSplits, LabelledImages, Origin
 from balancebench.errors import DataError
 from balancebench.testing.contexts import load_context
@@ -20,7 +21,7 @@ from balancebench.testing.watch import global_random_state_untouched, other_glob
 
 __all__ = ["DATASET_CHECKS"]
 
-Subject = DatasetComponent[Dataset]
+Subject = Component[Any, Dataset]
 
 
 def loads_training_and_test_images(component: Subject) -> None:

@@ -5,20 +5,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 from unittest import SkipTest
 
 from pydantic import ValidationError
 
-from balancebench.component import Component, DatasetComponent, Requirement
+from balancebench.component import Component, Kind, Requirement
 from balancebench.config import JSON, Options, identity_config
+from balancebench.errors import PluginError
+from balancebench.registry import COMPONENT_TYPES
 from balancebench.testing.subject import Body, build, smoke_options
 
-__all__ = ["DECLARATION_CHECKS", "options_or_skip"]
+__all__ = ["DECLARATION_CHECKS", "KIND_CHECKS", "options_or_skip"]
+
+CONTRACT_METHOD: Mapping[Kind, str] = {
+    "dataset": "load",
+    "imbalancer": "select",
+    "balancer": "plan",
+    "classifier": "fit",
+    "metric": "__call__",
+}
+"""What the harness calls on whatever a component of a kind builds."""
 
 
-def says_what_it_is_in_one_line(component: Component[Any]) -> None:
+def says_what_it_is_in_one_line(component: Component[Any, Any]) -> None:
     """Name, summary, citation, revision and requirements are what lists and records show."""
     assert re.fullmatch(r"[a-z][a-z0-9_]*", component.name), f"the name {component.name!r} is not lower_snake_case"
     assert component.summary.strip(), "it has no summary; `balancebench list` shows one line"
@@ -29,28 +40,48 @@ def says_what_it_is_in_one_line(component: Component[Any]) -> None:
     assert not unknown, f"it requires {sorted(unknown)}; known are {', '.join(get_args(Requirement))}"
 
 
-def default_options_are_valid(component: Component[Any]) -> None:
+def is_declared_as_what_it_is(kind: Kind, component: object) -> None:
+    """Balancers and metrics have component classes of their own."""
+    expected = COMPONENT_TYPES[kind]
+    assert isinstance(component, expected), (
+        f"a {kind} is declared as {expected.__name__}, not {type(component).__name__}"
+    )
+
+
+def default_options_are_valid(kind: Kind, component: Component[Any, Any]) -> None:
     """Every option has a valid default, or is required and given by `smoke`."""
     missing = _missing_options(component, {})
     given = set(component.smoke)
-    if not isinstance(component, DatasetComponent):  # a folder or a hub id is what only the user knows
+    if kind != "dataset":  # a folder or a hub id is what only the user knows
         assert missing <= given, f"{sorted(missing - given)} is required and `smoke` does not give it"
 
 
-def smoke_options_are_valid(component: Component[Any]) -> None:
+def smoke_options_are_valid(kind: Kind, component: Component[Any, Any]) -> None:
     """The options that make it small are options it has; a dataset may still need its root."""
     missing = _missing_options(component, dict(component.smoke))
-    if not isinstance(component, DatasetComponent):
+    if kind != "dataset":
         assert not missing, f"`smoke` leaves out {sorted(missing)}"
 
 
-def describes_every_option(component: Component[Any]) -> None:
+def build_names_what_is_there(kind: Kind, component: Component[Any, Any]) -> None:
+    """The path leads to what builds, twice and from options alone, an object with the method of its kind's contract."""
+    options_or_skip(component)
+    method = CONTRACT_METHOD[kind]
+    for _ in range(2):
+        try:
+            built = build(component)
+        except PluginError as error:
+            raise AssertionError(str(error)) from error
+        assert callable(getattr(built, method, None)), f"it builds {type(built).__name__}, which has no {method}"
+
+
+def describes_every_option(component: Component[Any, Any]) -> None:
     """Each option says in a clause what it does, those of nested tables too."""
     for path, description in _descriptions(component.options):
         assert (description or "").strip(), f"option {path!r} has no description; give it Field(description=...)"
 
 
-def refuses_unknown_options(component: Component[Any]) -> None:
+def refuses_unknown_options(component: Component[Any, Any]) -> None:
     """A misspelt key in a suite is an error, and validated options do not change."""
     config = component.options.model_config
     assert config.get("extra") == "forbid", (
@@ -61,7 +92,7 @@ def refuses_unknown_options(component: Component[Any]) -> None:
     )
 
 
-def options_survive_json(component: Component[Any]) -> None:
+def options_survive_json(component: Component[Any, Any]) -> None:
     """Options travel to workers and into keys as JSON, and come back equal."""
     options = options_or_skip(component)
     as_json = json.loads(json.dumps(options.model_dump(mode="json"), allow_nan=False))
@@ -73,7 +104,7 @@ def options_survive_json(component: Component[Any]) -> None:
     )
 
 
-def says_what_outside_data_it_brings(component: Component[Any]) -> None:
+def says_what_outside_data_it_brings(component: Component[Any, Any]) -> None:
     """`outside_data` is a pure function of the options: one line, or None."""
     options = options_or_skip(component)
     outside = component.outside_data(options)
@@ -82,25 +113,20 @@ def says_what_outside_data_it_brings(component: Component[Any]) -> None:
         assert outside.strip() and len(outside.splitlines()) == 1, f"outside_data is {outside!r}; give one line or None"  # noqa: PT018
 
 
-def builds_twice(component: Component[Any]) -> None:
-    """`build` makes a new object each time from options alone: the planning and the training step build their own."""
-    options_or_skip(component)
-    for _ in range(2):
-        assert build(component) is not None, "build returned None"
-
-
-def _missing_options(component: Component[Any], given: dict[str, JSON]) -> set[str]:
+def _missing_options(component: Component[Any, Any], given: dict[str, JSON]) -> set[str]:
     """Return the required options that `given` lacks; fail for any other mistake in it or in the defaults."""
     try:
         component.options.model_validate(given)
     except ValidationError as error:
-        wrong = [f"{_dotted(found['loc'])}: {found['msg']}" for found in error.errors() if found["type"] != "missing"]
+        wrong = [
+            f"{_dotted(detail['loc'])}: {detail['msg']}" for detail in error.errors() if detail["type"] != "missing"
+        ]
         assert not wrong, f"the options {given} are refused: {'; '.join(wrong)}"
-        return {_dotted(found["loc"]) for found in error.errors()}
+        return {_dotted(detail["loc"]) for detail in error.errors()}
     return set()
 
 
-def options_or_skip(component: Component[Any]) -> Options:
+def options_or_skip(component: Component[Any, Any]) -> Options:
     """Return the smoke options of a component; skip a dataset whose root only the user knows."""
     if missing := _missing_options(component, dict(component.smoke)):
         raise SkipTest(f"it needs a user's {', '.join(sorted(missing))}")
@@ -126,13 +152,18 @@ def _options_within(annotation: Any) -> Iterator[type[Options]]:
         yield from _options_within(argument)
 
 
-DECLARATION_CHECKS: tuple[Body, ...] = (
-    says_what_it_is_in_one_line,
+KIND_CHECKS: tuple[Callable[[Kind, Component[Any, Any]], None], ...] = (
+    is_declared_as_what_it_is,
     default_options_are_valid,
     smoke_options_are_valid,
+    build_names_what_is_there,
+)
+"""body(kind, component): checks of every component that must know what it was declared as."""
+
+DECLARATION_CHECKS: tuple[Body, ...] = (
+    says_what_it_is_in_one_line,
     describes_every_option,
     refuses_unknown_options,
     options_survive_json,
     says_what_outside_data_it_brings,
-    builds_twice,
 )

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Component, Imbalancer
+from balancebench.component import Component
+from balancebench.contracts import Imbalancer
 from balancebench.errors import DataError
 from balancebench.testing.subject import Body, build, check_refusal
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
 
 __all__ = ["IMBALANCER_CHECKS"]
 
-ImbalancerComponent = Component[Imbalancer]
+ImbalancerComponent = Component[Any, Imbalancer]
 BALANCED = (40, 40, 40, 40)
 
 

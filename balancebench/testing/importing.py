@@ -73,4 +73,4 @@ def declaring_imports_nothing_heavy(plugin: object) -> None:
     loaded = json.loads(result.stdout.splitlines()[-1])
     if loaded is None:
         raise SkipTest(f"{module} cannot be imported by name")
-    assert not loaded, f"importing {module} and declaring loads {', '.join(loaded)}; import it in the body of `build`"
+    assert not loaded, f"importing {module} and declaring loads {', '.join(loaded)}; import it in what `build` names"

@@ -1,4 +1,4 @@
-"""Checks of metrics.
+"""Checks of metrics of cells.
 
 Axis suffixes: N images, K classes.
 """
@@ -6,7 +6,6 @@ Axis suffixes: N images, K classes.
 # ruff: noqa: S101 - checks fail by AssertionError, as tests do
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,32 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import (
-    Evaluation,
-    EvaluationImages,
-    Metric,
-    MetricComponent,
-    PartlyUndefined,
-    Undefined,
-)
+from balancebench.component import MetricComponent
 from balancebench.data import LabelledImages
-from balancebench.testing.subject import Body, build, image_arrays
+from balancebench.evaluation import Evaluation, EvaluationImages
+from balancebench.testing.metric_values import (
+    alike,
+    check_follows,
+    check_ordinary_value,
+    check_value,
+    computed_value,
+    renamed,
+)
+from balancebench.testing.subject import Body, image_arrays
 from balancebench.testing.tiny import tiny_evaluation
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
 
 __all__ = ["METRIC_CHECKS"]
 
-Subject = MetricComponent[Metric]
+Subject = MetricComponent[Any]
 
 
 def gives_a_number_or_numbers_of_classes(component: Subject) -> None:
     """A float, one float a class, a matrix of classes, or Undefined with a reason; "%" lies in 0..1."""
-    value = _value(component, tiny_evaluation())
-    _check_value(value, class_count=3)
-    assert not isinstance(value, Undefined), f"it is undefined on an ordinary evaluation: {value.reason}"
-    if component.unit == "%":
-        array: NDArray[Any] = np.asarray(value)
-        assert np.nanmin(array) >= 0 and np.nanmax(array) <= 1, f'unit "%" is for values in 0..1, got {value}'  # noqa: PT018
+    check_ordinary_value(component, _value(component, tiny_evaluation()))
 
 
 def follows_a_renaming_of_the_classes(component: Subject) -> None:
@@ -60,7 +56,7 @@ def does_not_depend_on_the_order_of_images(component: Subject) -> None:
         images=replace(_images(evaluation), test=lambda: _images(evaluation).test().take(order_N)),
     )
     before, after = _value(component, evaluation), _value(component, shuffled)
-    assert _alike(before, after), f"with the images in another order it is {after} instead of {before}"
+    assert alike(before, after), f"with the images in another order it is {after} instead of {before}"
 
 
 def ranks_right_above_wrong(component: Subject) -> None:
@@ -79,7 +75,7 @@ def same_evaluation_gives_the_same_value(component: Subject) -> None:
     for global_seed in (1, 2):
         with other_global_seeds(global_seed):
             values.append(_value(component, evaluation))
-    assert _alike(*values), f"two calls with one evaluation give {values[0]} and {values[1]}"
+    assert alike(*values), f"two calls with one evaluation give {values[0]} and {values[1]}"
 
 
 def leaves_its_inputs_alone(component: Subject) -> None:
@@ -107,13 +103,13 @@ def leaves_global_random_state_alone(component: Subject) -> None:
 def has_a_value_or_a_reason_without_test_images(component: Subject) -> None:
     """No test image at all, and a class without one, give Undefined, a value, or NaN for the class."""
     for test_counts in ((30, 20, 0), (30, 0, 0), (0, 0, 0)):
-        _check_value(_value(component, tiny_evaluation(test_counts)), class_count=3)
+        check_value(_value(component, tiny_evaluation(test_counts)), class_count=3)
 
 
 def has_a_value_or_a_reason_for_few_training_images(component: Subject) -> None:
     """Groups of classes by their training images may be empty."""
     for train_counts in ((5000, 0, 0), (1, 1, 1), (0, 0, 0), (5000, 5000, 5000)):
-        _check_value(_value(component, tiny_evaluation(train_counts=train_counts)), class_count=3)
+        check_value(_value(component, tiny_evaluation(train_counts=train_counts)), class_count=3)
 
 
 def has_a_value_or_a_reason_for_a_broken_classifier(component: Subject) -> None:
@@ -122,18 +118,19 @@ def has_a_value_or_a_reason_for_a_broken_classifier(component: Subject) -> None:
     one_class_NK = np.zeros_like(evaluation.logits_NK)
     one_class_NK[:, 1] = 1
     for logits_NK in (np.full_like(one_class_NK, np.nan), np.full_like(one_class_NK, np.inf), one_class_NK):
-        _check_value(_value(component, replace(evaluation, logits_NK=logits_NK)), class_count=3)
+        check_value(_value(component, replace(evaluation, logits_NK=logits_NK)), class_count=3)
 
 
 def has_a_value_or_a_reason_without_images(component: Subject) -> None:
-    """There may be predictions alone, a balancer may make nothing up, or nothing of a class."""
+    """There may be predictions alone; a balancer may train no generator, make nothing up, or nothing of a class."""
     evaluation = tiny_evaluation()
-    images, made = _images(evaluation), _images(evaluation).synthetic()
-    assert made is not None
-    none_made = replace(images, synthetic=lambda: None)
-    one_class = replace(images, synthetic=lambda: made.take(np.flatnonzero(made.labels_N == 1)))
-    for given in (None, none_made, one_class):
-        _check_value(_value(component, replace(evaluation, images=given)), class_count=3)
+    images, synthetic = _images(evaluation), _images(evaluation).synthetic()
+    assert synthetic is not None
+    without_synthetic = replace(images, synthetic=lambda: None, draw=_draw_nothing)
+    without_generator = replace(images, draw=_draw_nothing)
+    one_class = replace(images, synthetic=lambda: synthetic.take(np.flatnonzero(synthetic.labels_N == 1)))
+    for given in (None, without_synthetic, without_generator, one_class):
+        check_value(_value(component, replace(evaluation, images=given)), class_count=3)
 
 
 METRIC_CHECKS: tuple[Body, ...] = (
@@ -154,7 +151,7 @@ METRIC_CHECKS: tuple[Body, ...] = (
 def _check_renaming(component: Subject, evaluation: Evaluation, order_K: NDArray[np.int64]) -> None:
     """Fail where the value changes when the class order_K[k] becomes class k."""
     rank_K = np.argsort(order_K)
-    renamed = replace(
+    numbered_otherwise = replace(
         evaluation,
         logits_NK=evaluation.logits_NK[:, order_K],
         labels_N=rank_K[evaluation.labels_N],
@@ -162,15 +159,7 @@ def _check_renaming(component: Subject, evaluation: Evaluation, order_K: NDArray
         train_counts_K=evaluation.train_counts_K[order_K],
         images=_renamed(_images(evaluation), order_K),
     )
-    before, after = _value(component, evaluation), _value(component, renamed)
-    if isinstance(before, Undefined) or isinstance(after, Undefined):
-        assert isinstance(before, Undefined) and isinstance(after, Undefined), "it is defined under one numbering only"  # noqa: PT018
-        return
-    expected: NDArray[Any] = np.asarray(before)
-    for axis in range(expected.ndim):
-        expected = np.take(expected, order_K, axis=axis)
-    same = np.allclose(np.asarray(after), expected, rtol=1e-5, atol=1e-7, equal_nan=True)
-    assert same, f"with the classes numbered otherwise it is {after} instead of {expected}"
+    check_follows(_value(component, evaluation), _value(component, numbered_otherwise), order_K)
 
 
 def _images(evaluation: Evaluation) -> EvaluationImages:
@@ -178,21 +167,26 @@ def _images(evaluation: Evaluation) -> EvaluationImages:
     return evaluation.images
 
 
+def _draw_nothing(_counts_K: NDArray[np.int64]) -> LabelledImages | None:
+    return None
+
+
 def _renamed(images: EvaluationImages, order_K: NDArray[np.int64]) -> EvaluationImages:
     """Return the same images where the class order_K[k] has become class k."""
     rank_K = np.argsort(order_K)
 
-    def renamed(found: LabelledImages) -> LabelledImages:
-        names = tuple(found.class_names[label] for label in order_K)
-        return replace(found, labels_N=rank_K[found.labels_N], class_names=names)
-
     def of(read: Callable[[], LabelledImages]) -> Callable[[], LabelledImages]:
-        return lambda: renamed(read())
+        return lambda: renamed(read(), order_K)
 
-    made = images.synthetic()
+    def draw(counts_K: NDArray[np.int64]) -> LabelledImages | None:
+        drawn = images.draw(counts_K[rank_K])
+        return None if drawn is None else renamed(drawn, order_K)
+
+    synthetic = images.synthetic()
     return replace(
         images,
-        synthetic=lambda: None if made is None else renamed(made),
+        synthetic=lambda: None if synthetic is None else renamed(synthetic, order_K),
+        draw=draw,
         kept=of(images.kept),
         full_train=of(images.full_train),
         test=of(images.test),
@@ -200,31 +194,7 @@ def _renamed(images: EvaluationImages, order_K: NDArray[np.int64]) -> Evaluation
 
 
 def _value(component: Subject, evaluation: Evaluation) -> Any:
-    """Return the metric's value, computed with an empty memory; of what is partly undefined, the numbers."""
+    """Return the metric's value, computed with an empty memory."""
     images = evaluation.images
     fresh = evaluation if images is None else replace(evaluation, images=replace(images, memory={}))
-    value = build(component)(fresh)
-    if isinstance(value, PartlyUndefined):
-        assert value.reason.strip(), "it is PartlyUndefined without a reason"
-        return value.values_K
-    return value
-
-
-def _check_value(value: Any, class_count: int) -> None:
-    if isinstance(value, Undefined):
-        assert value.reason.strip(), "it is Undefined without a reason"
-        return
-    if isinstance(value, np.ndarray):
-        shape: tuple[int, ...] = value.shape
-        assert value.dtype.kind in "iuf", f"its array is of dtype {value.dtype}; give floats or integers"
-        known = ((class_count,), (class_count, class_count))
-        assert shape in known, f"its array has shape {shape}; give one value a class, (K,), or a matrix, (K, K)"
-        return
-    assert isinstance(value, float), f"it returns {type(value).__name__}; give a float, an array or Undefined"
-    assert math.isfinite(value), f"it returns {value}; give Undefined with the reason"
-
-
-def _alike(first: Any, second: Any) -> bool:
-    if isinstance(first, Undefined) or isinstance(second, Undefined):
-        return isinstance(first, Undefined) and isinstance(second, Undefined)
-    return np.shape(first) == np.shape(second) and np.allclose(first, second, rtol=1e-5, atol=1e-7, equal_nan=True)
+    return computed_value(component, fresh)

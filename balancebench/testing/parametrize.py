@@ -8,28 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from balancebench.component import (
-    KINDS,
-    Balancer,
-    BalancerComponent,
-    Classifier,
-    Component,
-    Dataset,
-    DatasetComponent,
-    Imbalancer,
-    Kind,
-    Metric,
-    MetricComponent,
-)
-from balancebench.registry import COMPONENT_TYPES, Registry
+from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
+from balancebench.contracts import Classifier, Dataset, Imbalancer
+from balancebench.registry import Registry
 from balancebench.testing.balancers import BALANCER_CHECKS
 from balancebench.testing.classifiers import CLASSIFIER_CHECKS
 from balancebench.testing.datasets import DATASET_CHECKS
-from balancebench.testing.declaration import DECLARATION_CHECKS
+from balancebench.testing.declaration import DECLARATION_CHECKS, KIND_CHECKS
+from balancebench.testing.generators import GENERATOR_CHECKS
 from balancebench.testing.imbalancers import IMBALANCER_CHECKS
 from balancebench.testing.importing import declaring_imports_nothing_heavy
 from balancebench.testing.metrics import METRIC_CHECKS
 from balancebench.testing.subject import Body, described
+from balancebench.testing.subset_metrics import SUBSET_METRIC_CHECKS
 
 __all__ = ["Check", "collect_checks", "parametrize_with_checks"]
 
@@ -67,17 +58,17 @@ class Check:
 def collect_checks(
     plugin: object | None = None,
     *,
-    datasets: Iterable[DatasetComponent[Dataset]] = (),
-    imbalancers: Iterable[Component[Imbalancer]] = (),
-    balancers: Iterable[BalancerComponent[Balancer]] = (),
-    classifiers: Iterable[Component[Classifier]] = (),
-    metrics: Iterable[MetricComponent[Metric]] = (),
+    datasets: Iterable[Component[Any, Dataset]] = (),
+    imbalancers: Iterable[Component[Any, Imbalancer]] = (),
+    balancers: Iterable[BalancerComponent[Any]] = (),
+    classifiers: Iterable[Component[Any, Classifier]] = (),
+    metrics: Iterable[MetricComponent[Any]] = (),
 ) -> list[Check]:
     """Return the checks of every component that `plugin` declares through its hooks, and of those given by kind.
 
     plugin: a module, or any object, with functions marked `hookimpl`, as a plugin's entry point names it.
     """
-    given: dict[Kind, Iterable[Component[Any]]] = {
+    given: dict[Kind, Iterable[Component[Any, Any]]] = {
         "dataset": datasets,
         "imbalancer": imbalancers,
         "balancer": balancers,
@@ -90,7 +81,7 @@ def collect_checks(
         registry.add_plugin(plugin, "plugin")
         checks += _checks_of_plugin(plugin, registry)
     for kind in KINDS:
-        for component in [*(found.component for found in registry.all(kind)), *given[kind]]:
+        for component in [*(registered.component for registered in registry.all(kind)), *given[kind]]:
             checks += _checks_of(kind, component)
     return checks
 
@@ -98,11 +89,11 @@ def collect_checks(
 def parametrize_with_checks(
     plugin: object | None = None,
     *,
-    datasets: Iterable[DatasetComponent[Dataset]] = (),
-    imbalancers: Iterable[Component[Imbalancer]] = (),
-    balancers: Iterable[BalancerComponent[Balancer]] = (),
-    classifiers: Iterable[Component[Classifier]] = (),
-    metrics: Iterable[MetricComponent[Metric]] = (),
+    datasets: Iterable[Component[Any, Dataset]] = (),
+    imbalancers: Iterable[Component[Any, Imbalancer]] = (),
+    balancers: Iterable[BalancerComponent[Any]] = (),
+    classifiers: Iterable[Component[Any, Classifier]] = (),
+    metrics: Iterable[MetricComponent[Any]] = (),
     expected_failures: Mapping[tuple[str, str], str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a pytest function of one argument `check` so that it runs once for each check.
@@ -144,20 +135,24 @@ def _checks_of_plugin(plugin: object, registry: Registry) -> Iterator[Check]:
     yield named(described(declaring_imports_nothing_heavy), partial(declaring_imports_nothing_heavy, plugin))
 
 
-def _checks_of(kind: Kind, component: Component[Any]) -> Iterator[Check]:
+def _checks_of(kind: Kind, component: Component[Any, Any]) -> Iterator[Check]:
     def named(name: str, body: Callable[[], None]) -> Check:
         return Check(kind=kind, component=component.name, name=name, body=body)
 
-    yield named("is declared as what it is", partial(_is_declared_as_what_it_is, kind, component))
-    for body in (*DECLARATION_CHECKS, *CHECKS[kind]):
+    for of_kind in KIND_CHECKS:
+        yield named(described(of_kind), partial(of_kind, kind, component))
+    for body in (*DECLARATION_CHECKS, *_checks_of_contract(kind, component)):
         yield named(described(body), partial(body, component))
 
 
-def _is_declared_as_what_it_is(kind: Kind, component: object) -> None:
-    expected = COMPONENT_TYPES[kind]
-    assert isinstance(component, expected), (
-        f"a {kind} is declared as {expected.__name__}, not {type(component).__name__}"
-    )
+def _checks_of_contract(kind: Kind, component: Component[Any, Any]) -> tuple[Body, ...]:
+    match component:
+        case BalancerComponent(trains_generator=True):
+            return (*CHECKS[kind], *GENERATOR_CHECKS)
+        case MetricComponent(of="subset"):
+            return SUBSET_METRIC_CHECKS
+        case _:
+            return CHECKS[kind]
 
 
 def _declares_through_hooks_that_exist(registry: Registry) -> None:

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from balancebench.data import LabelledImages, Origin
-from balancebench.training.plan import TrainingPlan
+from balancebench.training_plan import TrainingPlan
 
 __all__ = ["check_origins", "check_plan", "has_callables", "plan_parts"]
 
@@ -32,14 +34,14 @@ def check_origins(plan: TrainingPlan, train: LabelledImages, repeatable: Iterabl
     `repeatable`.
     """
     real = Counter(_image_keys(train))
-    known = {key for images in repeatable for key in _image_keys(images)}
+    repeatable_keys = {key for images in repeatable for key in _image_keys(images)}
     for number, phase in enumerate(plan.phases):
         keyed = list(zip(_image_keys(phase.images), phase.images.origins_N, strict=True))
         beyond = Counter(key for key, origin in keyed if origin == Origin.REAL) - real
         assert not beyond, (
             f"phase {number} calls {beyond.total()} images REAL that were repeated or made; give them their origin"
         )
-        unknown = {key for key, origin in keyed if origin == Origin.REPEATED} - known
+        unknown = {key for key, origin in keyed if origin == Origin.REPEATED} - repeatable_keys
         assert not unknown, f"phase {number} calls {len(unknown)} images REPEATED that are no training images"
 
 
@@ -69,4 +71,5 @@ def has_callables(plan: TrainingPlan) -> bool:
 
 
 def _image_keys(images: LabelledImages) -> list[tuple[int, bytes]]:
-    return [(int(label), image.tobytes()) for label, image in zip(images.labels_N, images.images_NCHW, strict=True)]
+    pixels_NCHW = np.asarray(images.images_NCHW)
+    return [(int(label), image.tobytes()) for label, image in zip(images.labels_N, pixels_NCHW, strict=True)]

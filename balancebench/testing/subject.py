@@ -34,24 +34,24 @@ Body = Callable[[Any], None]
 """body(component): raises AssertionError where what its name states does not hold, SkipTest where it cannot be seen."""
 
 
-def described(body: Body) -> str:
+def described(body: Callable[..., None]) -> str:
     """Return what a check states: its function's name in words."""
     return body.__name__.replace("_", " ")
 
 
-def smoke_options(component: Component[Any]) -> Options:
+def smoke_options(component: Component[Any, Any]) -> Options:
     """Return the options that checks run with: the smoke options, defaults for the rest."""
     return component.options.model_validate(dict(component.smoke))
 
 
-def build(component: Component[Any]) -> Any:
+def build(component: Component[Any, Any]) -> Any:
     """Return a new object with smoke options; skip what this machine cannot run."""
     if needs := needs_of(component):
         raise SkipTest(needs)
-    return component.build(smoke_options(component))
+    return component.create(smoke_options(component))
 
 
-def needs_of(component: Component[Any]) -> str:
+def needs_of(component: Component[Any, Any]) -> str:
     """Return what the component requires that the kit does not have, or ""."""
     if "network" in component.requires:
         return "it requires the network, which the conformance kit does not use"
@@ -63,7 +63,7 @@ def needs_of(component: Component[Any]) -> str:
     return ""
 
 
-def device_of(component: Component[Any]) -> str:
+def device_of(component: Component[Any, Any]) -> str:
     """Return the device that a component is checked on: the CPU, unless it requires CUDA."""
     return "cuda" if "cuda" in component.requires else "cpu"
 

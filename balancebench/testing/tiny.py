@@ -5,18 +5,21 @@ Axis suffixes: N images, C channels, H rows, W columns, K classes, D features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import Cost, Evaluation, EvaluationImages
+from balancebench.config import JSON
 from balancebench.data import LabelledImages, Origin, concatenate
+from balancebench.evaluation import Cost, Evaluation, EvaluationImages, SubsetEvaluation
 
-__all__ = ["FixedProjection", "tiny_evaluation", "tiny_training_set"]
+__all__ = ["FixedProjection", "tiny_evaluation", "tiny_subset_evaluation", "tiny_training_set"]
 
 PATTERN_LEVELS = 3  # grey levels by which a class's rows stand out
 NOISE_LEVELS = 10
@@ -87,8 +90,7 @@ def _tiny_images(test_labels_N: NDArray[np.int64], train_counts_K: NDArray[np.in
 
     @cache
     def synthetic() -> LabelledImages | None:
-        made = tiny_training_set(missing, seed=seed + 3)
-        return _read_only(made.take(np.arange(len(made)), origin=Origin.SYNTHETIC)) if len(made) else None
+        return _synthetic_images(missing, seed + 3) if any(missing) else None
 
     @cache
     def test() -> LabelledImages:
@@ -104,7 +106,23 @@ def _tiny_images(test_labels_N: NDArray[np.int64], train_counts_K: NDArray[np.in
         used_withheld_data=False,
         extractor=lambda: FixedProjection(class_count=class_count),
         device="cpu",
+        draw=lambda counts_K: _synthetic_images(counts_K.tolist(), seed + 5),
+        extractor_key=f"fixed projection to {class_count} classes",
+        cached=_computed_for_an_empty_store,
     )
+
+
+def _synthetic_images(counts: Sequence[int], seed: int) -> LabelledImages:
+    drawn = tiny_training_set(counts, seed=seed)
+    return _read_only(drawn.take(np.arange(len(drawn)), origin=Origin.SYNTHETIC))
+
+
+def _computed_for_an_empty_store(_name: str, identity: JSON, compute: Callable[[], NDArray[Any]], /) -> NDArray[Any]:
+    """Compute as a store does that has nothing yet: the identity must be JSON, and the array is read-only."""
+    json.dumps(identity, allow_nan=False)
+    computed = compute()
+    computed.setflags(write=False)
+    return computed
 
 
 def tiny_evaluation(
@@ -118,7 +136,7 @@ def tiny_evaluation(
 
     No two logits are equal, so that no metric depends on how it breaks ties. train_counts: the training images kept;
     left out, a tail that falls from 200 to 10. Its images are of a balancer that made up what each class lacks of the
-    largest. Every array is read-only.
+    largest, and whose generator draws more of them. There are no super-classes. Every array is read-only.
     """
     rng = np.random.default_rng([seed, *test_counts])
     class_count = len(test_counts)
@@ -137,4 +155,20 @@ def tiny_evaluation(
         train_counts_K=train_counts_K,
         cost=Cost(duration_seconds=12.5, images_seen=5000, optimiser_steps=40, peak_memory_bytes=2**28),
         images=_tiny_images(labels_N, train_counts_K, seed),
+    )
+
+
+def tiny_subset_evaluation(
+    train_counts: Sequence[int] = (40, 10, 2), *, test_counts: Sequence[int] | None = None, seed: int = 0
+) -> SubsetEvaluation:
+    """Return train_counts[k] kept training images of class k, grey and 16x16, and test_counts[k] test images.
+
+    test_counts: left out, 10 of each class. There are no super-classes. Every array is read-only.
+    """
+    counts = [10] * len(train_counts) if test_counts is None else test_counts
+    return SubsetEvaluation(
+        train=tiny_training_set(train_counts, seed=seed),
+        test=tiny_training_set(counts, seed=seed + 1),
+        device="cpu",
+        cached=_computed_for_an_empty_store,
     )

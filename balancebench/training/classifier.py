@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - the base has no public name
 
+from balancebench.contracts import FitContext
 from balancebench.errors import ClassifierError
-from balancebench.training.context import RunContext
 from balancebench.training.loop import ImageSets, Run, train
 from balancebench.training.model import BackboneBuilder, build_model, memory_format_for
 from balancebench.training.normalise import Normaliser, make_normaliser
 from balancebench.training.options import TrainingOptions
-from balancebench.training.plan import TrainingPlan
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.reproducibility import backend_settings, run_seeds, seeded_globals
 from balancebench.training.saved import read_saved
+from balancebench.training_plan import TrainingPlan
 
 __all__ = ["NetworkClassifier"]
 
@@ -53,7 +53,7 @@ class NetworkClassifier:
         self._options = options
         self._output = output
 
-    def fit(self, plan: TrainingPlan, context: RunContext) -> ModelPredictor:
+    def fit(self, plan: TrainingPlan, context: FitContext) -> ModelPredictor:
         """Train from scratch and return the trained classifier.
 
         The same seed, plan, options and machine give the same logits: always on a processor, on CUDA where the
@@ -147,8 +147,8 @@ def _explaining_determinism() -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
-        if not found:
+        operation, separator, _ = str(error).partition(" does not have a deterministic implementation")
+        if not separator:
             raise
         raise ClassifierError(
             f"the network needs {operation}, which has no deterministic form on this device: "

@@ -16,22 +16,22 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+from balancebench.contracts import FitContext
 from balancebench.data import LabelledImages
 from balancebench.errors import ClassifierError
 from balancebench.training.augment import AUGMENTATIONS
 from balancebench.training.capacity import image_budget_bytes
 from balancebench.training.compilation import compilation_reason, compiled
-from balancebench.training.context import RunContext
 from balancebench.training.model import ImageModel
 from balancebench.training.normalise import Normaliser
 from balancebench.training.options import TrainingOptions
-from balancebench.training.order import WINDOW_BYTES
-from balancebench.training.plan import Phase
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.resident import BatchDrawer, ResidentImages
 from balancebench.training.schedule import PhaseSchedule, schedule_phases
 from balancebench.training.step import Network, TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
 from balancebench.training.streamed import StreamedImages
+from balancebench.training.visiting_order import WINDOW_BYTES
+from balancebench.training_plan import Phase
 
 __all__ = ["ImageSets", "Run", "train"]
 
@@ -93,7 +93,7 @@ class Run:
 
     model: ImageModel
     options: TrainingOptions
-    context: RunContext
+    context: FitContext
     image_sets: ImageSets
     normaliser: Normaliser
     generator: Generator
@@ -178,7 +178,7 @@ def _set_modes(model: ImageModel, phase: Phase) -> None:
 class _Report:
     """Counts steps and epochs, and says a few times a second how far the run is."""
 
-    def __init__(self, context: RunContext, schedules: Sequence[PhaseSchedule]) -> None:
+    def __init__(self, context: FitContext, schedules: Sequence[PhaseSchedule]) -> None:
         self._context = context
         self.total_steps = sum(schedule.steps for schedule in schedules)
         self._total_epochs = sum(len(schedule.epoch_steps) for schedule in schedules)

@@ -124,8 +124,8 @@ def build_model(
         ) from error
     backbone.train(was_training)
     if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
-        found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ClassifierError(f"the backbone must turn {shape} images into features (N, D), but gave {found}")
+        shape_or_type = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ClassifierError(f"the backbone must turn {shape} images into features (N, D), but gave {shape_or_type}")
     return ImageModel(backbone, Head(features.shape[1], class_count, head))
 
 

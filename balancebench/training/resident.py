@@ -15,12 +15,12 @@ from torch import Generator, Tensor
 
 from balancebench.data import LabelledImages
 from balancebench.errors import BalancerError
-from balancebench.image_rows import rows_of
+from balancebench.large_images import rows_of
 from balancebench.training.augment import Augment
 from balancebench.training.normalise import Normaliser
-from balancebench.training.order import visiting_order
-from balancebench.training.plan import Batch
 from balancebench.training.streamed import StreamedImages
+from balancebench.training.visiting_order import visiting_order
+from balancebench.training_plan import Batch
 
 __all__ = ["BatchDrawer", "ResidentImages", "cumulative_weights", "indices_at"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from balancebench.training.options import Schedule, TrainingOptions
-from balancebench.training.plan import Phase
+from balancebench.training_plan import Phase
 
 __all__ = ["LearningRate", "PhaseSchedule", "schedule_phases"]
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from balancebench.errors import BalancerError
 from balancebench.training.options import TrainingOptions
-from balancebench.training.plan import Batch, Loss
+from balancebench.training_plan import Batch, Loss
 
 __all__ = ["Network", "TrainingStep", "batch_losses", "cross_entropy", "forget", "make_optimiser", "set_learning_rate"]
 

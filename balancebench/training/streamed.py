@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from balancebench.data import LabelledImages
-from balancebench.image_rows import ImageRows, rows_of
-from balancebench.training.order import WINDOW_BYTES
+from balancebench.large_images import ImageRows, rows_of
+from balancebench.training.visiting_order import WINDOW_BYTES
 
 __all__ = ["StreamedImages", "StreamedPixels"]
 
@@ -45,15 +45,15 @@ class StreamedImages:
 
     def select(self, indices_B: Tensor) -> Tensor:
         """Return images_BCHW uint8 on the device; on CUDA this waits for the device, and reads while it waits."""
-        places_B = self._rows.places_N[indices_B.cpu().numpy()]
-        return self._read(places_B).to(self._device, non_blocking=True)
+        rows_B = self._rows.rows_N[indices_B.cpu().numpy()]
+        return self._read(rows_B).to(self._device, non_blocking=True)
 
     def batches(self, indices_SB: Tensor) -> Iterator[Tensor]:
         """Yield images_BCHW uint8 on the device for each row of indices; each block is read in the file's order."""
         steps, batch_size = indices_SB.shape
-        places_SB = self._rows.places_N[indices_SB.cpu().numpy()]
+        rows_SB = self._rows.rows_N[indices_SB.cpu().numpy()]
         in_block = max(1, self._block_bytes // (batch_size * self._image_bytes))
-        blocks = [places_SB[begin : begin + in_block] for begin in range(0, steps, in_block)]
+        blocks = [rows_SB[begin : begin + in_block] for begin in range(0, steps, in_block)]
         with ThreadPoolExecutor(1, thread_name_prefix="balancebench-read-ahead") as reader:
             ahead: Future[tuple[Tensor, Tensor]] = reader.submit(self._read_block, blocks[0])
             for following in [*blocks[1:], None]:
@@ -65,17 +65,17 @@ class StreamedImages:
                 for index_B in index_SB.to(self._device, non_blocking=True):
                     yield block_MCHW.index_select(0, index_B)
 
-    def _read_block(self, places_SB: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def _read_block(self, rows_SB: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return the block's images, each once, and for each place of its batches where in the block it is."""
-        places_M, index = np.unique(places_SB, return_inverse=True)
-        index_SB = torch.from_numpy(index.reshape(places_SB.shape))
-        return self._read(places_M), index_SB.pin_memory() if self._device.type == "cuda" else index_SB
+        rows_M, index = np.unique(rows_SB, return_inverse=True)
+        index_SB = torch.from_numpy(index.reshape(rows_SB.shape))
+        return self._read(rows_M), index_SB.pin_memory() if self._device.type == "cuda" else index_SB
 
-    def _read(self, places_M: NDArray[np.int64]) -> Tensor:
+    def _read(self, rows_M: NDArray[np.int64]) -> Tensor:
         # Pinned memory is copied while the device and this process go on; torch keeps it until the copy is done.
-        shape = (len(places_M), *self._rows.shape[1:])
+        shape = (len(rows_M), *self._rows.shape[1:])
         read_MCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        self._rows.read(places_M, read_MCHW.numpy())
+        self._rows.read(rows_M, read_MCHW.numpy())
         return read_MCHW
 
 

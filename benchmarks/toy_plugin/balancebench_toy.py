@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from balancebench import BalancerComponent, Component, DatasetComponent, Options, hookimpl
+from balancebench import Balancer, BalancerComponent, Classifier, Component, Dataset, Options, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from balancebench import (
-        DatasetSplits,
-        FitContext,
-        LabelledImages,
-        LoadContext,
-        PlanContext,
-        SynthesisContext,
-        TrainingPlan,
-    )
+    from balancebench import DatasetSplits, FitContext, LabelledImages, LoadContext, SynthesisContext, TrainingPlan
 
 CLASSES = 10
 
@@ -58,11 +50,8 @@ class Speckles:
         )
 
 
-@dataclass(frozen=True)
-class Planning:
-    """Trains on the images as they are, with two of them twice where they were asked for."""
-
-    options: NumberedOptions
+class Repeating(Balancer[NumberedOptions]):
+    """Trains on the images as they are, with two of them twice."""
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Repeat the first two images."""
@@ -71,12 +60,6 @@ class Planning:
         from balancebench import Origin
 
         return train.take(np.arange(2), origin=Origin.REPEATED)
-
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Plan one phase."""
-        from balancebench import Phase, TrainingPlan, concatenate
-
-        return TrainingPlan(phases=(Phase(images=train if synthetic is None else concatenate([train, synthetic])),))
 
 
 @dataclass(frozen=True)
@@ -107,9 +90,9 @@ class Guesses:
 
 
 @hookimpl
-def balancebench_datasets() -> Sequence[DatasetComponent[Any]]:
+def balancebench_datasets() -> Sequence[Component[Any, Dataset]]:
     """Declare the data set."""
-    return [DatasetComponent(name="speckles", summary="Noise.", options=NumberedOptions, build=Speckles)]
+    return [Component(name="speckles", summary="Noise.", options=NumberedOptions, build="balancebench_toy:Speckles")]
 
 
 @hookimpl
@@ -117,13 +100,19 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """Declare a balancer that makes images and one that makes none."""
     return [
         BalancerComponent(
-            name="repeating", summary="Repeats two.", options=NumberedOptions, build=Planning, synthesises=True
+            name="repeating",
+            summary="Repeats two.",
+            options=NumberedOptions,
+            build="balancebench_toy:Repeating",
+            synthesises=True,
         ),
-        BalancerComponent(name="idling", summary="Changes nothing.", options=NumberedOptions, build=Planning),
+        BalancerComponent(
+            name="idling", summary="Changes nothing.", options=NumberedOptions, build="balancebench:Balancer"
+        ),
     ]
 
 
 @hookimpl
-def balancebench_classifiers() -> Sequence[Component[Any]]:
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
     """Declare the classifier."""
-    return [Component(name="guessing", summary="Guesses.", options=NumberedOptions, build=Guessing)]
+    return [Component(name="guessing", summary="Guesses.", options=NumberedOptions, build="balancebench_toy:Guessing")]

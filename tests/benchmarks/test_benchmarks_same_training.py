@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from balancebench import Phase, TrainingPlan
-from balancebench.builtin.classifiers.components import ResNet18CifarOptions, SmallCNNOptions
+from balancebench.builtin.classifiers.options import ResNet18CifarOptions, SmallCNNOptions
 from balancebench.builtin.classifiers.resnets import ResNet18Cifar
 from balancebench.builtin.classifiers.small_cnn import SmallCNN
 from balancebench.training.classifier import NetworkClassifier

@@ -15,7 +15,7 @@ def test_none_trains_one_plain_phase_on_the_imbalanced_set_itself():
         labels_N=np.array([0, 0, 1], dtype=np.int64),
         class_names=("cat", "dog"),
     )
-    plan = component.build(component.options()).plan(train, None, PlanContext(rng=np.random.default_rng(0)))
+    plan = component.create(component.options()).plan(train, None, PlanContext(rng=np.random.default_rng(0)))
 
     (phase,) = plan.phases
     assert (component.name, component.synthesises) == ("none", False)

@@ -77,7 +77,7 @@ def test_every_option_is_described(component):
 
 @pytest.mark.parametrize("component", CLASSIFIERS, ids=lambda component: component.name)
 def test_smoke_options_train_and_predict_in_seconds(component, training_images, fit_context):
-    classifier = component.build(component.options.model_validate(component.smoke))
+    classifier = component.create(component.options.model_validate(component.smoke))
     images = training_images(channels=3, size=32)
 
     logits = classifier.fit(TrainingPlan(phases=(Phase(images=images),)), fit_context()).predict_logits(
@@ -92,7 +92,7 @@ def test_smoke_options_train_and_predict_in_seconds(component, training_images, 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_cnn_takes_every_usual_size(size, channels, training_images, fit_context):
     component = COMPONENTS["small_cnn"]
-    classifier = component.build(component.options.model_validate({"width": 4, "epochs": 1}))
+    classifier = component.create(component.options.model_validate({"width": 4, "epochs": 1}))
     images = training_images(channels=channels, size=size)
 
     predictor = classifier.fit(TrainingPlan(phases=(Phase(images=images),)), fit_context())
@@ -103,7 +103,7 @@ def test_small_cnn_takes_every_usual_size(size, channels, training_images, fit_c
 def test_small_cnn_learns_the_handwritten_digits(fit_context, digits):
     train, test = digits
     component = COMPONENTS["small_cnn"]
-    classifier = component.build(component.options())
+    classifier = component.create(component.options())
 
     predictor = classifier.fit(TrainingPlan(phases=(Phase(images=train),)), fit_context())
 
@@ -136,7 +136,7 @@ def test_pre_trained_weights_are_declared_as_outside_data(name, options, marked)
 )
 def test_unknown_models_are_refused_with_the_nearest_name(component, name, hint, training_images, fit_context):
     declared = COMPONENTS[component]
-    classifier = declared.build(declared.options.model_validate({"name": name, "epochs": 1}))
+    classifier = declared.create(declared.options.model_validate({"name": name, "epochs": 1}))
 
     with pytest.raises(ClassifierError, match=hint):
         classifier.fit(TrainingPlan(phases=(Phase(images=training_images()),)), fit_context())

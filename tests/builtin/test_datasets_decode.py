@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from balancebench.builtin.datasets.decode import EncodedImage, EncodedImages, decode_image, decode_splits
 from balancebench.builtin.datasets.options import FileImageOptions
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.errors import DataError
 
 FILL = (10, 200, 60)

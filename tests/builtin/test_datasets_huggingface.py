@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from balancebench.builtin.datasets.components import DATASETS
-from balancebench.component import DatasetComponent, LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
 
@@ -37,11 +37,10 @@ def context(tmp_path: Path) -> LoadContext:
 
 
 def load(path: Path | str, context: LoadContext, **options: object) -> DatasetSplits:
-    return HUGGINGFACE.build(HUGGINGFACE.options.model_validate({"path": str(path), **options})).load(context)
+    return HUGGINGFACE.create(HUGGINGFACE.options.model_validate({"path": str(path), **options})).load(context)
 
 
 def identity(path: Path | str, **options: object) -> object:
-    assert isinstance(HUGGINGFACE, DatasetComponent)
     assert HUGGINGFACE.identity is not None
     return HUGGINGFACE.identity(HUGGINGFACE.options.model_validate({"path": str(path), **options}))
 
@@ -205,16 +204,16 @@ def test_missing_library_is_a_data_error_that_says_what_to_install(
 def test_hub_out_of_reach_is_a_data_error_that_names_the_data_set(
     context: LoadContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[Any, ...]] = []
+    load_calls: list[tuple[Any, ...]] = []
 
     def out_of_reach(*arguments: Any, **options: Any) -> None:
-        asked.append((arguments, options))
+        load_calls.append((arguments, options))
         raise ConnectionError("Couldn't reach 'owner/name' on the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", out_of_reach)
     with pytest.raises(DataError, match="owner/name cannot be loaded from the hub: Couldn't reach"):
         load("owner/name", context, revision="0123abc", configuration="full")
-    assert asked == [(("owner/name", "full"), {"split": "train", "revision": "0123abc"})]
+    assert load_calls == [(("owner/name", "full"), {"split": "train", "revision": "0123abc"})]
 
 
 def test_hub_data_that_is_not_cached_is_a_data_error_while_offline(context: LoadContext) -> None:

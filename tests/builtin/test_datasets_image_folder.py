@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from balancebench.builtin.datasets.components import DATASETS
-from balancebench.component import DatasetComponent, LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
 
@@ -45,11 +45,10 @@ def write_classes(folder: Path, count: int = 3) -> None:
 
 def load(root: Path, context: LoadContext, **options: object) -> DatasetSplits:
     model = IMAGE_FOLDER.options.model_validate({"root": root, **options})
-    return IMAGE_FOLDER.build(model).load(context)
+    return IMAGE_FOLDER.create(model).load(context)
 
 
 def identity(root: Path, **options: object) -> object:
-    assert isinstance(IMAGE_FOLDER, DatasetComponent)
     assert IMAGE_FOLDER.identity is not None
     return IMAGE_FOLDER.identity(IMAGE_FOLDER.options.model_validate({"root": root, **options}))
 

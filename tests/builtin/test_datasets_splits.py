@@ -10,7 +10,7 @@ import pytest
 
 from balancebench.builtin.datasets.components import DATASETS
 from balancebench.builtin.datasets.splits import first_of_each_class, held_out, superclass_of_each
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
 
@@ -28,7 +28,7 @@ def context(tmp_path: Path) -> LoadContext:
 
 
 def load_digits(context: LoadContext, **options: object) -> DatasetSplits:
-    return DIGITS.build(DIGITS.options.model_validate(options)).load(context)
+    return DIGITS.create(DIGITS.options.model_validate(options)).load(context)
 
 
 def test_first_of_each_class_keeps_the_first_images_in_their_order() -> None:

@@ -20,7 +20,7 @@ from torchvision import datasets
 
 from balancebench.builtin.datasets.components import DATASETS
 from balancebench.builtin.datasets.torchvision_sets import CIFAR_100_SUPERCLASSES
-from balancebench.component import DatasetComponent, LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
 
@@ -57,12 +57,11 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def load(name: str, context: LoadContext, **options: object) -> DatasetSplits:
     component = COMPONENTS[name]
-    return component.build(component.options.model_validate(options)).load(context)
+    return component.create(component.options.model_validate(options)).load(context)
 
 
 def identity(name: str, **options: object) -> object:
     component = COMPONENTS[name]
-    assert isinstance(component, DatasetComponent)
     assert component.identity is not None
     return component.identity(component.options.model_validate(options))
 
@@ -87,12 +86,12 @@ def write_idx_files(folder: Path, zipped: bool) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("place", ["FashionMNIST/raw", "."])
+@pytest.mark.parametrize("subfolder", ["FashionMNIST/raw", "."])
 def test_idx_files_are_read_where_they_lie_without_writing_there(
-    tmp_path: Path, context: LoadContext, zipped: bool, place: str
+    tmp_path: Path, context: LoadContext, zipped: bool, subfolder: str
 ) -> None:
     root = tmp_path / "root"
-    write_idx_files(root / place, zipped)
+    write_idx_files(root / subfolder, zipped)
     before = sorted(root.rglob("*"))
     splits = load("fashion_mnist", context, root=root, download=False)
     np.testing.assert_array_equal(splits.train.images_NCHW, pixels("train")[:, None])
@@ -297,12 +296,12 @@ def test_svhn_digit_ten_is_class_zero(tmp_path: Path, context: LoadContext, monk
     images_HWCN = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 20), dtype=np.uint8)
     labels = np.arange(1, 21, dtype=np.uint8)[:, None] % 10
     labels[labels == 0] = 10
-    known = {}
+    split_list = {}
     for part in ("train", "test"):
         file = tmp_path / f"{part}_32x32.mat"
         savemat(file, {"X": images_HWCN, "y": labels})
-        known[part] = [file.as_uri(), file.name, hashlib.md5(file.read_bytes()).hexdigest()]
-    monkeypatch.setattr(datasets.SVHN, "split_list", known)
+        split_list[part] = [file.as_uri(), file.name, hashlib.md5(file.read_bytes()).hexdigest()]
+    monkeypatch.setattr(datasets.SVHN, "split_list", split_list)
     splits = load("svhn", context, root=tmp_path, download=False)
     assert splits.train.labels_N.tolist() == [*range(1, 10), 0] * 2
     np.testing.assert_array_equal(splits.train.images_NCHW[3, 1], images_HWCN[:, :, 1, 3])

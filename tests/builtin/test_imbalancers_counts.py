@@ -23,7 +23,7 @@ COMPONENTS = {component.name: component for component in IMBALANCERS}
 def kept_counts(name: str, options: dict[str, Any], available: list[int], names: list[str] | None = None) -> list[int]:
     """Return the images of each class that imbalancer `name` keeps of a set with `available` images a class."""
     component = COMPONENTS[name]
-    imbalancer = component.build(component.options.model_validate(options))
+    imbalancer = component.create(component.options.model_validate(options))
     labels_N = np.repeat(np.arange(len(available), dtype=np.int64), available)
     class_names = names or [f"class {class_id}" for class_id in range(len(available))]
     kept = imbalancer.select(labels_N, class_names, np.random.default_rng(0))
@@ -31,7 +31,7 @@ def kept_counts(name: str, options: dict[str, Any], available: list[int], names:
 
 
 def test_none_keeps_every_image_in_order():
-    imbalancer = COMPONENTS["none"].build(COMPONENTS["none"].options())
+    imbalancer = COMPONENTS["none"].create(COMPONENTS["none"].options())
     labels_N = np.array([1, 0, 1, 2], dtype=np.int64)
     assert imbalancer.select(labels_N, ["a", "b", "c"], np.random.default_rng(0)).tolist() == [0, 1, 2, 3]
 

@@ -30,7 +30,7 @@ labels_of_three_classes = st.lists(st.integers(0, 2), max_size=80).map(
 
 def select(name: str, options: dict[str, Any], labels_N: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
     component = COMPONENTS[name]
-    imbalancer = component.build(component.options.model_validate(options))
+    imbalancer = component.create(component.options.model_validate(options))
     class_names = [f"class {class_id}" for class_id in range(labels_N.max() + 1)]
     return imbalancer.select(labels_N, class_names, np.random.default_rng(seed))
 
@@ -159,7 +159,7 @@ def test_the_permuted_order_depends_on_the_seed():
 
 def test_class_names_do_not_decide_which_images_stay():
     component = COMPONENTS["long_tail"]
-    imbalancer = component.build(component.options.model_validate({"imbalance_ratio": 10}))
+    imbalancer = component.create(component.options.model_validate({"imbalance_ratio": 10}))
     labels_N = shuffled_labels(3, 40)
     english = imbalancer.select(labels_N, ["cat", "dog", "bird"], np.random.default_rng(5))
     german = imbalancer.select(labels_N, ["Katze", "Hund", "Vogel"], np.random.default_rng(5))

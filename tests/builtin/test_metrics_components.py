@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from balancebench import Evaluation, Undefined
 from balancebench.builtin.metrics.components import METRICS
-from balancebench.component import Cost
+from balancebench.evaluation import Cost
 
 COMPONENTS = {component.name: component for component in METRICS}
 COST_METRICS = {"duration_seconds", "images_seen", "optimiser_steps", "peak_memory"}
+SUBSET_METRICS = {"class_counts", "imbalance_ratio", "gini_coefficient", "near_duplicates"}
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in COMPONENTS if name not in COST_METRICS),
+    *((name, {}) for name in COMPONENTS if name not in COST_METRICS | SUBSET_METRICS),
     *((name, {"average": "none"}) for name in ("f1", "precision", "recall", "roc_auc", "average_precision")),
     *((name, {"average": "weighted"}) for name in ("f1", "precision", "recall", "roc_auc", "average_precision")),
     *((name, {"average": "micro"}) for name in ("f1", "precision", "recall")),
@@ -34,7 +35,7 @@ COST = Cost(duration_seconds=12.5, images_seen=3000, optimiser_steps=40, peak_me
 
 def score(name: str, evaluation: Evaluation, **options: Any) -> Any:
     component = COMPONENTS[name]
-    return component.build(component.options(**options))(evaluation)
+    return component.create(component.options(**options))(evaluation)
 
 
 @pytest.fixture
@@ -146,11 +147,19 @@ def test_units_and_directions():
         "images_seen": "images",
         "optimiser_steps": "steps",
         "peak_memory": "MiB",
+        "class_counts": "images",
+        "imbalance_ratio": "",
+        "gini_coefficient": "",
     }
+    ranks_nothing = {"confusion_matrix", *SUBSET_METRICS}
     for name, component in COMPONENTS.items():
         assert component.unit == plain_or_own_unit.get(name, "%"), name
-        expected = None if name == "confusion_matrix" else name not in lower_is_better
+        expected = None if name in ranks_nothing else name not in lower_is_better
         assert component.higher_is_better is expected, name
+
+
+def test_metrics_of_the_training_subset_say_so():
+    assert {name for name, component in COMPONENTS.items() if component.of == "subset"} == SUBSET_METRICS
 
 
 def test_names_are_unique_and_every_option_is_described():
@@ -174,6 +183,8 @@ def test_names_are_unique_and_every_option_is_described():
         ("confusion_matrix", {"normalise": "all"}),
         ("loss", {"of": "softmax"}),
         ("accuracy", {"average": "macro"}),
+        ("near_duplicates", {"distance": -1}),
+        ("near_duplicates", {"distance": 65}),
     ],
 )
 def test_options_out_of_range_are_refused(name, options):
@@ -190,7 +201,7 @@ print(sorted(heavy & set(sys.modules)))
 counting = {"accuracy", "f1", "shot_accuracy", "confusion_matrix", "images_seen"}
 for component in METRICS:
     if component.name in counting:
-        component.build(component.options())
+        component.create(component.options())
 print(sorted((heavy - {"numpy"}) & set(sys.modules)))
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,14 +9,14 @@ from sklearn import metrics as reference
 
 from balancebench import DataError, Evaluation, Undefined
 from balancebench.builtin.metrics.components import METRICS
-from balancebench.component import Cost
+from balancebench.evaluation import Cost
 
 COMPONENTS = {component.name: component for component in METRICS}
 
 
 def score(name: str, evaluation: Evaluation, **options: Any) -> Any:
     component = COMPONENTS[name]
-    return component.build(component.options(**options))(evaluation)
+    return component.create(component.options(**options))(evaluation)
 
 
 def evaluation_of(predicted_N, labels_N, class_count, train_counts_K=None) -> Evaluation:

@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from balancebench import Evaluation, Undefined
 from balancebench.builtin.metrics.components import METRICS
-from balancebench.component import Cost
+from balancebench.evaluation import Cost
 
 COMPONENTS = {component.name: component for component in METRICS}
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-6
 
 def score(name: str, evaluation: Evaluation, **options: Any) -> Any:
     component = COMPONENTS[name]
-    return component.build(component.options(**options))(evaluation)
+    return component.create(component.options(**options))(evaluation)
 
 
 def evaluation_of(logits_NK, labels_N) -> Evaluation:

@@ -49,6 +49,7 @@ def test_the_example_has_all_the_files_that_the_steps_speak_of():
     assert [Path(name).name for name in FILES] == [
         "pyproject.toml",
         "__init__.py",
+        "options.py",
         "noisy_replication.py",
         "plugin.py",
         "test_noisy_replication.py",

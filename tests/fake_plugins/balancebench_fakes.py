@@ -1,6 +1,6 @@
 """A plugin for the harness's own tests: a tiny data set, a classifier of class means, and balancers that misbehave.
 
-It needs NumPy alone, so that tests of the machinery need not wait for torch.
+It needs NumPy alone, so that tests of the machinery need not wait for torch; only drawing from a generator does.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from pathlib import Path
 from pydantic import Field
 
 from balancebench import (
+    Balancer,
     BalancerComponent,
     BalancerError,
     BalancerReference,
     Component,
-    DatasetComponent,
     MetricComponent,
     Options,
     Undefined,
     hookimpl,
 )
+from balancebench.synthesis.generator_balancer import GeneratorBalancer, GeneratorOptions
 
 
 class NoOptions(Options):
@@ -80,19 +81,6 @@ class Halving:
         return np.concatenate(kept)
 
 
-class PlainBalancer:
-    synthesises = False
-
-    def synthesise(self, train, context):
-        return None
-
-    def plan(self, train, synthetic, context):
-        from balancebench import Phase, TrainingPlan, concatenate
-
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
-
-
 class MisbehavingOptions(Options):
     how: str = Field(
         "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none"
@@ -103,10 +91,7 @@ class MisbehavingOptions(Options):
     )
 
 
-class Misbehaving(PlainBalancer):
-    def __init__(self, options):
-        self.options = options
-
+class Misbehaving(Balancer[MisbehavingOptions]):
     def synthesise(self, train, context):
         import numpy as np
 
@@ -150,10 +135,7 @@ class WrappingOptions(Options):
     base: BalancerReference = Field(description="the balancer whose images are repeated")
 
 
-class Wrapping(PlainBalancer):
-    def __init__(self, options):
-        self.options = options
-
+class Wrapping(Balancer[WrappingOptions]):
     def synthesise(self, train, context):
         import numpy as np
 
@@ -171,18 +153,15 @@ def demand_weights(options):
         raise BalancerError(f"there is no {options.weights.name}; fetch it first")
 
 
-class Demanding(PlainBalancer):
+class Demanding(Balancer[DemandingOptions]):
     """Needs a file; notes its attempts, and fails at the first one."""
-
-    def __init__(self, options):
-        self.options = options
 
     def synthesise(self, train, context):
         import numpy as np
 
         from balancebench import Origin
 
-        first = context.checkpoints / "first.txt"
+        first = context.checkpoints.folder / "first.txt"
         if not first.exists():
             if self.options.withheld:
                 context.withheld()
@@ -192,12 +171,84 @@ class Demanding(PlainBalancer):
         return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
 
 
-class PlainWrapping(PlainBalancer):
-    def __init__(self, options):
-        pass
-
+class PlainWrapping(Balancer[WrappingOptions]):
     def plan(self, train, synthetic, context):
         return context.base.plan(train, context.rng)
+
+
+class GeneratingOptions(GeneratorOptions):
+    noise: float = Field(10.0, ge=0, description="standard deviation of what is added to a mean, in grey levels")
+    log: Path | None = Field(
+        None, json_schema_extra={"identity": False}, description="a file that gets a line for every training"
+    )
+
+
+class Generating(GeneratorBalancer[GeneratingOptions]):
+    """Learns the mean image of each class, and draws means with noise."""
+
+    def train_generator(self, train, context):
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        means_KCHW = np.zeros((train.class_count, *train.images_NCHW.shape[1:]))
+        for label in np.unique(train.labels_N):
+            means_KCHW[label] = train.images_NCHW[train.labels_N == label].mean(axis=0)
+        learnt = {"means_KCHW": means_KCHW, "counts_K": train.counts_K}
+        save_file(learnt, context.artefacts / "means.safetensors")
+        context.count(len(train), 1)
+        if self.options.log is not None:
+            with self.options.log.open("a", encoding="utf-8") as log:
+                log.write(f"trained on {len(train)} images\n")
+
+    def restore_generator(self, folder, device):
+        from safetensors.numpy import load_file
+
+        learnt = load_file(folder / "means.safetensors")
+        return _NoisyMeans(learnt["means_KCHW"], learnt["counts_K"], self.options.noise)
+
+
+class _NoisyMeans:
+    def __init__(self, means_KCHW, counts_K, noise):
+        self.means_KCHW = means_KCHW
+        self.counts_K = counts_K
+        self.noise = noise
+
+    def draw(self, labels_B, random):
+        import numpy as np
+        import torch
+
+        if (self.counts_K[labels_B] == 0).any():
+            raise BalancerError("there is no mean of a class without images")
+        seed = int(torch.randint(2**62, (1,), generator=random, device=random.device))
+        noise_BCHW = np.random.default_rng(seed).normal(0, self.noise, (len(labels_B), *self.means_KCHW.shape[1:]))
+        return (self.means_KCHW[labels_B] + noise_BCHW).round().clip(0, 255).astype(np.uint8)
+
+
+class ChoosingOptions(Options):
+    base: BalancerReference = Field(description="the balancer whose generator draws")
+    wanted: int = Field(4, ge=1, description="images added to each class")
+
+
+class Choosing(Balancer[ChoosingOptions]):
+    """Draws twice as many images as it wants of each class, and keeps the brighter half."""
+
+    def synthesise(self, train, context):
+        import numpy as np
+
+        from balancebench.synthesis.fill import draw_images
+
+        wanted = self.options.wanted
+        drawn = draw_images(
+            context.base.generator(),
+            train,
+            np.where(train.counts_K > 0, 2 * wanted, 0),
+            seed=context.seed,
+            device=context.device,
+            deterministic=context.deterministic,
+            progress=context.progress,
+        )
+        brightest_first_M = np.lexsort((-drawn.images_NCHW.mean(axis=(1, 2, 3)), drawn.labels_N))
+        return drawn.take(brightest_first_M.reshape(-1, 2 * wanted)[:, :wanted].ravel())
 
 
 class MeansOptions(Options):
@@ -272,12 +323,12 @@ def build_synthetic_distance(options):
 
     def synthetic_distance(evaluation):
         images = evaluation.images
-        made = images.synthetic() if images else None
-        if made is None:
+        synthetic = images.synthetic() if images else None
+        if synthetic is None:
             return Undefined("the balancer made no synthetic images")
         if options.to == "pixels":
-            return float(made.images_NCHW.mean())
-        return float(images.extractor().features(made.images_NCHW).mean())
+            return float(synthetic.images_NCHW.mean())
+        return float(images.extractor().features(synthetic.images_NCHW).mean())
 
     return synthetic_distance
 
@@ -295,14 +346,33 @@ def build_hits(options):
     return hits
 
 
+class KeptShare:
+    """How many images are kept, as a share of a training set whose classes are all as large as the largest."""
+
+    def __init__(self, options):
+        pass
+
+    def __call__(self, evaluation):
+        counts_K = evaluation.train.counts_K
+        return float(counts_K.sum() / (len(counts_K) * counts_K.max()))
+
+
 @hookimpl
 def balancebench_datasets():
-    return [DatasetComponent(name="tiny", summary="Three grey levels.", options=TinyOptions, build=TinyDataset)]
+    return [
+        Component(
+            name="tiny", summary="Three grey levels.", options=TinyOptions, build="balancebench_fakes:TinyDataset"
+        )
+    ]
 
 
 @hookimpl
 def balancebench_imbalancers():
-    return [Component(name="halving", summary="Cuts the last class.", options=HalvingOptions, build=Halving)]
+    return [
+        Component(
+            name="halving", summary="Cuts the last class.", options=HalvingOptions, build="balancebench_fakes:Halving"
+        )
+    ]
 
 
 @hookimpl
@@ -312,21 +382,21 @@ def balancebench_balancers():
             name="misbehaving",
             summary="Fails as told.",
             options=MisbehavingOptions,
-            build=Misbehaving,
+            build="balancebench_fakes:Misbehaving",
             synthesises=True,
         ),
         BalancerComponent(
             name="wrapping",
             summary="Repeats another's images.",
             options=WrappingOptions,
-            build=Wrapping,
+            build="balancebench_fakes:Wrapping",
             synthesises=True,
         ),
         BalancerComponent(
             name="demanding",
             summary="Needs a file.",
             options=DemandingOptions,
-            build=Demanding,
+            build="balancebench_fakes:Demanding",
             synthesises=True,
             ready=demand_weights,
         ),
@@ -334,14 +404,31 @@ def balancebench_balancers():
             name="plain_wrapping",
             summary="Trains on another's images.",
             options=WrappingOptions,
-            build=PlainWrapping,
+            build="balancebench_fakes:PlainWrapping",
         ),
         BalancerComponent(
             name="needs_cuda",
             summary="Needs a GPU.",
             options=NoOptions,
-            build=lambda _: PlainBalancer(),
+            build="balancebench:Balancer",
             requires=frozenset({"cuda"}),
+        ),
+        BalancerComponent(
+            name="generating",
+            summary="Fills classes with noisy class means.",
+            options=GeneratingOptions,
+            build="balancebench_fakes:Generating",
+            synthesises=True,
+            trains_generator=True,
+        ),
+        BalancerComponent(
+            name="choosing",
+            summary="Keeps the brighter half of what another's generator draws.",
+            options=ChoosingOptions,
+            build="balancebench_fakes:Choosing",
+            smoke={"base": {"use": "generating"}},
+            synthesises=True,
+            draws_from_base=True,
         ),
     ]
 
@@ -349,21 +436,41 @@ def balancebench_balancers():
 @hookimpl
 def balancebench_classifiers():
     return [
-        Component(name="means", summary="Class means.", options=MeansOptions, build=Means),
-        Component(name="keepable_means", summary="Kept means.", options=MeansOptions, build=KeepableMeans),
+        Component(name="means", summary="Class means.", options=MeansOptions, build="balancebench_fakes:Means"),
+        Component(
+            name="keepable_means",
+            summary="Kept means.",
+            options=MeansOptions,
+            build="balancebench_fakes:KeepableMeans",
+        ),
     ]
 
 
 @hookimpl
 def balancebench_metrics():
     return [
-        MetricComponent(name="hits", summary="Share of hits.", options=HitsOptions, build=build_hits, unit="%"),
+        MetricComponent(
+            name="hits",
+            summary="Share of hits.",
+            options=HitsOptions,
+            build="balancebench_fakes:build_hits",
+            unit="%",
+        ),
         MetricComponent(
             name="synthetic_distance",
             summary="How far synthetic images are.",
             options=DistanceOptions,
-            build=build_synthetic_distance,
+            build="balancebench_fakes:build_synthetic_distance",
             higher_is_better=False,
             needs_extractor=lambda options: options.to == "features",
+        ),
+        MetricComponent(
+            name="kept_share",
+            summary="How full the training set is.",
+            options=NoOptions,
+            build="balancebench_fakes:KeptShare",
+            of="subset",
+            higher_is_better=None,
+            unit="%",
         ),
     ]

@@ -136,8 +136,8 @@ def test_the_schema_accepts_known_options_and_lists_no_others(balancebench):
 
 def test_doctor_says_versions_devices_and_store(balancebench, suite_file):
     balancebench("run", suite_file(), "--jobs", "0")
-    found = json.loads(balancebench("doctor", "--json")[1])
-    assert found["versions"]["torch"]
-    assert found["devices"]
-    assert found["store_bytes"] > 0
-    assert found["plugins"]["balancebench-fakes"] == "0.1"
+    diagnosis = json.loads(balancebench("doctor", "--json")[1])
+    assert diagnosis["versions"]["torch"]
+    assert diagnosis["devices"]
+    assert diagnosis["store_bytes"] > 0
+    assert diagnosis["plugins"]["balancebench-fakes"] == "0.1"

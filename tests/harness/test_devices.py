@@ -3,7 +3,7 @@
 import pytest
 
 from balancebench import BalancebenchError
-from balancebench.executors import devices
+from balancebench.execution import devices
 
 
 @pytest.fixture

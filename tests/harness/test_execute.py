@@ -13,11 +13,14 @@ import numpy as np
 import psutil
 import pytest
 
-from balancebench.cli.run import carry_out
-from balancebench.execute import execute, survey
-from balancebench.executors.local import LocalExecutor
-from balancebench.executors.protocol import Limits, Site
-from balancebench.executors.room import GpuRoom
+from balancebench.cli.console import ConsoleReporter
+from balancebench.cli.shared import errors_console
+from balancebench.execution.executor import Limits, Site
+from balancebench.execution.gpu_room import GpuRoom
+from balancebench.execution.processes import ProcessExecutor
+from balancebench.execution.run_plan import run_plan
+from balancebench.execution.scheduler import Observers, Scheduler
+from balancebench.execution.survey import survey
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
@@ -37,9 +40,18 @@ def harness(fakes, suite_file, tmp_path):
         def plan(self, extra="", profile=None, replace=None):
             return expand(bind_suite(suite_file(extra, replace=replace), fakes, profile))
 
-        def run(self, plan, jobs=2, seconds=None, memory_bytes=None, stages=None):
-            return carry_out(
-                plan, self.store, jobs=jobs, device="cpu", seconds=seconds, memory_bytes=memory_bytes, stages=stages
+        def run(self, plan, jobs=2, seconds=None, memory_bytes=None, stages=None, store=None, **options):
+            return run_plan(
+                plan,
+                store or self.store,
+                registry=fakes,
+                reporter=ConsoleReporter(errors_console()),
+                executor="inline" if jobs == 0 else "processes",
+                device="cpu",
+                jobs=jobs or None,
+                limits=Limits(seconds=seconds, memory_bytes=memory_bytes),
+                stages=stages,
+                **options,
             )
 
         def record(self, plan, stage, balancer, seed=0):
@@ -194,16 +206,7 @@ def test_a_wrapping_balancer_gets_what_its_base_made(harness):
 @pytest.mark.parametrize("jobs", [0, 1])
 def test_what_a_classifier_notes_of_its_computation_is_in_the_record(harness, jobs):
     plan = harness.plan(replace={"seeds = [0, 1]": "seeds = [0]"})
-    carry_out(
-        plan,
-        harness.store,
-        jobs=jobs,
-        device="cpu",
-        seconds=None,
-        memory_bytes=None,
-        stages=None,
-        compilation="never",
-    )
+    harness.run(plan, jobs=jobs, compilation="never")
     assert harness.record(plan, "train", "none").provenance["compiled"] == "never"
 
 
@@ -218,7 +221,7 @@ def test_the_same_seed_gives_the_same_logits_in_another_store(harness, tmp_path)
     plan = harness.plan()
     harness.run(plan, jobs=1)
     other = Store.open(tmp_path / "other")
-    carry_out(plan, other, jobs=2, device="cpu", seconds=None, memory_bytes=None, stages=None)
+    harness.run(plan, store=other)
     for cell in plan.cells:
         first, second = harness.store.read_done(cell.steps["train"]), other.read_done(cell.steps["train"])
         assert first.files["logits_last.npy"] == second.files["logits_last.npy"]
@@ -321,10 +324,14 @@ class EveryoneIsWelcome:
 
 
 def run_in_room(harness, plan, room):
-    site = Site(store_root=harness.store.root, data_root=harness.store.root, provenance={})
-    executor = LocalExecutor(site, ["cpu", "cpu"], 1, Limits(), rooms={"cpu": room})
-    registry = load_registry()
-    return execute(plan, harness.store, survey(plan, harness.store), executor, registry, has_cuda=False)
+    site = Site(store_root=harness.store.root, data_root=harness.store.root, device="cpu", jobs=2, most=2)
+    executor = ProcessExecutor(site, rooms={"cpu": room})
+    scheduler = Scheduler(
+        plan, harness.store, survey(plan, harness.store), executor, Observers(load_registry().hooks.hook)
+    )
+    scheduler.run()
+    executor.close()
+    return scheduler.outcome
 
 
 def test_a_step_out_of_memory_in_company_is_run_again_before_it_counts_as_failed(harness):

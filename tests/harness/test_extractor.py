@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from balancebench.cli.run import carry_out
+from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import collect
 from balancebench.plan import expand
 from balancebench.store import Store
@@ -31,7 +31,7 @@ def ran(planned, tmp_path):
 
     def run(extra="", replace=None, stages=None):
         plan, store = planned(extra, replace), Store.open(tmp_path / "store")
-        outcome = carry_out(plan, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=stages)
+        outcome = run_plan(plan, store, executor="inline", device="cpu", stages=stages)
         results = {cell.balancer: cell for cell in collect(plan, store)}
         return SimpleNamespace(plan=plan, store=store, outcome=outcome, results=results)
 
@@ -39,12 +39,12 @@ def ran(planned, tmp_path):
 
 
 def extractor_of(plan, cell):
-    return plan.steps[cell.steps["score"]].inputs.get("extractor")
+    return plan.steps[cell.steps["score"]].inputs.extractor
 
 
-def weights_of(found, balancer):
-    (cell,) = (cell for cell in found.plan.cells if cell.balancer == balancer)
-    return found.store.folder(cell.steps["train"]) / "weights" / "means.safetensors"
+def weights_of(suite_run, balancer):
+    (cell,) = (cell for cell in suite_run.plan.cells if cell.balancer == balancer)
+    return suite_run.store.folder(cell.steps["train"]) / "weights" / "means.safetensors"
 
 
 def test_the_extractor_is_the_ceiling_of_the_task_and_seed(planned):
@@ -82,49 +82,49 @@ def test_no_key_changes_where_no_metric_needs_the_extractor(planned):
             assert keys[0] == keys[1], stage
     for plan in (plain, pixels):
         scores = [step for step in plan.steps.values() if step.stage == "score"]
-        assert all(set(step.identity["inputs"]) == {"train"} for step in scores)
+        assert all(step.inputs.extractor is None for step in scores)
 
 
 def test_a_metric_gets_the_features_of_the_classifier_trained_on_all_images(ran):
-    found = ran(SYNTHETIC, MEASURED)
-    assert not found.outcome.failed
+    suite_run = ran(SYNTHETIC, MEASURED)
+    assert not suite_run.outcome.failed
     from safetensors.numpy import load_file
 
-    means_KD = load_file(weights_of(found, "no imbalance"))["means_KD"]
-    (cell,) = (cell for cell in found.plan.cells if cell.balancer == "misbehaving")
-    made_NCHW = np.load(found.store.folder(cell.steps["synthesise"]) / "synthetic_images.npy")
-    flat_ND = made_NCHW.reshape(len(made_NCHW), -1) / 255
+    means_KD = load_file(weights_of(suite_run, "no imbalance"))["means_KD"]
+    (cell,) = (cell for cell in suite_run.plan.cells if cell.balancer == "misbehaving")
+    synthetic_NCHW = np.load(suite_run.store.folder(cell.steps["synthesise"]) / "synthetic_images.npy")
+    flat_ND = synthetic_NCHW.reshape(len(synthetic_NCHW), -1) / 255
     expected = np.mean([[((image_D - mean_D) ** 2).sum() for mean_D in means_KD] for image_D in flat_ND])
-    score = found.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
+    score = suite_run.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
     assert score.value == pytest.approx(expected, rel=1e-5)
 
 
 def test_rows_without_synthetic_images_are_undefined_and_say_so(ran):
-    found = ran(SYNTHETIC, MEASURED)
+    suite_run = ran(SYNTHETIC, MEASURED)
     for balancer in ("none", "no imbalance"):
-        score = found.results[balancer].scores["last"].metrics["synthetic_distance"]
+        score = suite_run.results[balancer].scores["last"].metrics["synthetic_distance"]
         assert (score.value, score.reason) == (None, "the balancer made no synthetic images")
-        assert found.results[balancer].scores["last"].metrics["hits"].value is not None
+        assert suite_run.results[balancer].scores["last"].metrics["hits"].value is not None
 
 
 def test_repeated_images_are_not_synthetic(ran):
-    found = ran(SYNTHETIC.replace('"none"', '"copies"'), MEASURED)
-    score = found.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
+    suite_run = ran(SYNTHETIC.replace('"none"', '"copies"'), MEASURED)
+    score = suite_run.results["misbehaving"].scores["last"].metrics["synthetic_distance"]
     assert (score.value, score.reason) == (None, "the balancer made no synthetic images")
 
 
 def test_only_training_on_all_images_keeps_its_weights(ran):
-    found = ran(SYNTHETIC, KEEPABLE)  # no metric asks for them yet
-    assert weights_of(found, "no imbalance").is_file()
-    assert not weights_of(found, "none").exists()
-    assert not weights_of(found, "misbehaving").exists()
+    suite_run = ran(SYNTHETIC, KEEPABLE)  # no metric asks for them yet
+    assert weights_of(suite_run, "no imbalance").is_file()
+    assert not weights_of(suite_run, "none").exists()
+    assert not weights_of(suite_run, "misbehaving").exists()
 
 
 def test_a_metric_added_later_is_scored_without_training(ran):
     ran(SYNTHETIC, KEEPABLE)
-    found = ran(SYNTHETIC, MEASURED, stages=frozenset({"score"}))
-    assert not found.outcome.failed
-    assert found.results["misbehaving"].scores["last"].metrics["synthetic_distance"].value > 0
+    suite_run = ran(SYNTHETIC, MEASURED, stages=frozenset({"score"}))
+    assert not suite_run.outcome.failed
+    assert suite_run.results["misbehaving"].scores["last"].metrics["synthetic_distance"].value > 0
 
 
 def test_a_ceiling_trained_before_weights_were_kept_says_what_to_do(ran):
@@ -137,8 +137,8 @@ def test_a_ceiling_trained_before_weights_were_kept_says_what_to_do(ran):
     del record["files"]["weights/means.safetensors"]
     (folder / "record.json").write_text(json.dumps(record))
 
-    found = ran(SYNTHETIC, MEASURED)
-    cell = found.results["misbehaving"]
+    suite_run = ran(SYNTHETIC, MEASURED)
+    cell = suite_run.results["misbehaving"]
     assert cell.status == "failed"
     assert "metric synthetic_distance: the training of keepable_means on all images kept no weights" in cell.message
     assert f"delete {folder} and run the suite again" in cell.message
@@ -151,17 +151,17 @@ def test_a_ceiling_trained_before_weights_were_kept_says_what_to_do(ran):
 
 def test_a_classifier_without_features_is_named(ran):
     replaced = {'metrics = ["hits"]': MEASURED['metrics = ["hits"]'], "seeds = [0, 1]": "seeds = [0]"}
-    found = ran(SYNTHETIC, replaced)
-    assert "the classifier means gives no features" in found.results["misbehaving"].message
-    assert found.results["none"].status == "done"
+    suite_run = ran(SYNTHETIC, replaced)
+    assert "the classifier means gives no features" in suite_run.results["misbehaving"].message
+    assert suite_run.results["none"].status == "done"
 
 
 def test_a_wrapped_balancers_images_are_measured_where_the_wrapper_makes_none(ran):
     wrapped = '\n[[balancer]]\nuse = "plain_wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
     doubled = '\n[[balancer]]\nuse = "wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
-    found = ran(SYNTHETIC + wrapped + doubled, MEASURED)
+    suite_run = ran(SYNTHETIC + wrapped + doubled, MEASURED)
     values = {
-        balancer: found.results[balancer].scores["last"].metrics["synthetic_distance"].value
+        balancer: suite_run.results[balancer].scores["last"].metrics["synthetic_distance"].value
         for balancer in ("misbehaving", "plain_wrapping", "wrapping")
     }
     assert values["plain_wrapping"] == values["misbehaving"]
@@ -169,15 +169,15 @@ def test_a_wrapped_balancers_images_are_measured_where_the_wrapper_makes_none(ra
 
 
 def test_a_score_that_waits_for_a_failed_extractor_names_it(ran):
-    found = ran(SYNTHETIC, MEASURED)
-    (ceiling,) = (cell for cell in found.plan.cells if cell.role == "ceiling")
-    path = found.store.folder(ceiling.steps["train"]) / "record.json"
+    suite_run = ran(SYNTHETIC, MEASURED)
+    (ceiling,) = (cell for cell in suite_run.plan.cells if cell.role == "ceiling")
+    path = suite_run.store.folder(ceiling.steps["train"]) / "record.json"
     record = json.loads(path.read_text())
     failure = {"message": "it diverged", "traceback": ""}
     path.write_text(json.dumps({**record, "status": "failed", "failure": failure}))
-    (floor,) = (cell for cell in found.plan.cells if cell.role == "floor")
-    found.store.set_aside(floor.steps["score"])
+    (floor,) = (cell for cell in suite_run.plan.cells if cell.role == "floor")
+    suite_run.store.set_aside(floor.steps["score"])
 
-    (cell,) = (cell for cell in collect(found.plan, found.store) if cell.role == "floor")
+    (cell,) = (cell for cell in collect(suite_run.plan, suite_run.store) if cell.role == "floor")
     assert cell.status == "skipped"
     assert "train of tiny / halving / no imbalance / keepable_means / seed 0 failed: it diverged" in cell.message

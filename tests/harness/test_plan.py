@@ -1,11 +1,13 @@
 """The matrix becomes a DAG of steps with keys that depend on what decides the outcome, and on nothing else."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 
-from balancebench.plan import expand, step_key
+from balancebench.plan import expand
+from balancebench.step import inputs_json, step_from_json, step_to_json
 from balancebench.suite.bind import bind_suite
 
 
@@ -48,8 +50,7 @@ def test_floor_and_ceiling_are_added_unless_the_suite_says_not(fakes, suite_file
 def test_the_ceiling_trains_on_all_images(fakes, suite_file):
     plan = plan_of(suite_file(), fakes)
     ceiling = next(cell for cell in plan.cells if cell.role == "ceiling")
-    components = plan.steps[ceiling.steps["imbalance"]].identity["components"]
-    assert components["component"]["component"] == "balancebench:none"
+    assert plan.steps[ceiling.steps["imbalance"]].components["component"].component == "balancebench:none"
 
 
 def test_keys_do_not_depend_on_order_suite_name_or_paths(fakes, suite_file):
@@ -110,15 +111,24 @@ def test_a_wrapped_balancer_is_a_step_of_its_own(fakes, suite_file):
     extra = SYNTHETIC + '\n[[balancer]]\nuse = "wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
     plan = plan_of(suite_file(extra), fakes)
     wrapping = next(cell for cell in plan.cells if cell.balancer == "wrapping")
-    base_key = plan.steps[wrapping.steps["synthesise"]].inputs["base"]
+    base_key = plan.steps[wrapping.steps["synthesise"]].inputs.balancer.base.synthesis
     own = next(cell for cell in plan.cells if cell.balancer == "misbehaving" and cell.seeds == wrapping.seeds)
     assert base_key == own.steps["synthesise"]
 
 
-def test_the_key_is_the_sha256_of_canonical_json():
-    import hashlib
+def test_the_key_is_the_sha256_of_the_canonical_json_of_everything_that_decides(fakes, suite_file):
+    plan = plan_of(suite_file(), fakes)
+    step = next(step for step in plan.steps.values() if step.stage == "imbalance")
+    identity = {"inputs": inputs_json(step.inputs), "own": json.loads(step.own_identity)}
+    assert set(identity["own"]) == {"components", "metrics", "profile", "settings", "stage"}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    assert step.key == hashlib.sha256(canonical.encode()).hexdigest()
 
-    assert step_key({"b": 1, "a": [True, None]}) == hashlib.sha256(b'{"a":[true,null],"b":1}').hexdigest()
+
+def test_a_step_comes_back_from_a_worker_as_it_was_sent(fakes, suite_file):
+    extra = SYNTHETIC + '\n[[balancer]]\nuse = "wrapping"\nbase = { use = "misbehaving", how = "none" }\n'
+    for step in plan_of(suite_file(extra), fakes).steps.values():
+        assert step_from_json(step_to_json(step)) == step
 
 
 def test_help_list_plan_and_validate_import_no_torch(suite_file, tmp_path):

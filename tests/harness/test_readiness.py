@@ -2,8 +2,8 @@
 
 import pytest
 
-from balancebench.cli.run import carry_out
 from balancebench.errors import BalancebenchError
+from balancebench.execution.run_plan import run_plan
 from balancebench.plan import expand
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
@@ -28,7 +28,7 @@ def plan(fakes, suite_file):
 
 @pytest.fixture
 def run(store):
-    return lambda planned: carry_out(planned, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=None)
+    return lambda planned: run_plan(planned, store, executor="inline", device="cpu", stages=None)
 
 
 def test_everything_that_is_missing_is_named_at_once_and_no_step_runs(plan, run, store, tmp_path):

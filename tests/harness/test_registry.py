@@ -19,7 +19,7 @@ def plugin(**hooks):
 
 
 def metric(name="hits"):
-    return MetricComponent(name=name, summary="x", options=Options, build=lambda options: lambda evaluation: 0.0)
+    return MetricComponent(name=name, summary="x", options=Options, build="mine.metrics:Hits")
 
 
 def test_components_of_a_plugin_are_found_by_name_and_by_qualified_name():
@@ -38,7 +38,11 @@ def test_components_of_a_plugin_are_found_by_name_and_by_qualified_name():
         ({"balancebench_metric": [metric()]}, "did you mean 'balancebench_metrics'"),
         ({"balancebench_metrics": None}, "TypeError"),
         (
-            {"balancebench_classifiers": [Component(name="a", summary="x", options=dict, build=dict)]},
+            {"balancebench_classifiers": [Component(name="a", summary="x", options=Options, build="mine.Mine")]},
+            'write "package.module:Name"',
+        ),
+        (
+            {"balancebench_classifiers": [Component(name="a", summary="x", options=dict, build="mine:Mine")]},
             "do not derive from balancebench.Options",
         ),
     ],
@@ -72,7 +76,7 @@ def test_two_distributions_may_offer_one_name_to_suites_that_say_which():
 
 
 def test_an_observing_plugin_that_fails_does_not_stop_the_run(fakes, suite_file, tmp_path):
-    from balancebench.cli.run import carry_out
+    from balancebench.execution.run_plan import run_plan
     from balancebench.plan import expand
     from balancebench.store import Store
     from balancebench.suite.bind import bind_suite
@@ -88,8 +92,6 @@ def test_an_observing_plugin_that_fails_does_not_stop_the_run(fakes, suite_file,
 
     fakes.hooks.register(Observer, "observer")
     plan = expand(bind_suite(suite_file(), fakes))
-    outcome = carry_out(
-        plan, Store.open(tmp_path / "s"), jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=None
-    )
+    outcome = run_plan(plan, Store.open(tmp_path / "s"), registry=fakes, executor="inline", device="cpu")
     assert not outcome.failed
     assert len(seen) == len(plan.steps)

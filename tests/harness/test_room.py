@@ -1,8 +1,10 @@
 """Steps share a GPU when all that run there are known to fit; what ran out of memory in company is run again alone."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from balancebench.executors.room import GpuMemory, GpuRoom, kind_of
+from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 
 GIB = 2**30
 GPU = 16 * GIB
@@ -73,19 +75,26 @@ def test_out_of_memory_alone_stays():
     assert not room.retry_alone("a")
 
 
+def a_step(stage, dataset="cifar10", **components):
+    return SimpleNamespace(
+        stage=stage,
+        dataset=dataset,
+        components={role: SimpleNamespace(identity=identity) for role, identity in components.items()},
+    )
+
+
 @pytest.mark.parametrize("stage", ["load", "imbalance"])
 def test_stages_of_data_alone_use_no_gpu(stage):
-    assert kind_of(stage, "cifar10", {}) is None
+    assert kind_of(a_step(stage, component="mine")) is None
 
 
-def test_kinds_differ_by_stage_data_set_and_component_and_not_by_seed_or_balancer():
-    small, large = {"component": "cnn", "options": {"width": 8}}, {"component": "cnn", "options": {"width": 64}}
-    kind = kind_of("train", "cifar10 / lt / smote / cnn / seed 0", {"component": "smote", "classifier": small})
-    assert kind == kind_of("train", "cifar10 / lt / none / cnn / seed 1", {"component": "none", "classifier": small})
+def test_kinds_differ_by_stage_data_set_and_component_and_not_by_balancer():
+    kind = kind_of(a_step("train", component="smote", classifier="small cnn"))
+    assert kind == kind_of(a_step("train", component="none", classifier="small cnn"))
     others = [
-        kind_of("train", "cifar10 / lt / none / cnn / seed 0", {"component": "none", "classifier": large}),
-        kind_of("train", "svhn / lt / none / cnn / seed 0", {"component": "none", "classifier": small}),
-        kind_of("synthesise", "cifar10 / lt / seed 0 / gan", {"component": "gan"}),
+        kind_of(a_step("train", component="none", classifier="large cnn")),
+        kind_of(a_step("train", "svhn", component="none", classifier="small cnn")),
+        kind_of(a_step("synthesise", component="gan")),
     ]
     assert kind not in others
     assert len(set(others)) == len(others)

@@ -31,9 +31,9 @@ def store(tmp_path):
 
 def test_a_committed_step_is_read_back_with_its_files_hashes(store):
     commit(store)
-    found = store.read_done(KEY)
-    assert found.files["data.npy"].size_bytes == 6
-    assert store.damage(found) is None
+    committed = store.read_done(KEY)
+    assert committed.files["data.npy"].size_bytes == 6
+    assert store.damage(committed) is None
 
 
 @pytest.mark.parametrize("aside_bytes", [0, 2**20], ids=["in a thread", "at once"])

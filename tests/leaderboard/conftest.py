@@ -7,16 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from balancebench.artefacts.scores import ReportScores, Score
 from balancebench.cli.main import main
-from balancebench.leaderboard.results import (
-    CellCost,
-    CellResult,
-    MetricHeader,
-    ReportScores,
-    Score,
-    SubsetSummary,
-    SuiteHeader,
-)
+from balancebench.evaluation import Cost
+from balancebench.leaderboard.results import CellResult, MetricHeader, SubsetSummary, SuiteHeader
 from balancebench.plan import Task
 from balancebench.suite.bound import SeedTriple
 
@@ -70,7 +64,7 @@ def a_cell(balancer, seed=0, scores=0.5, *, role="entry", task=TASK, metric="acc
             )
             for report, values in per_report.items()
         },
-        "cost": CellCost(duration_seconds=12.0, images_seen=1600, optimiser_steps=100, peak_memory_bytes=300 * 2**20),
+        "cost": Cost(duration_seconds=12.0, images_seen=1600, optimiser_steps=100, peak_memory_bytes=300 * 2**20),
         "provenance": PROVENANCE,
     }
     if changes.get("status", "done") != "done":

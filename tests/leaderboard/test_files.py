@@ -60,9 +60,9 @@ def test_records_come_back_as_they_were(tmp_path, make, small):
     ]
     path = tmp_path / "records.json"
     path.write_text(records_text(small.suite, cells), encoding="utf-8")
-    found = read_records(path)
-    assert found.suite == small.suite
-    assert sorted(found.cells, key=str) == sorted(cells, key=str)
+    reread = read_records(path)
+    assert reread.suite == small.suite
+    assert sorted(reread.cells, key=str) == sorted(cells, key=str)
 
 
 def test_records_are_the_same_bytes_in_any_order_and_hold_shared_things_once(small):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from balancebench.leaderboard.markdown import escape, markdown
-from balancebench.leaderboard.results import PublishedNumbers
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.suite.bound import PublishedNumbers
 
 GOLDEN = Path(__file__).parent / "golden.md"
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from balancebench.cli.run import carry_out
+from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import CellResult, collect, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
@@ -22,7 +22,7 @@ def ran(fakes, suite_file, tmp_path):
     def run(extra="", replace=None, profile=None, stages=None):
         plan = expand(bind_suite(suite_file(extra, replace=replace), fakes, profile))
         store = Store.open(tmp_path / "store")
-        carry_out(plan, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=stages)
+        run_plan(plan, store, executor="inline", device="cpu", stages=stages)
         return SimpleNamespace(plan=plan, store=store, results=collect(plan, store))
 
     return run
@@ -33,25 +33,25 @@ def of(results, balancer, seed=0):
 
 
 def test_a_finished_cell_has_scores_cost_subset_and_provenance(ran):
-    found = of(ran().results, "none")
-    assert (found.status, found.role, str(found.task)) == ("done", "floor", "tiny / halving / means")
-    assert 0 < found.scores["last"].metrics["hits"].value <= 1
-    assert found.subset.class_names == ("dark", "grey", "light")
-    assert found.subset.counts_K == (30, 30, 3)
-    assert found.subset.test_images == 30
-    assert found.cost.images_seen == 2 * 63  # two epochs
-    assert found.cost.optimiser_steps == 2
-    assert found.provenance["device"] == "cpu"
-    assert set(found.steps) == {"load", "imbalance", "train", "score"}
-    assert found.identities["train"]["components"]["classifier"]["options"] == {"epochs": 2, "seconds": 0.0}
+    cell = of(ran().results, "none")
+    assert (cell.status, cell.role, str(cell.task)) == ("done", "floor", "tiny / halving / means")
+    assert 0 < cell.scores["last"].metrics["hits"].value <= 1
+    assert cell.subset.class_names == ("dark", "grey", "light")
+    assert cell.subset.counts_K == (30, 30, 3)
+    assert cell.subset.test_images == 30
+    assert cell.cost.images_seen == 2 * 63  # two epochs
+    assert cell.cost.optimiser_steps == 2
+    assert cell.provenance["device"] == "cpu"
+    assert set(cell.steps) == {"load", "imbalance", "train", "score"}
+    assert cell.identities["train"]["components"]["classifier"]["options"] == {"epochs": 2, "seconds": 0.0}
 
 
 def test_the_cost_of_a_cell_includes_its_synthesis(ran):
-    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
-    cell = of(found.results, "misbehaving")
-    trained, made = (found.store.read(cell.steps[stage]) for stage in ("train", "synthesise"))
-    assert made.duration_seconds > 0
-    assert cell.cost.duration_seconds == pytest.approx(trained.duration_seconds + made.duration_seconds)
+    suite_run = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    cell = of(suite_run.results, "misbehaving")
+    trained, synthesised = (suite_run.store.read(cell.steps[stage]) for stage in ("train", "synthesise"))
+    assert synthesised.duration_seconds > 0
+    assert cell.cost.duration_seconds == pytest.approx(trained.duration_seconds + synthesised.duration_seconds)
 
 
 def test_results_survive_a_trip_through_json(ran):
@@ -60,8 +60,8 @@ def test_results_survive_a_trip_through_json(ran):
 
 
 def test_the_mark_of_withheld_data_reaches_the_row(ran):
-    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "withheld"\n')
-    rows = {row.balancer: row for row in build_leaderboard(found.plan.suite, found.results).tables[0].rows}
+    suite_run = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "withheld"\n')
+    rows = {row.balancer: row for row in build_leaderboard(suite_run.plan.suite, suite_run.results).tables[0].rows}
     assert rows["misbehaving"].used_withheld_data
     assert not rows["none"].used_withheld_data
 
@@ -104,42 +104,42 @@ def test_cells_that_nobody_ran_are_missing(fakes, suite_file, tmp_path):
 def test_a_metric_added_to_the_suite_leaves_cells_to_be_rescored(ran):
     ran()
     added = {'metrics = ["hits"]': 'metrics = ["hits", { use = "hits", label = "again" }]'}
-    found = ran(replace=added, stages=frozenset())
-    assert {cell.status for cell in found.results} == {"missing"}
-    assert "balancebench rescore" in found.results[0].message
+    suite_run = ran(replace=added, stages=frozenset())
+    assert {cell.status for cell in suite_run.results} == {"missing"}
+    assert "balancebench rescore" in suite_run.results[0].message
     rescored = ran(replace=added, stages=frozenset({"score"}))
     assert {cell.status for cell in rescored.results} == {"done"}
     assert set(rescored.results[0].scores["last"].metrics) == {"hits", "again"}
 
 
 def test_an_altered_score_is_not_shown(ran):
-    found = ran()
-    path = found.store.folder(of(found.results, "none").steps["score"]) / "scores.json"
+    suite_run = ran()
+    path = suite_run.store.folder(of(suite_run.results, "none").steps["score"]) / "scores.json"
     path.write_text(path.read_text().replace('"value"', '"valve"'))
-    cell = of(collect(found.plan, found.store), "none")
+    cell = of(collect(suite_run.plan, suite_run.store), "none")
     assert cell.status == "missing"
-    assert "damaged: scores.json was altered" in cell.message
+    assert "scores.json is damaged: it is not what its record says" in cell.message
 
 
 def test_an_undefined_metric_keeps_its_reason(ran):
-    found = ran(replace={'metrics = ["hits"]': 'metrics = [{ use = "hits", undefined = true }]', **ONE_SEED})
-    score = of(found.results, "none").scores["last"].metrics["hits"]
+    suite_run = ran(replace={'metrics = ["hits"]': 'metrics = [{ use = "hits", undefined = true }]', **ONE_SEED})
+    score = of(suite_run.results, "none").scores["last"].metrics["hits"]
     assert (score.value, score.reason) == (None, "asked to be undefined")
 
 
 def test_an_unseeded_balancer_is_one_measurement_under_several_generator_seeds(ran):
-    found = ran(replace={"seeds = [0, 1]": "seeds = { generator = [0, 1, 2] }"})
-    floor = build_leaderboard(found.plan.suite, found.results).tables[0].rows[0]
-    assert len([cell for cell in found.results if cell.role == "floor"]) == 3
+    suite_run = ran(replace={"seeds = [0, 1]": "seeds = { generator = [0, 1, 2] }"})
+    floor = build_leaderboard(suite_run.plan.suite, suite_run.results).tables[0].rows[0]
+    assert len([cell for cell in suite_run.results if cell.role == "floor"]) == 3
     assert (floor.planned, floor.done) == (1, 1)
 
 
 def test_each_record_is_read_once(ran, monkeypatch):
-    found = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    suite_run = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
     read: list[str] = []
     original = Store.read
     monkeypatch.setattr(Store, "read", lambda self, key: read.append(key) or original(self, key))
-    collect(found.plan, found.store)
+    collect(suite_run.plan, suite_run.store)
     assert len(read) == len(set(read))
 
 

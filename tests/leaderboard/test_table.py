@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.export import json_text
-from balancebench.leaderboard.results import PublishedNumbers
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import Task
+from balancebench.suite.bound import PublishedNumbers
 
 
 def the_table(suite, cells):
@@ -24,31 +24,31 @@ def rows_of(suite, cells):
 
 
 def test_mean_and_standard_deviation_are_over_seeds_with_n_minus_1(small):
-    found = rows_of(small.suite, small.cells)["smote"].metrics["accuracy"]
-    assert found.values == {"0": 0.70, "1": 0.73, "2": 0.70}
-    assert found.over_seeds.n == 3
-    assert found.over_seeds.mean == pytest.approx(0.71)
+    summary = rows_of(small.suite, small.cells)["smote"].metrics["accuracy"]
+    assert summary.values == {"0": 0.70, "1": 0.73, "2": 0.70}
+    assert summary.over_seeds.n == 3
+    assert summary.over_seeds.mean == pytest.approx(0.71)
     # deviations -0.01, 0.02, -0.01: sqrt(0.0006 / 2)
-    assert found.over_seeds.std == pytest.approx(math.sqrt(0.0003))
+    assert summary.over_seeds.std == pytest.approx(math.sqrt(0.0003))
 
 
 def test_one_seed_has_a_mean_and_no_standard_deviation(make):
-    found = rows_of(make.suite(), [make.cell("smote", 0, 0.7)])["smote"].metrics["accuracy"]
-    assert (found.over_seeds.mean, found.over_seeds.std, found.over_seeds.n) == (0.7, None, 1)
+    summary = rows_of(make.suite(), [make.cell("smote", 0, 0.7)])["smote"].metrics["accuracy"]
+    assert (summary.over_seeds.mean, summary.over_seeds.std, summary.over_seeds.n) == (0.7, None, 1)
 
 
 def test_the_difference_from_the_floor_is_paired_by_seed(small):
-    found = rows_of(small.suite, small.cells)["smote"].metrics["accuracy"].difference
+    difference = rows_of(small.suite, small.cells)["smote"].metrics["accuracy"].difference
     # 0.10, 0.11, 0.06: mean 0.09, deviations 0.01, 0.02, -0.03
-    assert found.mean == pytest.approx(0.09)
-    assert found.std == pytest.approx(math.sqrt(0.0014 / 2))
-    assert found.n == 3
+    assert difference.mean == pytest.approx(0.09)
+    assert difference.std == pytest.approx(math.sqrt(0.0014 / 2))
+    assert difference.n == 3
 
 
 def test_the_difference_uses_only_seeds_that_both_have(make, small):
     cells = [cell for cell in small.cells if not (cell.role == "floor" and cell.seeds.subset == 0)]
-    found = rows_of(small.suite, cells)["smote"].metrics["accuracy"].difference
-    assert (found.n, found.mean) == (2, pytest.approx((0.11 + 0.06) / 2))
+    difference = rows_of(small.suite, cells)["smote"].metrics["accuracy"].difference
+    assert (difference.n, difference.mean) == (2, pytest.approx((0.11 + 0.06) / 2))
 
 
 def test_the_gap_closed_is_the_share_of_the_way_from_floor_to_ceiling(small):
@@ -79,9 +79,9 @@ def test_there_is_no_gap_where_the_ceiling_is_no_better_than_the_floor(make, cei
         make.cell("smote", 0, 0.7),
         make.cell("no imbalance", 0, ceiling, role="ceiling"),
     ]
-    found = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
-    assert found.gap_closed is None
-    assert "no better than the floor" in found.gap_reason
+    summary = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
+    assert summary.gap_closed is None
+    assert "no better than the floor" in summary.gap_reason
 
 
 @pytest.mark.parametrize(("accuracy", "closed"), [(0.7, 10.0), (0.5, -10.0), (0.701, None), (0.499, None)])
@@ -91,9 +91,9 @@ def test_a_gap_that_is_a_tenth_of_the_way_to_a_row_is_no_measure(make, accuracy,
         make.cell("smote", 0, accuracy),
         make.cell("no imbalance", 0, 0.61 - 1e-12 if closed is None else 0.61 + 1e-12, role="ceiling"),
     ]
-    found = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
-    assert found.gap_closed == (closed and pytest.approx(closed))
-    assert ("so close" in found.gap_reason) == (closed is None)
+    summary = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
+    assert summary.gap_closed == (closed and pytest.approx(closed))
+    assert ("so close" in summary.gap_reason) == (closed is None)
 
 
 def test_a_metric_that_the_ceiling_lacks_says_so_in_the_gap(make):
@@ -102,16 +102,16 @@ def test_a_metric_that_the_ceiling_lacks_says_so_in_the_gap(make):
         make.cell("smote", 0, 0.7),
         make.cell("no imbalance", 0, {"accuracy": "no class has few images"}, role="ceiling"),
     ]
-    found = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
-    assert found.gap_reason == "accuracy of the ceiling has no value: no class has few images"
-    assert found.difference.mean == pytest.approx(0.1)
+    summary = rows_of(make.suite(), cells)["smote"].metrics["accuracy"]
+    assert summary.gap_reason == "accuracy of the ceiling has no value: no class has few images"
+    assert summary.difference.mean == pytest.approx(0.1)
 
 
 def test_a_suite_without_floor_or_ceiling_says_so_instead_of_a_difference(make):
-    found = rows_of(make.suite(), [make.cell("smote", 0, 0.7)])["smote"].metrics["accuracy"]
-    assert found.difference.mean is None
-    assert "no floor" in found.difference.reason
-    assert found.gap_closed is None
+    summary = rows_of(make.suite(), [make.cell("smote", 0, 0.7)])["smote"].metrics["accuracy"]
+    assert summary.difference.mean is None
+    assert "no floor" in summary.difference.reason
+    assert summary.gap_closed is None
 
 
 def test_rows_are_ranked_best_first_the_floor_among_them_and_the_ceiling_unranked(small):
@@ -149,17 +149,17 @@ def test_the_first_metric_that_is_a_number_with_a_better_direction_ranks(make):
 def test_the_mean_of_a_class_is_over_the_seeds_where_it_is_defined(make):
     suite = make.suite((("recall", "%", True),))
     cells = [make.cell("a", 0, {"recall": [0.5, None, None]}), make.cell("a", 1, {"recall": [0.7, 0.2, None]})]
-    found = the_table(suite, cells).rows[0].per_class["recall"]
-    assert found.mean_K == (pytest.approx(0.6), 0.2, None)
-    assert found.values_K == {"0": (0.5, None, None), "1": (0.7, 0.2, None)}
+    recall = the_table(suite, cells).rows[0].per_class["recall"]
+    assert recall.mean_K == (pytest.approx(0.6), 0.2, None)
+    assert recall.values_K == {"0": (0.5, None, None), "1": (0.7, 0.2, None)}
 
 
 def test_an_undefined_value_is_left_out_of_the_mean_and_its_reason_kept(make):
     cells = [make.cell("a", 0, 0.5), make.cell("a", 1, {"accuracy": "no such class"})]
     row = rows_of(make.suite(), cells)["a"]
-    found = row.metrics["accuracy"]
-    assert (found.over_seeds.mean, found.over_seeds.n) == (0.5, 1)
-    assert found.undefined == {"1": "no such class"}
+    summary = row.metrics["accuracy"]
+    assert (summary.over_seeds.mean, summary.over_seeds.n) == (0.5, 1)
+    assert summary.undefined == {"1": "no such class"}
     assert row.done == 2
 
 
@@ -196,11 +196,11 @@ def test_cells_that_share_a_score_are_one_measurement(make):
     ]
     row = [make.cell("smote", (0, generator, 0), value) for generator, value in enumerate((0.7, 0.7, 0.8))]
     rows = rows_of(make.suite(), [*floor, *row])
-    found = rows["none"]
-    assert (found.planned, found.done) == (1, 1)
-    assert found.metrics["accuracy"].over_seeds.n == 1
-    assert found.metrics["accuracy"].over_seeds.std is None
-    assert set(found.metrics["accuracy"].values) == {"0", "0/1/0", "0/2/0"}  # kept, for pairing
+    floor_row = rows["none"]
+    assert (floor_row.planned, floor_row.done) == (1, 1)
+    assert floor_row.metrics["accuracy"].over_seeds.n == 1
+    assert floor_row.metrics["accuracy"].over_seeds.std is None
+    assert set(floor_row.metrics["accuracy"].values) == {"0", "0/1/0", "0/2/0"}  # kept, for pairing
     assert rows["smote"].metrics["accuracy"].difference.n == 3
     assert rows["smote"].metrics["accuracy"].difference.mean == pytest.approx(0.4 / 3)
 
@@ -230,10 +230,10 @@ def test_a_row_of_other_images_is_not_ranked_and_told_which_class_differs(make, 
     assert "seed 1" in rows["strange"].unranked_because
     assert said in rows["strange"].unranked_because
     assert rows["smote"].rank == 1
-    found = rows["strange"].metrics["accuracy"]
-    assert found.over_seeds.mean == 0.99
-    assert found.difference.mean is None
-    assert found.gap_closed is None
+    summary = rows["strange"].metrics["accuracy"]
+    assert summary.over_seeds.mean == 0.99
+    assert summary.difference.mean is None
+    assert summary.gap_closed is None
 
 
 def test_without_a_floor_the_images_that_most_rows_share_decide(make):

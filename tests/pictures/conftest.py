@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from balancebench.execute import execute, survey
-from balancebench.executors.inline import InlineExecutor
-from balancebench.executors.protocol import Site
+from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.pictures.scene import set_scene
@@ -60,9 +58,7 @@ class Run:
         self.folder = root / "out"
 
     def execute(self, registry):
-        site = Site(store_root=self.store.root, data_root=self.store.root, provenance={})
-        executor = InlineExecutor(site, "cpu", lambda _: None)
-        execute(self.plan, self.store, survey(self.plan, self.store), executor, registry, has_cuda=False)
+        run_plan(self.plan, self.store, registry=registry, executor="inline", device="cpu")
 
     @property
     def board(self):
@@ -93,9 +89,9 @@ def run_suite(fakes, suite_file, tmp_path):
     """Run a suite into tmp_path/store."""
 
     def run(extra="", replace=None):
-        made = Run(expand(bind_suite(suite_file(extra, replace=replace), fakes)), tmp_path)
-        made.execute(fakes)
-        return made
+        suite_run = Run(expand(bind_suite(suite_file(extra, replace=replace), fakes)), tmp_path)
+        suite_run.execute(fakes)
+        return suite_run
 
     return run
 
@@ -111,12 +107,12 @@ def template(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FAKE_PLUGINS))
         load_registry.cache_clear()
-        made = Run(expand(bind_suite(suite, load_registry())), root)
-        made.execute(load_registry())
+        suite_run = Run(expand(bind_suite(suite, load_registry())), root)
+        suite_run.execute(load_registry())
         load_registry.cache_clear()
-    gallery, _ = made.draw()
+    gallery, _ = suite_run.draw()
     assert gallery.problems == ()
-    return made
+    return suite_run
 
 
 @pytest.fixture

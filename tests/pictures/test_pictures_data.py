@@ -1,5 +1,6 @@
 """What pictures show is what the store holds: checked against the plan's own images, scikit-learn and hand counts."""
 
+import hashlib
 import json
 from hashlib import sha256
 
@@ -11,10 +12,11 @@ from balancebench.data import Origin
 from balancebench.pictures.classes import class_panels
 from balancebench.pictures.confusion import row_confusion
 from balancebench.pictures.epochs import f1_by_epoch, row_curves
-from balancebench.pictures.generator import generator_curves, generator_orders
+from balancebench.pictures.generator_curves import generator_curves, generator_orders
 from balancebench.pictures.lines import thinned
 from balancebench.pictures.samples import LADDER, class_samples
-from balancebench.pictures.synthesis import syntheses
+from balancebench.pictures.syntheses import syntheses
+from balancebench.store import FileEntry
 
 
 def row_of(scene, balancer, role="entry"):
@@ -23,7 +25,7 @@ def row_of(scene, balancer, role="entry"):
 
 def panels_of(run, balancer, role="entry"):
     scene = run.scene
-    return class_panels(scene, {balancer: row_of(scene, balancer, role).done(scene.source, "train")})
+    return class_panels(scene, {balancer: scene.done(row_of(scene, balancer, role), "train")})
 
 
 def test_class_counts_before_and_after_are_those_of_the_kept_and_the_made_images(finished):
@@ -32,12 +34,12 @@ def test_class_counts_before_and_after_are_those_of_the_kept_and_the_made_images
     assert panel.before_K.tolist() == [30, 30, 3]
     assert set(panel.after) == {"real", "synthetic"}
     assert panel.after["real"].tolist() == [30, 30, 3]
-    made = [
+    synthetic_labels = [
         np.load(finished.path(cell, "synthesise", "synthetic_labels.npy"))
         for cell in finished.plan.cells
         if "synthesise" in cell.steps
     ]
-    expected_K = np.mean([np.bincount(labels_N, minlength=3) for labels_N in made], axis=0)
+    expected_K = np.mean([np.bincount(labels_N, minlength=3) for labels_N in synthetic_labels], axis=0)
     assert panel.after["synthetic"].tolist() == expected_K.tolist()
     assert panel.removed_K.tolist() == [0, 0, 0]
 
@@ -68,7 +70,7 @@ def test_phases_over_other_images_have_panels_of_their_own_and_equal_ones_share_
         if cell.role == "entry":
             rewrite(finished, cell, "train", "training.json", lambda d: d.update(phases=phases))
     scene = finished.scene
-    trained = {row.balancer: row.done(scene.source, "train") for row in scene.tasks[0].rows if row.role != "ceiling"}
+    trained = {row.balancer: scene.done(row, "train") for row in scene.tasks[0].rows if row.role != "ceiling"}
     _, panels = class_panels(scene, dict(sorted(trained.items())))
     assert {panel.balancers for panel in panels} == {
         ("two more <&> of dark, phase 1 of 2",),
@@ -98,7 +100,9 @@ def test_curves_by_epoch_are_those_of_the_stored_predictions(finished):
         losses = json.loads(finished.path(cell, "train", "training.json").read_text())["epoch_losses"]["test"]
         assert loss_E.tolist() == losses
         assert accuracy_E.tolist() == [(predicted_N == labels_N).mean() for predicted_N in predictions_EN]
-        assert f1_E == pytest.approx([f1_score(labels_N, found_N, average="macro") for found_N in predictions_EN])
+        assert f1_E == pytest.approx(
+            [f1_score(labels_N, predicted_N, average="macro") for predicted_N in predictions_EN]
+        )
 
 
 def test_a_confusion_matrix_sums_to_the_test_images_of_all_seeds(finished):
@@ -114,10 +118,22 @@ def test_a_confusion_matrix_sums_to_the_test_images_of_all_seeds(finished):
     assert confusion_KK.trace() == hits
 
 
-def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(finished, monkeypatch):
+def leave(store, key, documents):
+    """Add JSON files to a finished step, as if its balancer had written them."""
+    record, folder = store.read_done(key), store.folder(key)
+    entries = dict(record.files)
+    for name, document in documents.items():
+        content = json.dumps(document).encode()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        entries[name] = FileEntry(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+    (folder / "record.json").write_text(record.model_copy(update={"files": entries}).model_dump_json())
+
+
+def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(finished):
     scene = finished.scene
-    (found,) = syntheses(scene)
-    assert found.label == "tiny / halving / two more <&> of dark"
+    (synthesis,) = syntheses(scene)
+    assert synthesis.label == "tiny / halving / two more <&> of dark"
     assert generator_orders(scene) == []  # it kept a note and no curves
     documents = {
         "artefacts/curves.json": {"curves": [{"epoch": 0, "g_loss": 1.0, "fid": 9.0}, {"epoch": 1, "g_loss": 0.5}]},
@@ -125,9 +141,9 @@ def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(fini
         "artefacts/settings.json": {"width": 4},
         "artefacts/list.json": [1, 2],
     }
-    monkeypatch.setattr("balancebench.pictures.generator._curve_files", lambda scene, key: list(documents))
-    monkeypatch.setattr(type(scene.source), "json", lambda self, key, name: documents[name])
-    curves = generator_curves(scene, dict([next(iter(found.steps.items()))]))
+    seeds, key = next(iter(synthesis.steps.items()))
+    leave(finished.store, key, documents)
+    curves = generator_curves(finished.scene, {seeds: key})
     assert {name: values[0].tolist() for name, values in curves.items() if name != "fid"} == {
         "g loss": [1.0, 0.5],
         "second g loss": [2.0],
@@ -149,23 +165,23 @@ def test_long_curves_are_thinned_to_means_of_neighbours_and_holes_do_not_count()
 
 def test_of_many_classes_the_smallest_and_some_of_the_largest_are_shown():
     real_labels_N = np.repeat(np.arange(40), np.arange(1, 41))
-    made_labels_N = np.repeat(np.arange(40), 40 - np.arange(1, 41))
+    synthetic_labels_N = np.repeat(np.arange(40), 40 - np.arange(1, 41))
     names = [f"class {label}" for label in range(40)]
-    shown = class_samples(real_labels_N, np.arange(len(real_labels_N)), made_labels_N, names, LADDER[0])
-    assert [found.name for found in shown] == [f"class {label}" for label in (*range(15), *range(35, 40))]
-    assert [(found.real_count, found.made_count) for found in (shown[0], shown[-1])] == [(1, 39), (40, 0)]
-    for found in shown:
-        label = names.index(found.name)
-        assert (real_labels_N[found.real_rows] == label).all()
-        assert (made_labels_N[found.made_rows] == label).all()
-        assert len(set(found.real_rows)) == min(4, found.real_count)
+    shown = class_samples(real_labels_N, np.arange(len(real_labels_N)), synthetic_labels_N, names, LADDER[0])
+    assert [samples.name for samples in shown] == [f"class {label}" for label in (*range(15), *range(35, 40))]
+    assert [(samples.real_count, samples.synthetic_count) for samples in (shown[0], shown[-1])] == [(1, 39), (40, 0)]
+    for samples in shown:
+        label = names.index(samples.name)
+        assert (real_labels_N[samples.real_rows] == label).all()
+        assert (synthetic_labels_N[samples.synthetic_rows] == label).all()
+        assert len(set(samples.real_rows)) == min(4, samples.real_count)
 
 
 def test_samples_come_from_the_kept_images_alone():
     labels_N = np.repeat(np.arange(2), 50)
     kept_N = np.array([60, 3, 99, 7])
     shown = class_samples(labels_N, kept_N, np.array([1, 1]), ["a", "b"], LADDER[0])
-    assert {int(row) for found in shown for row in found.real_rows} == set(kept_N.tolist())
+    assert {int(row) for samples in shown for row in samples.real_rows} == set(kept_N.tolist())
 
 
 def test_origins_have_the_names_that_training_steps_write():

@@ -15,10 +15,10 @@ import pytest
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.files import check_leaderboards, write_leaderboard, write_records
-from balancebench.leaderboard.pictures import KINDS, read_manifest
+from balancebench.leaderboard.picture_manifest import KINDS, Picture, read_manifest
 from balancebench.leaderboard.results import collect
 from balancebench.pictures.confusion import DARK_FROM, shares_of
-from balancebench.pictures.order import PictureOrder, file_stems
+from balancebench.pictures.drawing import PictureOrder, file_stems
 from balancebench.pictures.style import TEXT, heat_colour
 from balancebench.pictures.svg import compact_svg
 
@@ -54,10 +54,10 @@ def test_numbers_read_on_every_colour_of_a_confusion_matrix(share):
 def test_pictures_of_every_kind_are_drawn_and_the_manifest_describes_them(drawn):
     pictures = read_manifest(drawn.folder).pictures
     assert [entry.kind for entry in pictures] == ["scores", "classes", "epochs", "confusion", "samples"]
-    found = contents(drawn.folder)
-    assert set(found) == {"pictures.json", *(entry.file for entry in pictures)}
+    files = contents(drawn.folder)
+    assert set(files) == {"pictures.json", *(entry.file for entry in pictures)}
     for entry in pictures:
-        assert hashlib.sha256(found[entry.file]).hexdigest() == entry.sha256
+        assert hashlib.sha256(files[entry.file]).hexdigest() == entry.sha256
         assert entry.alt
         assert entry.caption
         assert "tiny / halving" in entry.title
@@ -91,8 +91,8 @@ def test_a_picture_that_was_altered_is_drawn_again(drawn):
 
 
 def test_pictures_are_not_drawn_while_another_process_draws_them(drawn):
-    place = str((drawn.folder / "pictures").resolve())
-    lock = drawn.store.lock(f"pictures-{hashlib.sha256(place.encode()).hexdigest()[:32]}")
+    pictures_path = str((drawn.folder / "pictures").resolve())
+    lock = drawn.store.lock(f"pictures-{hashlib.sha256(pictures_path.encode()).hexdigest()[:32]}")
     try:
         gallery, titles = drawn.draw(which="all")
     finally:
@@ -193,13 +193,13 @@ def test_committed_pictures_pass_the_check(committed):
     assert "(pictures/scores-" in (committed / "fakes" / "leaderboard.md").read_text(encoding="utf-8")
 
 
-def edit_manifest(place):
-    path = place / "pictures.json"
+def edit_manifest(pictures_folder):
+    path = pictures_folder / "pictures.json"
     path.write_text(path.read_text(encoding="utf-8").replace("seeds 0, 1", "seeds 0, 7", 1), encoding="utf-8")
 
 
-def foreign_manifest(place):
-    path = place / "pictures.json"
+def foreign_manifest(pictures_folder):
+    path = pictures_folder / "pictures.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**document, "results_sha256": "0" * 64}, indent=1) + "\n", encoding="utf-8")
 
@@ -208,13 +208,16 @@ def foreign_manifest(place):
     ("harm", "message"),
     [
         (
-            lambda place: next(place.glob("scores*")).write_bytes(b"x"),
+            lambda pictures_folder: next(pictures_folder.glob("scores*")).write_bytes(b"x"),
             r"scores.* is not the picture that pictures.json",
         ),
-        (lambda place: next(place.glob("epochs*")).unlink(), r"epochs.* is missing"),
-        (lambda place: (place / "stray.png").write_bytes(b"x"), r"stray\.png is no picture of this leaderboard"),
-        (lambda place: (place / "pictures.json").unlink(), r"has no pictures\.json"),
-        (lambda place: (place / "pictures.json").write_text("{}"), r"no manifest of pictures"),
+        (lambda pictures_folder: next(pictures_folder.glob("epochs*")).unlink(), r"epochs.* is missing"),
+        (
+            lambda pictures_folder: (pictures_folder / "stray.png").write_bytes(b"x"),
+            r"stray\.png is no picture of this leaderboard",
+        ),
+        (lambda pictures_folder: (pictures_folder / "pictures.json").unlink(), r"has no pictures\.json"),
+        (lambda pictures_folder: (pictures_folder / "pictures.json").write_text("{}"), r"no manifest of pictures"),
         (edit_manifest, r"pictures\.json was edited by hand"),
         (foreign_manifest, r"is of other results"),
     ],
@@ -237,13 +240,9 @@ def test_a_manifest_cannot_name_files_elsewhere(committed):
 def test_file_names_are_plain_and_all_different():
     def order(balancer):
         return PictureOrder(
-            kind="samples",
-            dataset="a/../b",
-            imbalancer="Long Tail",
-            balancer=balancer,
-            title="",
-            subject="",
-            alt="",
+            picture=Picture(
+                kind="samples", dataset="a/../b", imbalancer="Long Tail", balancer=balancer, title="", alt=""
+            ),
             source=None,
             draw=lambda: None,
         )

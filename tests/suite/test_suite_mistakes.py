@@ -42,10 +42,10 @@ def test_an_unknown_component_names_the_nearest(fakes, suite_file):
 
 def test_a_wrong_type_and_a_value_out_of_range_are_both_reported(fakes, suite_file):
     path = suite_file('\n[[classifier]]\nuse = "means"\nlabel = "b"\nepochs = "many"\nseconds = -1\n')
-    found = mistakes_of(path, fakes)
-    assert [mistake.key for mistake in found] == ["epochs", "seconds"]
-    assert "got 'many'" in found[0].message
-    assert "greater than or equal to 0" in found[1].message
+    mistakes = mistakes_of(path, fakes)
+    assert [mistake.key for mistake in mistakes] == ["epochs", "seconds"]
+    assert "got 'many'" in mistakes[0].message
+    assert "greater than or equal to 0" in mistakes[1].message
 
 
 def test_an_empty_axis_is_a_mistake(fakes, suite_file):
@@ -73,11 +73,11 @@ def test_labels_in_selections_and_published_numbers_must_exist(fakes, suite_file
     path = suite_file(
         '\n[[exclude]]\nbalancer = "non"\n[[published]]\nbalancer = "none"\nhit = 0.5\nhits = "high"\nsource = "x"\n'
     )
-    found = mistakes_of(path, fakes)
-    assert [mistake.key for mistake in found] == ["balancer", "hit", "hits"]
-    assert "did you mean 'none'" in found[0].message
-    assert "did you mean 'hits'" in found[1].message
-    assert "is a number" in found[2].message
+    mistakes = mistakes_of(path, fakes)
+    assert [mistake.key for mistake in mistakes] == ["balancer", "hit", "hits"]
+    assert "did you mean 'none'" in mistakes[0].message
+    assert "did you mean 'hits'" in mistakes[1].message
+    assert "is a number" in mistakes[2].message
 
 
 def test_mistakes_of_many_tables_are_reported_together_in_the_order_of_the_file(fakes, suite_file):
@@ -85,14 +85,14 @@ def test_mistakes_of_many_tables_are_reported_together_in_the_order_of_the_file(
         '\n[[balancer]]\nuse = "smot"\n',
         replace={"seeds = [0, 1]": "seeds = []", 'metrics = ["hits"]': 'metrics = ["hit"]', '"halving"': '"halvin"'},
     )
-    found = mistakes_of(path, fakes)
-    assert [mistake.table for mistake in found] == [
+    mistakes = mistakes_of(path, fakes)
+    assert [mistake.table for mistake in mistakes] == [
         "metrics 'hit'",
         "[run]",
         "[[imbalancer]] 'halvin'",
         "[[balancer]] 'smot'",
     ]
-    assert [mistake.line for mistake in found] == sorted(mistake.line for mistake in found)
+    assert [mistake.line for mistake in mistakes] == sorted(mistake.line for mistake in mistakes)
 
 
 def test_an_option_inside_a_wrapped_balancer_is_checked(fakes, suite_file):
@@ -125,7 +125,7 @@ def test_a_component_of_two_distributions_must_be_qualified(fakes, suite_file):
     class Second:
         @staticmethod
         def balancebench_metrics():
-            return [found.component for found in fakes.all("metric") if found.component.name == "hits"]
+            return [registered.component for registered in fakes.all("metric") if registered.component.name == "hits"]
 
     from balancebench import hookimpl
 
@@ -166,7 +166,7 @@ def test_a_sweep_value_that_is_wrong_is_reported_at_the_sweep(fakes, suite_file)
 
 
 @pytest.mark.parametrize(
-    ("asked", "hint"),
+    ("file_name", "hint"),
     [
         ("quikstart.toml", " (did you mean 'quickstart.toml'?)"),
         ("digits.toml", " (did you mean 'suites/digits.toml'?)"),
@@ -174,9 +174,9 @@ def test_a_sweep_value_that_is_wrong_is_reported_at_the_sweep(fakes, suite_file)
         ("projects.toml", ""),
     ],
 )
-def test_a_missing_suite_file_names_one_of_nearly_its_name(fakes, tmp_path, asked, hint):
+def test_a_missing_suite_file_names_one_of_nearly_its_name(fakes, tmp_path, file_name, hint):
     (tmp_path / "suites").mkdir()
     for name in ("quickstart.toml", "suites/digits.toml", "pyproject.toml"):
         (tmp_path / name).touch()
 
-    assert only(mistakes_of(tmp_path / asked, fakes)).message == f"there is no such file{hint}"
+    assert only(mistakes_of(tmp_path / file_name, fakes)).message == f"there is no such file{hint}"

@@ -9,7 +9,7 @@ import torch
 from balancebench import BalancerError, LabelledImages, Origin
 from balancebench.synthesis.curves import Curves
 from balancebench.synthesis.fill import fill_classes
-from balancebench.synthesis.generator import from_unit_range, save_weights, seeded_run, to_unit_range
+from balancebench.synthesis.seeded_run import from_unit_range, save_weights, seeded_run, to_unit_range
 from balancebench.testing.contexts import synthesis_context
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field
 
 from balancebench import (
+    Balancer,
     BalancerComponent,
     BalancerReference,
     LabelledImages,
@@ -19,6 +20,7 @@ from balancebench import (
 from balancebench.testing import collect_checks
 from balancebench.testing.balancers import BALANCER_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -26,20 +28,11 @@ class NoOptions(Options):
 
 
 def component(balancer, **changes):
-    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: balancer()}
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": path_of(balancer)}
     return BalancerComponent(**{**settings, **changes})
 
 
-class Plain:
-    def synthesise(self, train, context):
-        return None
-
-    def plan(self, train, synthetic, context):
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
-
-
-class Mirroring(Plain):
+class Mirroring(Balancer):
     """Sound: mirrors images of the smallest class."""
 
     def synthesise(self, train, context):
@@ -55,7 +48,7 @@ class Mirroring(Plain):
         )
 
 
-class Weighting(Plain):
+class Weighting(Balancer):
     """Sound: a second phase with a loss, weights, mixing and adjustments."""
 
     def plan(self, train, synthetic, context):
@@ -89,14 +82,14 @@ class WrappingOptions(Options):
     base: BalancerReference = Field(description="the balancer it wraps")
 
 
-class Wrapping(Plain):
+class Wrapping(Balancer):
     """Sound: plans as the balancer it wraps."""
 
     def plan(self, train, synthetic, context):
         return context.base.plan(train, context.rng)
 
 
-class AsksAClassifier(Plain):
+class AsksAClassifier(Balancer):
     """Sound: adds an image of the withheld ones that a classifier gets wrong."""
 
     def synthesise(self, train, context):
@@ -112,7 +105,7 @@ class AsksAClassifier(Plain):
 
 
 SOUND = {
-    "plain": component(Plain, seeded=False),
+    "plain": component(Balancer, seeded=False),
     "mirroring": component(Mirroring, synthesises=True),
     "weighting": component(Weighting),
     "wrapping": component(Wrapping, options=WrappingOptions, smoke={"base": {"use": "none"}}),
@@ -127,19 +120,27 @@ def test_a_sound_balancer_passes_every_check(name):
             check()
 
 
-class PlansNothing(Plain):
+class HasAGenerator(Balancer):
+    def train_generator(self, train, context):
+        pass
+
+    def restore_generator(self, folder, device):
+        pass
+
+
+class PlansNothing(Balancer):
     def plan(self, train, synthetic, context):
         return None
 
 
-class RenamesClasses(Plain):
+class RenamesClasses(Balancer):
     def plan(self, train, synthetic, context):
         names = tuple(name.upper() for name in train.class_names)
         images = LabelledImages(images_NCHW=train.images_NCHW, labels_N=train.labels_N, class_names=names)
         return TrainingPlan(phases=(Phase(images=images),))
 
 
-class Crops(Plain):
+class Crops(Balancer):
     def plan(self, train, synthetic, context):
         images = LabelledImages(
             images_NCHW=train.images_NCHW[..., :4], labels_N=train.labels_N, class_names=train.class_names
@@ -147,17 +148,17 @@ class Crops(Plain):
         return TrainingPlan(phases=(Phase(images=images),))
 
 
-class MakesRealImages(Plain):
+class MakesRealImages(Balancer):
     def synthesise(self, train, context):
         return train.take(np.arange(3))
 
 
-class MakesAnEmptySet(Plain):
+class MakesAnEmptySet(Balancer):
     def synthesise(self, train, context):
         return train.take(np.arange(0))
 
 
-class MakesAnArray(Plain):
+class MakesAnArray(Balancer):
     def synthesise(self, train, context):
         return train.images_NCHW[:3]
 
@@ -167,12 +168,12 @@ class ForgetsWhatItMade(Mirroring):
         return TrainingPlan(phases=(Phase(images=train),))
 
 
-class RepeatsAsReal(Plain):
+class RepeatsAsReal(Balancer):
     def plan(self, train, synthetic, context):
         return TrainingPlan(phases=(Phase(images=concatenate([train, train.take(np.arange(3))])),))
 
 
-class ChangesWhatItCallsRepeated(Plain):
+class ChangesWhatItCallsRepeated(Balancer):
     def plan(self, train, synthetic, context):
         changed = LabelledImages(
             images_NCHW=255 - train.images_NCHW,
@@ -186,7 +187,7 @@ class ChangesWhatItCallsRepeated(Plain):
 def planning(**parts):
     """Return a balancer whose one phase, or plan, has these parts."""
 
-    class Planning(Plain):
+    class Planning(Balancer):
         def plan(self, train, synthetic, context):
             of_plan = {name: part for name, part in parts.items() if name.startswith("adjust")}
             of_phase = {name: part for name, part in parts.items() if name not in of_plan}
@@ -215,19 +216,19 @@ def half_mixing(batch, source):
     return type(batch)(images_NCHW=batch.images_NCHW, labels_N=batch.labels_N, second_labels_N=batch.labels_N)
 
 
-class DrawsFromNowhere(Plain):
+class DrawsFromNowhere(Balancer):
     def plan(self, train, synthetic, context):
         kept = np.random.default_rng().permutation(len(train))[:20]
         return TrainingPlan(phases=(Phase(images=train.take(kept)),))
 
 
-class DrawsFromNumPy(Plain):
+class DrawsFromNumPy(Balancer):
     def plan(self, train, synthetic, context):
         kept = np.random.permutation(len(train))[:20]  # noqa: NPY002 - what the kit is to catch
         return TrainingPlan(phases=(Phase(images=train.take(kept)),))
 
 
-class SeedsNumPy(Plain):
+class SeedsNumPy(Balancer):
     def plan(self, train, synthetic, context):
         np.random.seed(0)  # noqa: NPY002 - what the kit is to catch
         return TrainingPlan(phases=(Phase(images=train),))
@@ -241,25 +242,25 @@ class DrawsFromTorch(Mirroring):
         return super().synthesise(train, context)
 
 
-class DrawsFromThePlansGenerator(Plain):
+class DrawsFromThePlansGenerator(Balancer):
     def plan(self, train, synthetic, context):
         return TrainingPlan(phases=(Phase(images=train.take(context.rng.permutation(len(train))[:20])),))
 
 
 class RemembersWhatItMade(Mirroring):
-    def __init__(self):
-        self.made = None
+    def __init__(self, options):
+        self.synthetic = None
 
     def synthesise(self, train, context):
-        self.made = super().synthesise(train, context)
-        return self.made
+        self.synthetic = super().synthesise(train, context)
+        return self.synthetic
 
     def plan(self, train, synthetic, context):
-        return super().plan(train, self.made, context)
+        return super().plan(train, self.synthetic, context)
 
 
-class CountsItsCalls(Plain):
-    def __init__(self):
+class CountsItsCalls(Balancer):
+    def __init__(self, options):
         self.calls = 0
 
     def plan(self, train, synthetic, context):
@@ -267,13 +268,13 @@ class CountsItsCalls(Plain):
         return TrainingPlan(phases=(Phase(images=train, share=self.calls),))
 
 
-class Writes(Plain):
+class Writes(Balancer):
     def plan(self, train, synthetic, context):
         train.images_NCHW[0] = 0
         return super().plan(train, synthetic, context)
 
 
-class WritesThroughTorch(Plain):
+class WritesThroughTorch(Balancer):
     def plan(self, train, synthetic, context):
         import torch
 
@@ -287,20 +288,20 @@ class WritesToWhatItMade(Mirroring):
         return super().plan(train, synthetic, context)
 
 
-class KnowsGreyOnly(Plain):
+class KnowsGreyOnly(Balancer):
     def plan(self, train, synthetic, context):
         train.images_NCHW.reshape(len(train), 16, 16)
         return super().plan(train, synthetic, context)
 
 
-class KnowsSquaresOnly(Plain):
+class KnowsSquaresOnly(Balancer):
     def plan(self, train, synthetic, context):
         train.images_NCHW.reshape(len(train), -1, 16, 16)
         return super().plan(train, synthetic, context)
 
 
 def stumbling_where(stumbles):
-    class Stumbling(Plain):
+    class Stumbling(Balancer):
         def plan(self, train, synthetic, context):
             if stumbles(train.counts_K):
                 raise IndexError("it did not think of that")
@@ -315,7 +316,7 @@ def globally_mixing(batch, source):
     return type(batch)(images_NCHW=batch.images_NCHW * torch.rand(1), labels_N=batch.labels_N)
 
 
-class WeighsByInverseCounts(Plain):
+class WeighsByInverseCounts(Balancer):
     """Its weights are NaN as soon as one class has no images."""
 
     def plan(self, train, synthetic, context):
@@ -339,7 +340,9 @@ BROKEN = [
     ("makes images that fit", component(MakesAnArray, synthesises=True), "ndarray"),
     ("makes images that fit", component(MakesAnEmptySet, synthesises=True), "return None instead"),
     ("declares whether it synthesises", component(Mirroring), "nobody would ask"),
-    ("declares whether it synthesises", component(Plain, synthesises=True), "makes no images"),
+    ("declares whether it synthesises", component(Balancer, synthesises=True), "makes no images"),
+    ("declares whether it trains a generator", component(HasAGenerator), "nobody would call it"),
+    ("declares whether it trains a generator", component(Balancer, trains_generator=True), "has no train_generator"),
     ("trains on the images it makes", component(ForgetsWhatItMade, synthesises=True), "no phase of its plan"),
     ("tells real images from made ones", component(RepeatsAsReal), "calls 3 images REAL"),
     ("tells real images from made ones", component(ChangesWhatItCallsRepeated), "REPEATED that are no training"),
@@ -393,7 +396,7 @@ def test_every_check_of_balancers_catches_one():
 
 
 def test_a_balancer_that_needs_what_is_not_there_is_skipped_with_its_reason(run_check):
-    needing = component(Plain, requires=frozenset({"network"}))
+    needing = component(Balancer, requires=frozenset({"network"}))
     with pytest.raises(SkipTest, match="network"):
         run_check(needing, "handles colour images", "balancer")
 
@@ -402,7 +405,7 @@ def test_a_balancer_may_refuse_tiny_classes_but_must_say_why(run_check):
     from balancebench import BalancerError
 
     def refusing(message):
-        class Refusing(Plain):
+        class Refusing(Balancer):
             def plan(self, train, synthetic, context):
                 if train.counts_K.min() < 3:
                     raise BalancerError(message)

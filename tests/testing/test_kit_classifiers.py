@@ -9,6 +9,7 @@ from balancebench import ClassifierError, Component, Options
 from balancebench.testing import collect_checks
 from balancebench.testing.classifiers import CLASSIFIER_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -16,7 +17,7 @@ class NoOptions(Options):
 
 
 def component(classifier):
-    return Component(name="mine", summary="Mine.", options=NoOptions, build=lambda _: classifier())
+    return Component(name="mine", summary="Mine.", options=NoOptions, build=path_of(lambda _: classifier()))
 
 
 class Means:

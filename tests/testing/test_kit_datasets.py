@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from balancebench import DataError, DatasetComponent, DatasetSplits, LabelledImages, Options, Origin
+from balancebench import Component, DataError, DatasetSplits, LabelledImages, Options, Origin
 from balancebench.testing import collect_checks
 from balancebench.testing.datasets import DATASET_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -34,8 +35,8 @@ def component(load, **changes):
         def load(self, context):
             return load(context)
 
-    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: Loading()}
-    return DatasetComponent(**{**settings, **changes})
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": path_of(lambda _: Loading())}
+    return Component(**{**settings, **changes})
 
 
 def sound(context):

@@ -8,10 +8,11 @@ from unittest import SkipTest
 import pytest
 from pydantic import ConfigDict, Field, field_serializer
 
-from balancebench import BalancerComponent, Component, Options
+from balancebench import Balancer, BalancerComponent, Component, Options
 from balancebench.testing import collect_checks
-from balancebench.testing.declaration import DECLARATION_CHECKS
+from balancebench.testing.declaration import CONTRACT_METHOD, DECLARATION_CHECKS, KIND_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -44,7 +45,7 @@ class Bounded(Options):
 
 
 def component(**changes):
-    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: object()}
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": "balancebench:Balancer"}
     return BalancerComponent(**{**settings, **changes})
 
 
@@ -58,11 +59,17 @@ def test_sound_declarations_pass(run_check):
     sound = component(
         options=Bounded, smoke={"name": "a"}, citation="Me, 2020", outside_data=lambda options: options.name
     )
-    for check in DECLARATION_CHECKS:
+    for check in (*KIND_CHECKS, *DECLARATION_CHECKS):
         run_check(sound, described(check), "balancer")
 
 
-SAYS = "says what it is in one line"
+def building_once():
+    built = iter([Balancer(NoOptions()), None])
+    return lambda _: next(built)
+
+
+PLAIN = Component(name="mine", summary="Mine.", options=NoOptions, build="balancebench:Balancer")
+SAYS, BUILDS = "says what it is in one line", "build names what is there"
 BROKEN = [
     (SAYS, component(name="MyName"), "lower_snake_case"),
     (SAYS, component(summary=" "), "no summary"),
@@ -89,7 +96,12 @@ BROKEN = [
     ("options survive json", component(options=Rounding), "come back from JSON as"),
     ("says what outside data it brings", component(outside_data=lambda _: "two\nlines"), "one line or None"),
     ("says what outside data it brings", component(outside_data=lambda _: str(random.random())), "second time"),
-    ("builds twice", component(build=lambda _: None), "build returned None"),
+    ("is declared as what it is", PLAIN, "declared as BalancerComponent, not Component"),
+    (BUILDS, component(build="balancebench_nowhere:Mine"), "No module named 'balancebench_nowhere'"),
+    (BUILDS, component(build="balancebench:Mine"), "has no attribute 'Mine'"),
+    (BUILDS, component(build="balancebench"), "mine cannot be built from 'balancebench'"),
+    (BUILDS, component(build=path_of(lambda _: None)), "it builds NoneType, which has no plan"),
+    (BUILDS, component(build=path_of(building_once())), "it builds NoneType"),
 ]
 
 
@@ -100,14 +112,26 @@ def test_a_broken_declaration_is_caught(run_check, name, broken, message):
 
 
 def test_every_check_of_declarations_catches_one():
-    assert {name for name, _, _ in BROKEN} == {described(check) for check in DECLARATION_CHECKS}
+    assert {name for name, _, _ in BROKEN} == {described(check) for check in (*KIND_CHECKS, *DECLARATION_CHECKS)}
 
 
-def test_a_component_of_another_kind_is_caught(run_check):
-    plain = Component(name="mine", summary="Mine.", options=NoOptions, build=lambda _: object())
-    run_check(plain, "is declared as what it is", "classifier")
-    with pytest.raises(AssertionError, match="declared as BalancerComponent, not Component"):
-        run_check(plain, "is declared as what it is", "balancer")
+def test_a_component_without_a_class_of_its_own_is_of_the_kind_it_is_declared_under(run_check):
+    run_check(PLAIN, "is declared as what it is", "classifier")
+
+
+@pytest.mark.parametrize(("kind", "method"), CONTRACT_METHOD.items())
+def test_what_is_built_must_have_the_method_of_its_kind(run_check, kind, method):
+    having = type("Having", (), {method: lambda self, *arguments: None})
+    run_check(component(build=path_of(lambda _: having())), BUILDS, kind)
+    with pytest.raises(AssertionError, match=f"it builds object, which has no {method}"):
+        run_check(component(build=path_of(lambda _: object())), BUILDS, kind)
+
+
+def test_only_a_dataset_may_require_an_option_that_smoke_does_not_give(run_check):
+    for name in ("default options are valid", "smoke options are valid"):
+        run_check(component(options=Bounded), name, "dataset")
+        with pytest.raises(AssertionError, match="'name'"):
+            run_check(component(options=Bounded), name, "classifier")
 
 
 PLUGIN = """
@@ -117,14 +141,15 @@ from balancebench import BalancerComponent, Options, hookimpl
 class NoOptions(Options):
     pass
 
-def build(options):
-    import numpy
-    return object()
+class Mine:
+    def __init__(self, options):
+        import numpy
 
 @hookimpl
 def {hook}():
     {in_hook}
-    return [BalancerComponent(name="mine", summary="Mine.", options=NoOptions, build=build, outside_data=outside)]
+    path = f"{{__name__}}:Mine"
+    return [BalancerComponent(name="mine", summary="Mine.", options=NoOptions, build=path, outside_data=outside)]
 
 def outside(options):
     {in_outside}
@@ -148,14 +173,14 @@ def check_plugin(tmp_path, monkeypatch):
     return run
 
 
-def test_a_plugin_that_imports_in_the_body_of_build_is_light(check_plugin):
+def test_a_plugin_that_imports_where_it_is_built_is_light(check_plugin):
     check_plugin(HEAVY_CHECK)
     check_plugin(HOOKS_CHECK)
 
 
 @pytest.mark.parametrize("where", ["at_import", "in_hook", "in_outside"])
 def test_a_plugin_that_imports_earlier_is_caught(check_plugin, where):
-    with pytest.raises(AssertionError, match="loads numpy; import it in the body of `build`"):
+    with pytest.raises(AssertionError, match="loads numpy; import it in what `build` names"):
         check_plugin(HEAVY_CHECK, **{where: "import numpy"})
 
 

@@ -9,6 +9,7 @@ from balancebench import Component, DataError, Options
 from balancebench.testing import collect_checks
 from balancebench.testing.imbalancers import IMBALANCER_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -22,7 +23,7 @@ def component(select, **changes):
         def select(self, labels_N, class_names, rng):
             return select(labels_N, class_names, rng)
 
-    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: Selecting()}
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": path_of(lambda _: Selecting())}
     return Component(**{**settings, **changes})
 
 

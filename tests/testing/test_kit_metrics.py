@@ -9,6 +9,7 @@ from balancebench import MetricComponent, Options, PartlyUndefined, Undefined
 from balancebench.testing import collect_checks
 from balancebench.testing.metrics import METRIC_CHECKS
 from balancebench.testing.subject import described
+from tests.testing.conftest import path_of
 
 
 class NoOptions(Options):
@@ -16,7 +17,7 @@ class NoOptions(Options):
 
 
 def component(metric, **changes):
-    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": lambda _: metric}
+    settings = {"name": "mine", "summary": "Mine.", "options": NoOptions, "build": path_of(lambda _: metric)}
     return MetricComponent(**{**settings, **changes})
 
 
@@ -80,11 +81,11 @@ def synthetic_images(evaluation):
 
 
 def synthetic_shares_of_classes(evaluation):
-    made = evaluation.images.synthetic() if evaluation.images else None
-    if made is None:
+    synthetic = evaluation.images.synthetic() if evaluation.images else None
+    if synthetic is None:
         return Undefined("the balancer made no synthetic images")
     with np.errstate(invalid="ignore", divide="ignore"):
-        share_K = made.counts_K / evaluation.train_counts_K
+        share_K = synthetic.counts_K / evaluation.train_counts_K
     return PartlyUndefined(np.where(share_K > 0, share_K, np.nan), "a class without synthetic images")
 
 
@@ -98,8 +99,26 @@ def remembering(evaluation):
 
 
 def first_synthetic_image(evaluation):
-    made = evaluation.images.synthetic() if evaluation.images else None
-    return float(made.labels_N[0]) if made else Undefined("nothing was made up")
+    synthetic = evaluation.images.synthetic() if evaluation.images else None
+    return float(synthetic.labels_N[0]) if synthetic else Undefined("nothing was made up")
+
+
+def brightnesses_of_new_images(evaluation):
+    """Of the classes; sound."""
+    drawn = evaluation.images.draw(np.full(len(evaluation.class_names), 2)) if evaluation.images else None
+    if drawn is None:
+        return Undefined("no generator was trained")
+    of_class_K = [drawn.images_NCHW[drawn.labels_N == label].mean() for label in range(drawn.class_count)]
+    return np.array(of_class_K)
+
+
+def brightness_of_what_anyone_draws(evaluation):
+    return float(evaluation.images.draw(np.array([2, 2, 2])).images_NCHW.mean()) if evaluation.images else 0.5
+
+
+def without_identity(evaluation):
+    images = evaluation.images
+    return float(images.cached("mean", images, lambda: np.array(0.5))) if images else 0.5
 
 
 def writing_to_images(evaluation):
@@ -129,6 +148,8 @@ BROKEN = [
     ("has a value or a reason for few training images", component(few_shot_classes), "empty"),
     ("has a value or a reason for a broken classifier", component(highest_logit), "returns nan"),
     ("has a value or a reason without images", component(synthetic_images), "NoneType"),
+    ("has a value or a reason without images", component(brightness_of_what_anyone_draws), "NoneType"),
+    ("gives a number or numbers of classes", component(without_identity), "JSON serializable"),
     ("gives a number or numbers of classes", component(without_saying_why), "PartlyUndefined without a reason"),
     ("same evaluation gives the same value", component(remembering), "two calls"),
     ("follows a renaming of the classes", component(first_synthetic_image), "numbered otherwise"),
@@ -136,9 +157,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("metric", [share_of_hits, hits_of_classes, confusion, synthetic_shares_of_classes])
+@pytest.mark.parametrize(
+    "metric", [share_of_hits, hits_of_classes, confusion, synthetic_shares_of_classes, brightnesses_of_new_images]
+)
 def test_a_sound_metric_passes_every_check(metric):
-    counts = metric in (confusion, synthetic_shares_of_classes)
+    counts = metric in (confusion, synthetic_shares_of_classes, brightnesses_of_new_images)
     for check in collect_checks(
         metrics=[component(metric, higher_is_better=None if counts else True, unit="" if counts else "%")]
     ):

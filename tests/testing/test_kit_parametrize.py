@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from balancebench import BalancerComponent, LabelledImages, Options, Origin, PlanContext
+from balancebench import BalancerComponent, BalancerError, LabelledImages, Options, Origin, PlanContext
 from balancebench.testing import (
     collect_checks,
     fit_context,
@@ -19,20 +19,13 @@ from balancebench.testing import (
 from balancebench.testing.watch import global_random_state_untouched, other_global_seeds
 
 PLUGIN_TEST = """
-from balancebench import BalancerComponent, Options, Phase, TrainingPlan
+from balancebench import BalancerComponent, Options
 from balancebench.testing import parametrize_with_checks
 
 class NoOptions(Options):
     pass
 
-class Plain:
-    def synthesise(self, train, context):
-        return None
-
-    def plan(self, train, synthetic, context):
-        return TrainingPlan(phases=(Phase(images=train),))
-
-MINE = BalancerComponent(name="mine", summary="Two\\nlines.", options=NoOptions, build=lambda _: Plain())
+MINE = BalancerComponent(name="mine", summary="Two\\nlines.", options=NoOptions, build="balancebench:Balancer")
 
 @parametrize_with_checks(balancers=[MINE], expected_failures={expected})
 def test_conforms(check):
@@ -75,7 +68,7 @@ def test_ids_say_what_is_checked():
     class NoOptions(Options):
         pass
 
-    mine = BalancerComponent(name="mine", summary="Mine.", options=NoOptions, build=lambda _: object())
+    mine = BalancerComponent(name="mine", summary="Mine.", options=NoOptions, build="balancebench:Balancer")
     ids = [str(check) for check in collect_checks(balancers=[mine])]
     assert "balancer mine: same seed gives the same result" in ids
     assert len(ids) == len(set(ids))
@@ -111,6 +104,16 @@ def test_a_tiny_evaluation_hits_as_often_as_asked_without_ties():
     assert len(np.unique(evaluation.logits_NK)) == evaluation.logits_NK.size
 
 
+def test_the_generator_of_a_tiny_evaluation_draws_new_images_the_same_at_every_call():
+    images = tiny_evaluation().images
+    drawn = images.draw(np.array([2, 0, 3]))
+    assert drawn.counts_K.tolist() == [2, 0, 3]
+    assert (drawn.origins_N == Origin.SYNTHETIC).all()
+    assert drawn.digest() == images.draw(np.array([2, 0, 3])).digest()
+    synthetic_bytes = {image.tobytes() for image in images.synthetic().images_NCHW}
+    assert synthetic_bytes.isdisjoint(image.tobytes() for image in drawn.images_NCHW)
+
+
 def test_contexts_are_what_plugins_get(tmp_path):
     for number, make in enumerate((load_context, synthesis_context)):
         folder = tmp_path / str(number)
@@ -120,6 +123,23 @@ def test_contexts_are_what_plugins_get(tmp_path):
     assert plan_context(3).rng.integers(1000) == plan_context(3).rng.integers(1000)
     fit_context().count(1, 1)
     fit_context().progress(1, 2, "half")
+
+
+def test_a_context_hands_over_what_it_is_given(tmp_path):
+    generator, images = object(), tiny_training_set()
+    context = synthesis_context(tmp_path, generator=lambda: generator, validation=lambda: images)
+    assert context.generator() is generator
+    assert context.validation() is images
+    assert context.checkpoints.folder.is_dir()
+    assert fit_context(checkpoints=context.checkpoints).checkpoints is context.checkpoints
+
+
+def test_a_context_says_that_there_is_no_generator_and_has_no_validation_images_unless_given(tmp_path):
+    context = synthesis_context(tmp_path)
+    with pytest.raises(BalancerError, match="does not declare that it trains one"):
+        context.generator()
+    assert context.validation() is None
+    assert fit_context().checkpoints is None
 
 
 def test_drawing_from_any_global_generator_is_noticed():

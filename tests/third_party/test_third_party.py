@@ -134,10 +134,12 @@ def write_suite(folder: Path, balancer: str, metric: str = '"balanced_accuracy"'
 def test_an_installed_wheel_is_found_by_its_entry_point(with_flip, tmp_path):
     listed = with_flip.balancebench("list", "--json", cwd=tmp_path)
     assert listed.returncode == OK, listed.stderr
-    found = json.loads(listed.stdout)
-    assert not found["broken"]
+    listing = json.loads(listed.stdout)
+    assert not listing["broken"]
     mine = {
-        (entry["kind"], entry["name"]) for entry in found["components"] if entry["distribution"] == "balancebench-flip"
+        (entry["kind"], entry["name"])
+        for entry in listing["components"]
+        if entry["distribution"] == "balancebench-flip"
     }
     assert mine == {("balancer", "flip_oversampling"), ("metric", "worst_class_accuracy")}
     shown = with_flip.balancebench("show", "flip_oversampling", cwd=tmp_path).stdout
@@ -150,9 +152,9 @@ def test_a_suite_runs_with_a_strangers_balancer_and_metric(with_flip, tmp_path):
     assert ran.returncode == OK, ran.stdout + ran.stderr
     assert "flip_oversampling" in ran.stdout
     records = [json.loads(path.read_text()) for path in tmp_path.glob("balancebench-store/**/record.json")]
-    made = next(record for record in records if record["stage"] == "synthesise")
-    assert made["identity"]["components"]["component"]["component"] == "balancebench-flip:flip_oversampling"
-    assert made["provenance"]["plugins"]["balancebench-flip"] == "0.3.1"
+    synthesis_record = next(record for record in records if record["stage"] == "synthesise")
+    assert synthesis_record["identity"]["components"]["component"]["component"] == "balancebench-flip:flip_oversampling"
+    assert synthesis_record["provenance"]["plugins"]["balancebench-flip"] == "0.3.1"
     (table,) = (tmp_path / "results" / "strangers").glob("*.csv")
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

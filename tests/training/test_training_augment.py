@@ -41,36 +41,36 @@ def test_flipping_equals_torchvision_on_each_image_chosen(batch):
         assert torch.equal(flipped[index], expected)
 
 
-def find_places(image, crop):
+def find_positions(image, crop):
     """Return every (top, left, flipped) of the padded image that gives the crop."""
     padded = reference.pad(image, [3, 2])  # an eighth of 24 columns and 16 rows
-    places = [(top, left, False) for top in range(5) for left in range(7)]
-    places += [(top, left, True) for top, left, _ in places]
+    candidates = [(top, left, False) for top in range(5) for left in range(7)]
+    candidates += [(top, left, True) for top, left, _ in candidates]
 
     def cut(top, left, flipped):
         window = reference.crop(padded, top, left, 16, 24)
         return reference.horizontal_flip(window) if flipped else window
 
-    return [place for place in places if torch.equal(cut(*place), crop)]
+    return [candidate for candidate in candidates if torch.equal(cut(*candidate), crop)]
 
 
 def test_each_image_gets_its_own_place_and_flip(batch, generator):
     augmented = random_crop_flip(batch, generator)
 
-    places = [find_places(image, crop) for image, crop in zip(batch, augmented, strict=True)]
+    positions_of_each = [find_positions(image, crop) for image, crop in zip(batch, augmented, strict=True)]
 
-    assert all(len(found) == 1 for found in places)
-    found = [place for (place,) in places]
-    assert len(set(found)) > 30
-    assert {top for top, _, _ in found} == set(range(5))
-    assert {left for _, left, _ in found} == set(range(7))
-    assert 20 <= sum(flipped for _, _, flipped in found) <= 44
+    assert all(len(positions) == 1 for positions in positions_of_each)
+    positions = [position for (position,) in positions_of_each]
+    assert len(set(positions)) > 30
+    assert {top for top, _, _ in positions} == set(range(5))
+    assert {left for _, left, _ in positions} == set(range(7))
+    assert 20 <= sum(flipped for _, _, flipped in positions) <= 44
 
 
 def test_crop_alone_never_flips(batch, generator):
     augmented = random_crop(batch, generator)
 
-    assert not any(find_places(image, crop)[0][2] for image, crop in zip(batch, augmented, strict=True))
+    assert not any(find_positions(image, crop)[0][2] for image, crop in zip(batch, augmented, strict=True))
 
 
 def test_identical_images_are_augmented_differently(generator):

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from balancebench import image_rows
-from balancebench.training import order
-from balancebench.training.order import visiting_order
+from balancebench import large_images
+from balancebench.training import visiting_order as visiting_order_module
+from balancebench.training.visiting_order import visiting_order
 
 IMAGE_BYTES = 10
 
 
 @pytest.fixture
 def _large(monkeypatch):
-    monkeypatch.setattr(image_rows, "LARGE_BYTES", 1)
-    monkeypatch.setattr(order, "CHUNK_BYTES", 8 * IMAGE_BYTES)
-    monkeypatch.setattr(order, "WINDOW_BYTES", 128 * IMAGE_BYTES)
+    monkeypatch.setattr(large_images, "LARGE_BYTES", 1)
+    monkeypatch.setattr(visiting_order_module, "CHUNK_BYTES", 8 * IMAGE_BYTES)
+    monkeypatch.setattr(visiting_order_module, "WINDOW_BYTES", 128 * IMAGE_BYTES)
 
 
 def drawn(count, batch_size=5, seed=0):

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from balancebench import Batch, Phase, TrainingPlan, concatenate, image_rows
-from balancebench.training import loop, order
+from balancebench import Batch, Phase, TrainingPlan, concatenate, large_images
+from balancebench.training import loop, visiting_order
 from balancebench.training.augment import random_crop, unchanged
 from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.normalise import channel_statistics, make_normaliser
@@ -41,9 +41,9 @@ def map_images(make_images, tmp_path):
 @pytest.fixture
 def large(monkeypatch):
     """Sets of any size count as large: chunks of 4 images, windows of 24."""
-    monkeypatch.setattr(image_rows, "LARGE_BYTES", 1)
-    monkeypatch.setattr(order, "CHUNK_BYTES", 4 * IMAGE_BYTES)
-    monkeypatch.setattr(order, "WINDOW_BYTES", 24 * IMAGE_BYTES)
+    monkeypatch.setattr(large_images, "LARGE_BYTES", 1)
+    monkeypatch.setattr(visiting_order, "CHUNK_BYTES", 4 * IMAGE_BYTES)
+    monkeypatch.setattr(visiting_order, "WINDOW_BYTES", 24 * IMAGE_BYTES)
 
 
 def drawer_over(on_device, augment=unchanged, seed=0):
@@ -99,11 +99,11 @@ def test_repeated_images_are_read_once_for_each_block(map_images, monkeypatch):
     oversampled = images.take(np.repeat(np.arange(10), 6))
     streamed = StreamedImages(oversampled, CPU, 10**6)
     read = []
-    rows_read = image_rows.ImageRows.read
+    rows_read = large_images.ImageRows.read
     monkeypatch.setattr(
-        image_rows.ImageRows,
+        large_images.ImageRows,
         "read",
-        lambda rows, places, into: read.append(len(places)) or rows_read(rows, places, into),
+        lambda rows, rows_M, into_MCHW: read.append(len(rows_M)) or rows_read(rows, rows_M, into_MCHW),
     )
 
     batches = list(streamed.batches(torch.randperm(60).view(6, 10)))
@@ -118,10 +118,10 @@ def test_the_next_block_is_read_while_one_is_in_use_and_never_a_third(map_images
     begun, threads = threading.Semaphore(0), []
     read = StreamedImages._read
 
-    def watched(self, places):
+    def watched(self, rows_M):
         threads.append(threading.current_thread())
         begun.release()
-        return read(self, places)
+        return read(self, rows_M)
 
     monkeypatch.setattr(StreamedImages, "_read", watched)
     batches = streamed.batches(torch.arange(40).view(8, 5))  # two batches a block, four blocks
@@ -138,7 +138,7 @@ def test_the_next_block_is_read_while_one_is_in_use_and_never_a_third(map_images
 
 
 def test_an_error_while_reading_ends_the_epoch_with_it(map_images, monkeypatch):
-    def broken(self, places):
+    def broken(self, rows_M):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(StreamedImages, "_read", broken)
@@ -220,7 +220,7 @@ def test_shuffling_by_chunks_learns_as_well_as_one_permutation_does_though_files
     by_class = images.take(np.argsort(images.labels_N, kind="stable"))
     test = make_images(200, seed=1)
     options = TrainingOptions(epochs=4, batch_size=24, learning_rate=0.02)
-    monkeypatch.setattr(order, "WINDOW_BYTES", 120 * IMAGE_BYTES)
+    monkeypatch.setattr(visiting_order, "WINDOW_BYTES", 120 * IMAGE_BYTES)
 
     def test_loss(seed):
         plan = TrainingPlan(phases=(Phase(images=by_class),))
@@ -229,7 +229,7 @@ def test_shuffling_by_chunks_learns_as_well_as_one_permutation_does_though_files
         return nn.functional.cross_entropy(predicted, torch.from_numpy(test.labels_N)).item()
 
     by_chunks = [test_loss(seed) for seed in range(4)]
-    monkeypatch.setattr(image_rows, "LARGE_BYTES", 2**40)
+    monkeypatch.setattr(large_images, "LARGE_BYTES", 2**40)
     permuted = [test_loss(seed) for seed in range(4)]
 
     noise = np.sqrt((np.var(by_chunks, ddof=1) + np.var(permuted, ddof=1)) / 4)
@@ -240,7 +240,7 @@ def test_shuffling_by_chunks_learns_as_well_as_one_permutation_does_though_files
 MEMORY_PROGRAM = """
 import json, sys
 import numpy as np, torch
-from balancebench import LabelledImages, image_rows
+from balancebench import LabelledImages, large_images
 from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 from balancebench.training.augment import unchanged
 from balancebench.training.normalise import make_normaliser
@@ -249,7 +249,7 @@ from balancebench.training.streamed import StreamedImages
 
 mapped = np.load(sys.argv[1], mmap_mode="r")
 count, batch_size, block_bytes = len(mapped), 32, int(sys.argv[2])
-image_rows.LARGE_BYTES = mapped.nbytes
+large_images.LARGE_BYTES = mapped.nbytes
 images = LabelledImages(images_NCHW=mapped, labels_N=np.zeros(count, np.int64), class_names=("a",))
 
 

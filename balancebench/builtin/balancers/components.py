@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from balancebench.component import Balancer, BalancerComponent
-from balancebench.config import Options
+from typing import Any
 
-__all__ = ["BALANCERS", "UnbalancedOptions"]
+from balancebench.builtin.balancers.options import UnbalancedOptions
+from balancebench.component import BalancerComponent
 
+__all__ = ["BALANCERS"]
 
-class UnbalancedOptions(Options):
-    """The options of `none`: there are none."""
-
-
-def build_none(_options: UnbalancedOptions) -> Balancer:
-    """Build `none`."""
-    from balancebench.builtin.balancers.unbalanced import Unbalanced
-
-    return Unbalanced()
-
-
-BALANCERS: tuple[BalancerComponent[Balancer], ...] = (
+BALANCERS: tuple[BalancerComponent[Any], ...] = (
     BalancerComponent(
         name="none",
         seeded=False,
         summary="Train on the imbalanced set as it is: the floor, or on balanced data the ceiling.",
         options=UnbalancedOptions,
-        build=build_none,
+        build="balancebench.builtin.balancers.unbalanced:Unbalanced",
     ),
 )

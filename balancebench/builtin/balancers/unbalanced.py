@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from balancebench.component import PlanContext, SynthesisContext
-from balancebench.data import LabelledImages
-from balancebench.training.plan import Phase, TrainingPlan
+from balancebench.builtin.balancers.options import UnbalancedOptions
+from balancebench.contracts import Balancer
 
 __all__ = ["Unbalanced"]
 
 
-class Unbalanced:
-    """Leaves the training set alone."""
-
-    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> None:
-        """Add nothing."""
-
-    def plan(
-        self,
-        train: LabelledImages,
-        synthetic: LabelledImages | None,
-        context: PlanContext,
-    ) -> TrainingPlan:
-        """Train on `train` with mean cross-entropy."""
-        return TrainingPlan(phases=(Phase(images=train),))
+class Unbalanced(Balancer[UnbalancedOptions]):
+    """Leaves the training set alone, and trains on it with mean cross-entropy."""

@@ -7,16 +7,35 @@ Axis suffixes: N images, C channels, H rows, W columns, D features.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from balancebench.builtin.classifiers.options import TimmModelOptions, TorchvisionModelOptions
 from balancebench.errors import ClassifierError, nearest
+from balancebench.training.classifier import NetworkClassifier
+from balancebench.training.pretrained import tensors_only
 
-__all__ = ["timm_backbone", "torchvision_backbone"]
+__all__ = ["timm_backbone", "timm_model", "torchvision_backbone", "torchvision_model"]
+
+
+def torchvision_model(options: TorchvisionModelOptions) -> NetworkClassifier:
+    """Return the classifier `torchvision_model`."""
+    return NetworkClassifier(
+        lambda channels, _image_size: torchvision_backbone(
+            options.name, channels, weights=options.weights, image_size=options.image_size
+        ),
+        options,
+    )
+
+
+def timm_model(options: TimmModelOptions) -> NetworkClassifier:
+    """Return the classifier `timm_model`."""
+    return NetworkClassifier(
+        lambda channels, _image_size: timm_backbone(
+            options.name, channels, pretrained=options.pretrained, image_size=options.image_size
+        ),
+        options,
+    )
 
 
 def torchvision_backbone(name: str, channels: int, *, weights: str | None, image_size: int | None) -> nn.Module:
@@ -29,9 +48,9 @@ def torchvision_backbone(name: str, channels: int, *, weights: str | None, image
     """
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise ClassifierError(f"torchvision has no classification model {name!r}{nearest(name, known)}")
+    model_names = models.list_models(module=models)
+    if name not in model_names:
+        raise ClassifierError(f"torchvision has no classification model {name!r}{nearest(name, model_names)}")
     # The auxiliary heads of these two make training return more than logits.
     extra = {"aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
     if weights is None:
@@ -43,7 +62,7 @@ def torchvision_backbone(name: str, channels: int, *, weights: str | None, image
         names = [*offered.__members__, "DEFAULT"]
         if weights not in names:
             raise ClassifierError(f"torchvision's {name} has no weights {weights!r}{nearest(weights, names)}")
-        with _weights_only():
+        with tensors_only():
             try:
                 model = models.get_model(name, weights=weights, **extra)
             except (OSError, RuntimeError) as error:
@@ -122,18 +141,3 @@ class _Resize(nn.Module):
 
 def _resizing(image_size: int | None) -> list[nn.Module]:
     return [] if image_size is None else [_Resize(image_size)]
-
-
-@contextmanager
-def _weights_only() -> Generator[None]:
-    """Make torch.load refuse pickled objects other than tensors, also where torchvision does not ask for that."""
-    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(variable)
-    os.environ[variable] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before

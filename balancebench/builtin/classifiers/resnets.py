@@ -11,11 +11,23 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from balancebench.builtin.classifiers.options import ResNet18CifarOptions, ResNetCifarOptions
+from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.model import PointwiseConv2d
 
-__all__ = ["ResNet18Cifar", "ResNetCifar"]
+__all__ = ["ResNet18Cifar", "ResNetCifar", "resnet18_cifar", "resnet_cifar"]
 
 Shortcut = Literal["pad", "project"]
+
+
+def resnet_cifar(options: ResNetCifarOptions) -> NetworkClassifier:
+    """Return the classifier `resnet_cifar`."""
+    return NetworkClassifier(lambda channels, _image_size: ResNetCifar(channels, depth=options.depth), options)
+
+
+def resnet18_cifar(options: ResNet18CifarOptions) -> NetworkClassifier:
+    """Return the classifier `resnet18_cifar`."""
+    return NetworkClassifier(lambda channels, _image_size: ResNet18Cifar(channels, width=options.width), options)
 
 
 class ResNetCifar(nn.Module):

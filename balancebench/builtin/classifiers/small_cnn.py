@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["SmallCNN"]
+from balancebench.builtin.classifiers.options import SmallCNNOptions
+from balancebench.training.classifier import NetworkClassifier
+
+__all__ = ["SmallCNN", "small_cnn"]
+
+
+def small_cnn(options: SmallCNNOptions) -> NetworkClassifier:
+    """Return the classifier `small_cnn`."""
+    return NetworkClassifier(lambda channels, image_size: SmallCNN(channels, image_size, width=options.width), options)
 
 
 class SmallCNN(nn.Module):

@@ -1,10 +1,10 @@
-"""Declares the built-in datasets; what loads them is imported when one is built."""
+"""Declares the built-in datasets."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from balancebench.builtin.datasets.idx_files import idx_identity
 from balancebench.builtin.datasets.image_files import (
@@ -19,51 +19,14 @@ from balancebench.builtin.datasets.options import (
     ImageFolderOptions,
     TorchvisionOptions,
 )
-from balancebench.component import Dataset, DatasetComponent
+from balancebench.component import Component
+from balancebench.config import JSON
+from balancebench.contracts import Dataset
 from balancebench.errors import DataError
-
-if TYPE_CHECKING:
-    from balancebench.config import JSON
 
 __all__ = ["DATASETS"]
 
 SMOKE = {"images_per_class": 20}
-
-
-def _digits(options: DigitsOptions) -> Dataset:
-    from balancebench.builtin.datasets.digits import Digits
-
-    return Digits(options)
-
-
-def _mnist(name: str, options: TorchvisionOptions) -> Dataset:
-    from balancebench.builtin.datasets.torchvision_sets import Mnist
-
-    return Mnist(name, options)
-
-
-def _cifar(name: str, options: TorchvisionOptions) -> Dataset:
-    from balancebench.builtin.datasets.torchvision_sets import Cifar
-
-    return Cifar(name, options)
-
-
-def _svhn(options: TorchvisionOptions) -> Dataset:
-    from balancebench.builtin.datasets.torchvision_sets import Svhn
-
-    return Svhn(options)
-
-
-def _image_folder(options: ImageFolderOptions) -> Dataset:
-    from balancebench.builtin.datasets.image_folder import ImageFolder
-
-    return ImageFolder(options)
-
-
-def _huggingface(options: HuggingFaceOptions) -> Dataset:
-    from balancebench.builtin.datasets.huggingface import HuggingFace
-
-    return HuggingFace(options)
 
 
 def _image_folder_identity(options: ImageFolderOptions) -> JSON:
@@ -85,79 +48,79 @@ def _huggingface_identity(options: HuggingFaceOptions) -> JSON:
     return {"files": digest_of_files(files)}
 
 
-DATASETS: tuple[DatasetComponent[Dataset], ...] = (
-    DatasetComponent(
+DATASETS: tuple[Component[Any, Dataset], ...] = (
+    Component(
         name="digits",
         summary="Handwritten digits that come with scikit-learn: 1,797 grey 8x8 images, 10 classes, no download.",
         options=DigitsOptions,
-        build=_digits,
+        build="balancebench.builtin.datasets.digits:Digits",
         citation="Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI repository, 1998",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="mnist",
         summary="Handwritten digits: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
-        build=partial(_mnist, "mnist"),
+        build="balancebench.builtin.datasets.torchvision_sets:Mnist",
         identity=partial(idx_identity, "mnist"),
         citation="LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 1998",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="fashion_mnist",
         summary="Articles of clothing: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
-        build=partial(_mnist, "fashion_mnist"),
+        build="balancebench.builtin.datasets.torchvision_sets:FashionMnist",
         identity=partial(idx_identity, "fashion_mnist"),
         citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="kmnist",
         summary="Cursive Japanese characters: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
-        build=partial(_mnist, "kmnist"),
+        build="balancebench.builtin.datasets.torchvision_sets:Kmnist",
         identity=partial(idx_identity, "kmnist"),
         citation="Clanuwat et al., Deep learning for classical Japanese literature, arXiv:1812.01718, 2018",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="cifar10",
         summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
-        build=partial(_cifar, "cifar10"),
+        build="balancebench.builtin.datasets.torchvision_sets:Cifar10",
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="cifar100",
         summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 100 classes in 20 super-classes.",
         options=TorchvisionOptions,
-        build=partial(_cifar, "cifar100"),
+        build="balancebench.builtin.datasets.torchvision_sets:Cifar100",
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="svhn",
         summary="Street-view house numbers: 73,257 + 26,032 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
-        build=_svhn,
+        build="balancebench.builtin.datasets.torchvision_sets:Svhn",
         citation="Netzer et al., Reading digits in natural images with unsupervised feature learning, 2011",
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="image_folder",
         summary="A folder of your own: train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg with a test fraction.",
         options=ImageFolderOptions,
-        build=_image_folder,
+        build="balancebench.builtin.datasets.image_folder:ImageFolder",
         identity=_image_folder_identity,
         smoke=SMOKE,
     ),
-    DatasetComponent(
+    Component(
         name="huggingface",
         summary="Images of the Hugging Face hub, of a parquet file, or of a folder of either kind.",
         options=HuggingFaceOptions,
-        build=_huggingface,
+        build="balancebench.builtin.datasets.huggingface:HuggingFace",
         identity=_huggingface_identity,
         smoke=SMOKE,
     ),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from balancebench.builtin.datasets.options import FileImageOptions
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.errors import DataError
 
 __all__ = ["BATCH_SIZE", "EncodedImage", "EncodedImages", "decode_image", "decode_splits"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from balancebench.builtin.datasets.options import DigitsOptions
 from balancebench.builtin.datasets.splits import as_asked, held_out
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 
 __all__ = ["Digits"]

@@ -16,7 +16,7 @@ from balancebench.builtin.datasets.decode import BATCH_SIZE, EncodedImage, Encod
 from balancebench.builtin.datasets.image_files import require_same_classes
 from balancebench.builtin.datasets.options import HuggingFaceOptions
 from balancebench.builtin.datasets.splits import first_of_each_class, held_out, superclass_of_each
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError, nearest
 

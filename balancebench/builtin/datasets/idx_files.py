@@ -44,14 +44,14 @@ PUBLISHED_MD5 = {
 
 def find_idx_files(name: str, root: Path) -> dict[str, Path]:
     """Return where each of `IDX_FILES` lies, unzipped or as .gz, in ROOT/FOLDER/raw or in ROOT; {} unless all do."""
-    for place in (root / IDX_FOLDERS[name] / "raw", root):
-        found: dict[str, Path] = {}
+    for folder in (root / IDX_FOLDERS[name] / "raw", root):
+        path_of: dict[str, Path] = {}
         for file in IDX_FILES:
-            for path in (place / file, place / f"{file}.gz"):
+            for path in (folder / file, folder / f"{file}.gz"):
                 if path.is_file():
-                    found.setdefault(file, path)
-        if len(found) == len(IDX_FILES):
-            return found
+                    path_of.setdefault(file, path)
+        if len(path_of) == len(IDX_FILES):
+            return path_of
     return {}
 
 

@@ -85,10 +85,10 @@ def list_image_tree(root: Path, *, superclass_level: bool, one_tree: bool) -> Im
     else:
         raise DataError(f"{root} has no train and test folders; set `test_fraction` if it holds class folders")
     classes = {split: walk.classes(folder, superclass_level) for split, folder in folder_of.items()}
-    require_same_classes(str(root), {split: list(found) for split, found in classes.items()})
+    require_same_classes(str(root), {split: list(of_split) for split, of_split in classes.items()})
     superclass_of = {name: superclass for name, (superclass, _) in classes["train"].items()}
-    for found in classes.values():
-        for name, (superclass, folder) in found.items():
+    for of_split in classes.values():
+        for name, (superclass, folder) in of_split.items():
             if superclass != superclass_of[name]:
                 raise DataError(f"{root / folder}: class {name!r} is in super-class {superclass_of[name]!r} elsewhere")
     class_names = tuple(sorted(superclass_of))
@@ -99,15 +99,15 @@ def list_image_tree(root: Path, *, superclass_level: bool, one_tree: bool) -> Im
             split: tuple(
                 ImageFile(path, size_bytes, label)
                 for label, name in enumerate(class_names)
-                for path, size_bytes in walk.images(found[name][1])
+                for path, size_bytes in walk.images(of_split[name][1])
             )
-            for split, found in classes.items()
+            for split, of_split in classes.items()
         },
         links_left_out=len(walk.links_left_out),
     )
 
 
-def require_same_classes(place: str, classes: dict[str, Sequence[str]]) -> None:
+def require_same_classes(path: str, classes: dict[str, Sequence[str]]) -> None:
     """Raise DataError, naming the classes, unless every split has those of "train"."""
     for split, names in classes.items():
         for lacking, having, missing in (
@@ -116,7 +116,7 @@ def require_same_classes(place: str, classes: dict[str, Sequence[str]]) -> None:
         ):
             if missing:
                 shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-                raise DataError(f"{place}: {lacking} has no images of classes that {having} has: {shown}")
+                raise DataError(f"{path}: {lacking} has no images of classes that {having} has: {shown}")
 
 
 def list_visible_files(root: Path) -> list[tuple[str, int]]:
@@ -144,8 +144,8 @@ class _Walk:
     def entries(self, folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
         """Return the folders and the files in `folder`, each sorted by name."""
         try:
-            with os.scandir(self._root / folder) as found:
-                visible = sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
+            with os.scandir(self._root / folder) as entries:
+                visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
         except OSError as error:
             raise DataError(f"{self._root / folder} cannot be read: {error.strerror}") from error
         folders, files = list[os.DirEntry[str]](), list[os.DirEntry[str]]()
@@ -158,20 +158,20 @@ class _Walk:
 
     def classes(self, folder: str, superclass_level: bool) -> dict[str, tuple[str, str]]:
         """Return each class's super-class ("" without that level) and folder."""
-        found: dict[str, tuple[str, str]] = {}
+        classes: dict[str, tuple[str, str]] = {}
         level = self._folders_only(folder)
         above = [("", folder)] if not superclass_level else [(entry.name, below(folder, entry)) for entry in level]
         for superclass, parent in above:
             for entry in self._folders_only(parent) if superclass_level else level:
-                if entry.name in found:
+                if entry.name in classes:
                     raise DataError(
-                        f"{self._root / folder}: class {entry.name!r} is in super-classes {found[entry.name][0]!r} and "
-                        f"{superclass!r}; class names must differ"
+                        f"{self._root / folder}: class {entry.name!r} is in super-classes "
+                        f"{classes[entry.name][0]!r} and {superclass!r}; class names must differ"
                     )
-                found[entry.name] = (superclass, below(parent, entry))
-        if not found:
+                classes[entry.name] = (superclass, below(parent, entry))
+        if not classes:
             raise DataError(f"{self._root / folder} has no class folders{self._about_links()}")
-        return found
+        return classes
 
     def images(self, folder: str) -> list[tuple[str, int]]:
         """Return path and size of the images in a class folder."""
@@ -181,10 +181,10 @@ class _Walk:
                 f"{self._root / folder} holds the folder {folders[0].name!r}; images must lie directly in their class "
                 "folder (`superclass_level = true` reads SUPERCLASS/CLASS)"
             )
-        found = [(below(folder, entry), size_of(entry)) for entry in files if _is_image(entry.name)]
-        if not found:
+        images = [(below(folder, entry), size_of(entry)) for entry in files if _is_image(entry.name)]
+        if not images:
             raise DataError(f"class folder {self._root / folder} has no images{self._about_links()}")
-        return found
+        return images
 
     def _folders_only(self, folder: str) -> list[os.DirEntry[str]]:
         """Return the folders in a folder where images would belong to no class."""

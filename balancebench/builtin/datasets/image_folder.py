@@ -12,7 +12,7 @@ from balancebench.builtin.datasets.decode import BATCH_SIZE, EncodedImage, Encod
 from balancebench.builtin.datasets.image_files import ImageFile, list_image_tree
 from balancebench.builtin.datasets.options import ImageFolderOptions
 from balancebench.builtin.datasets.splits import first_of_each_class, held_out, superclass_of_each
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 
 __all__ = ["ImageFolder"]
@@ -50,8 +50,8 @@ class ImageFolder:
             files["train"] = [files["train"][i] for i in first_of_each_class(labels_N, options.images_per_class)]
         images_of = decode_splits(
             {
-                split: EncodedImages(count=len(found), batches=_batches(options.root, found))
-                for split, found in files.items()
+                split: EncodedImages(count=len(of_split), batches=_batches(options.root, of_split))
+                for split, of_split in files.items()
             },
             options,
             context,
@@ -59,11 +59,11 @@ class ImageFolder:
         splits = {
             split: LabelledImages(
                 images_NCHW=images_of[split],
-                labels_N=np.array([file.label for file in found], dtype=np.int64),
+                labels_N=np.array([file.label for file in of_split], dtype=np.int64),
                 class_names=tree.class_names,
                 superclass_K=superclass_K,
             )
-            for split, found in files.items()
+            for split, of_split in files.items()
         }
         return DatasetSplits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.component import seed_for
 from balancebench.data import DatasetSplits, LabelledImages, class_counts
 from balancebench.errors import DataError, nearest
+from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
     from balancebench.builtin.datasets.options import DatasetOptions
@@ -68,17 +68,17 @@ def held_out(
 
 def superclass_of_each(class_names: Sequence[str], superclasses: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return the super-class of each class; raises DataError unless the table names every class exactly once."""
-    found: dict[str, str] = {}
+    superclass_of: dict[str, str] = {}
     for superclass, names in superclasses.items():
         for name in names:
             if name not in class_names:
                 raise DataError(f"super-class {superclass!r} names {name!r}, no class here{nearest(name, class_names)}")
-            if name in found:
-                raise DataError(f"class {name!r} is in super-classes {found[name]!r} and {superclass!r}")
-            found[name] = superclass
-    if missing := [name for name in class_names if name not in found]:
+            if name in superclass_of:
+                raise DataError(f"class {name!r} is in super-classes {superclass_of[name]!r} and {superclass!r}")
+            superclass_of[name] = superclass
+    if missing := [name for name in class_names if name not in superclass_of]:
         raise DataError(f"{_listed(missing)} without a super-class: `superclasses` must name every class")
-    return tuple(found[name] for name in class_names)
+    return tuple(superclass_of[name] for name in class_names)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from filelock import FileLock
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from balancebench.builtin.datasets.idx_files import IDX_FOLDERS, find_idx_files, where_idx_files_go
 from balancebench.builtin.datasets.options import TorchvisionOptions
 from balancebench.builtin.datasets.splits import as_asked, superclass_of_each
-from balancebench.component import LoadContext
+from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError
 
-__all__ = ["CIFAR_100_SUPERCLASSES", "Cifar", "Mnist", "Svhn"]
+__all__ = ["CIFAR_100_SUPERCLASSES", "Cifar10", "Cifar100", "FashionMnist", "Kmnist", "Mnist", "Svhn"]
 
 DIGITS = tuple("0123456789")
 
@@ -62,9 +62,9 @@ BROKEN_FILE = (OSError, EOFError, zlib.error, RuntimeError, ValueError, TypeErro
 
 @dataclass(frozen=True)
 class Mnist:
-    """mnist, fashion_mnist or kmnist: grey, 28x28. Its files are read where they lie, zipped or not."""
+    """mnist: grey, 28x28. Its files are read where they lie, zipped or not."""
 
-    name: str
+    name: ClassVar = "mnist"
     options: TorchvisionOptions
 
     def load(self, context: LoadContext) -> DatasetSplits:
@@ -92,11 +92,23 @@ class Mnist:
         return as_asked(DatasetSplits(train=split("train"), test=split("t10k")), self.options)
 
 
-@dataclass(frozen=True)
-class Cifar:
-    """cifar10 or cifar100: colour, 32x32; cifar100 has 20 super-classes."""
+class FashionMnist(Mnist):
+    """fashion_mnist: as mnist."""
 
-    name: str
+    name = "fashion_mnist"
+
+
+class Kmnist(Mnist):
+    """kmnist: as mnist."""
+
+    name = "kmnist"
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """cifar10: colour, 32x32."""
+
+    name: ClassVar = "cifar10"
     options: TorchvisionOptions
 
     def load(self, context: LoadContext) -> DatasetSplits:
@@ -121,6 +133,12 @@ class Cifar:
             )
 
         return as_asked(DatasetSplits(train=split(True), test=split(False)), self.options)
+
+
+class Cifar100(Cifar10):
+    """cifar100: as cifar10, with 20 super-classes."""
+
+    name = "cifar100"
 
 
 @dataclass(frozen=True)

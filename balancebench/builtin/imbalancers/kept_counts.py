@@ -1,7 +1,7 @@
 """How many images each class keeps under each convention.
 
-Every function takes its options, the images each class has (available_K), the class names and a generator, and
-returns kept_K, int64 of shape (K,): 0 <= kept_K <= available_K.
+Every `kept_counts` takes the images each class has (available_K), the class names and a generator, and returns kept_K,
+int64 of shape (K,): 0 <= kept_K <= available_K.
 
 Where classes have equal sizes, n_max is that size, as in the papers. Where they differ, n_max is the size of the
 largest class, and a class with fewer images than its rank allows keeps all it has. The formulae are evaluated in
@@ -15,95 +15,108 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from balancebench.builtin.imbalancers.draw import DrawnSubset
+from balancebench.builtin.imbalancers.options import (
+    ClassOrder,
+    CountsOptions,
+    DropClassOptions,
+    GeometricOptions,
+    LongTailOptions,
+    StepOptions,
+)
 from balancebench.errors import DataError, nearest
 
-if TYPE_CHECKING:
-    from balancebench.builtin.imbalancers.components import (
-        ClassOrder,
-        CountsOptions,
-        DropClassOptions,
-        GeometricOptions,
-        LongTailOptions,
-        StepOptions,
-    )
-
-__all__ = ["drop_class", "explicit_counts", "geometric", "long_tail", "step"]
+__all__ = ["DropClass", "ExplicitCounts", "Geometric", "LongTail", "Step"]
 
 
-def long_tail(
-    options: LongTailOptions, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return int(n_max * mu**(rank / (K - 1))) images a class, mu = 1 / imbalance_ratio (Cui et al. 2019)."""
-    n_max, last_rank = int(available_K.max()), max(len(class_names) - 1, 1)
-    mu = 1 / options.imbalance_ratio
-    by_rank = [int(n_max * mu ** (rank / last_rank)) for rank in range(len(class_names))]
-    kept_K = assign_ranks(by_rank, options.class_order, available_K, rng)
-    refuse_empty_classes(kept_K, available_K, class_names, f"an imbalance_ratio below {n_max}")
-    return kept_K
+class LongTail(DrawnSubset[LongTailOptions]):
+    """An exponential fall from the first rank to the last."""
+
+    def kept_counts(
+        self, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return int(n_max * mu**(rank / (K - 1))) images a class, mu = 1 / imbalance_ratio (Cui et al. 2019)."""
+        n_max, last_rank = int(available_K.max()), max(len(class_names) - 1, 1)
+        mu = 1 / self.options.imbalance_ratio
+        by_rank = [int(n_max * mu ** (rank / last_rank)) for rank in range(len(class_names))]
+        kept_K = assign_ranks(by_rank, self.options.class_order, available_K, rng)
+        refuse_empty_classes(kept_K, available_K, class_names, f"an imbalance_ratio below {n_max}")
+        return kept_K
 
 
-def step(
-    options: StepOptions, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return n_max for the first K // 2 ranks and int(n_max * mu) for the rest, mu = 1 / imbalance_ratio."""
-    n_max, head_classes = int(available_K.max()), len(class_names) // 2
-    tail_count = int(n_max * (1 / options.imbalance_ratio))
-    by_rank = [n_max] * head_classes + [tail_count] * (len(class_names) - head_classes)
-    kept_K = assign_ranks(by_rank, options.class_order, available_K, rng)
-    refuse_empty_classes(kept_K, available_K, class_names, f"an imbalance_ratio below {n_max}")
-    return kept_K
+class Step(DrawnSubset[StepOptions]):
+    """The first half of the ranks keeps all, the second half the same share."""
+
+    def kept_counts(
+        self, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return n_max for the first K // 2 ranks and int(n_max * mu) for the rest, mu = 1 / imbalance_ratio."""
+        n_max, head_classes = int(available_K.max()), len(class_names) // 2
+        tail_count = int(n_max * (1 / self.options.imbalance_ratio))
+        by_rank = [n_max] * head_classes + [tail_count] * (len(class_names) - head_classes)
+        kept_K = assign_ranks(by_rank, self.options.class_order, available_K, rng)
+        refuse_empty_classes(kept_K, available_K, class_names, f"an imbalance_ratio below {n_max}")
+        return kept_K
 
 
-def geometric(
-    options: GeometricOptions, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return ceil(n_max * ratio**rank) images a class, so at least one (Mankikar, Patel and Zhang)."""
-    n_max = int(available_K.max())
-    by_rank = [math.ceil(n_max * options.ratio**rank) for rank in range(len(class_names))]
-    kept_K = assign_ranks(by_rank, options.class_order, available_K, rng)
-    refuse_empty_classes(kept_K, available_K, class_names, "a ratio nearer to 1")
-    return kept_K
+class Geometric(DrawnSubset[GeometricOptions]):
+    """Each rank keeps `ratio` times the images of the rank before it."""
+
+    def kept_counts(
+        self, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return ceil(n_max * ratio**rank) images a class, so at least one (Mankikar, Patel and Zhang)."""
+        n_max = int(available_K.max())
+        by_rank = [math.ceil(n_max * self.options.ratio**rank) for rank in range(len(class_names))]
+        kept_K = assign_ranks(by_rank, self.options.class_order, available_K, rng)
+        refuse_empty_classes(kept_K, available_K, class_names, "a ratio nearer to 1")
+        return kept_K
 
 
-def drop_class(
-    options: DropClassOptions, available_K: NDArray[np.int64], class_names: Sequence[str], _rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return all images of every class but one, which loses round(fraction * its images).
+class DropClass(DrawnSubset[DropClassOptions]):
+    """One class loses a share of its images, the others keep all."""
 
-    Raises DataError where the class does not exist, or where a fraction below 1 leaves it without an image.
-    """
-    class_id = find_class(options.dropped_class, class_names)
-    kept_K = available_K.copy()
-    kept_K[class_id] -= round(int(available_K[class_id]) * options.fraction)
-    if options.fraction < 1:
-        refuse_empty_classes(kept_K, available_K, class_names, "a smaller fraction, or 1 to remove the class")
-    return kept_K
+    def kept_counts(
+        self, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return all images of every class but one, which loses round(fraction * its images).
+
+        Raises DataError where the class does not exist, or where a fraction below 1 leaves it without an image.
+        """
+        class_id = find_class(self.options.dropped_class, class_names)
+        kept_K = available_K.copy()
+        kept_K[class_id] -= round(int(available_K[class_id]) * self.options.fraction)
+        if self.options.fraction < 1:
+            refuse_empty_classes(kept_K, available_K, class_names, "a smaller fraction, or 1 to remove the class")
+        return kept_K
 
 
-def explicit_counts(
-    options: CountsOptions, available_K: NDArray[np.int64], class_names: Sequence[str], _rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the counts as given; raises DataError where they do not fit the classes or exceed what there is."""
-    kept_K = available_K.copy()
-    match options.counts:
-        case int(count):
-            kept_K[:] = count
-        case dict(table):
-            for name, count in table.items():
-                kept_K[find_class(name, class_names)] = count
-        case counts:
-            if len(counts) != len(class_names):
-                raise DataError(f"counts lists {len(counts)} numbers, but there are {len(class_names)} classes")
-            kept_K[:] = counts
-    for name, kept, available in zip(class_names, kept_K, available_K, strict=True):
-        if kept > available:
-            raise DataError(f"counts asks for {kept} images of class {name!r}, which has {available}")
-    return kept_K
+class ExplicitCounts(DrawnSubset[CountsOptions]):
+    """The counts are given."""
+
+    def kept_counts(
+        self, available_K: NDArray[np.int64], class_names: Sequence[str], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return the counts as given; raises DataError where they do not fit the classes or exceed what there is."""
+        kept_K = available_K.copy()
+        match self.options.counts:
+            case int(count):
+                kept_K[:] = count
+            case dict(table):
+                for name, count in table.items():
+                    kept_K[find_class(name, class_names)] = count
+            case counts:
+                if len(counts) != len(class_names):
+                    raise DataError(f"counts lists {len(counts)} numbers, but there are {len(class_names)} classes")
+                kept_K[:] = counts
+        for name, kept, available in zip(class_names, kept_K, available_K, strict=True):
+            if kept > available:
+                raise DataError(f"counts asks for {kept} images of class {name!r}, which has {available}")
+        return kept_K
 
 
 def assign_ranks(

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from balancebench.component import Evaluation
+from dataclasses import dataclass
 
-__all__ = ["duration_seconds", "images_seen", "optimiser_steps", "peak_memory"]
+from balancebench.config import Options
+from balancebench.evaluation import Evaluation
 
-
-def duration_seconds(evaluation: Evaluation) -> float:
-    """Return the seconds of synthesis and training."""
-    return evaluation.cost.duration_seconds
+__all__ = ["DurationSeconds", "ImagesSeen", "OptimiserSteps", "PeakMemory"]
 
 
-def images_seen(evaluation: Evaluation) -> float:
-    """Return the training images seen, each as often as it was seen."""
-    return float(evaluation.cost.images_seen)
+@dataclass(frozen=True)
+class DurationSeconds:
+    """The seconds of synthesis and training."""
+
+    options: Options
+
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return the seconds."""
+        return evaluation.cost.duration_seconds
 
 
-def optimiser_steps(evaluation: Evaluation) -> float:
-    """Return the optimiser steps taken."""
-    return float(evaluation.cost.optimiser_steps)
+@dataclass(frozen=True)
+class ImagesSeen:
+    """The training images seen, each as often as it was seen."""
+
+    options: Options
+
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return the number of images."""
+        return float(evaluation.cost.images_seen)
 
 
-def peak_memory(evaluation: Evaluation) -> float:
-    """Return the peak memory in MiB."""
-    return evaluation.cost.peak_memory_bytes / 2**20
+@dataclass(frozen=True)
+class OptimiserSteps:
+    """The optimiser steps taken."""
+
+    options: Options
+
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return the number of steps."""
+        return float(evaluation.cost.optimiser_steps)
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The peak memory in MiB."""
+
+    options: Options
+
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return the MiB."""
+        return evaluation.cost.peak_memory_bytes / 2**20

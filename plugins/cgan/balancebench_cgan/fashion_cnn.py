@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["FashionCNN", "probabilities"]
+from balancebench.training.classifier import NetworkClassifier
+from balancebench_cgan.options import FashionCNNOptions
+
+__all__ = ["FashionCNN", "fashion_cnn", "probabilities"]
 
 
 class FashionCNN(nn.Module):
@@ -46,3 +49,8 @@ class FashionCNN(nn.Module):
 def probabilities(logits_NK: Tensor) -> Tensor:
     """Return the softmax of the logits: what the published network feeds to the cross-entropy."""
     return logits_NK.softmax(dim=1)
+
+
+def fashion_cnn(options: FashionCNNOptions) -> NetworkClassifier:
+    """Return the classifier that trains this network."""
+    return NetworkClassifier(FashionCNN, options, output=probabilities if options.softmax_output else None)

@@ -16,8 +16,11 @@ columns), C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,17 +29,26 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import BalancerError, LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
+from balancebench import BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.curves import Curves
-from balancebench.synthesis.fill import fill_classes
-from balancebench.synthesis.generator import from_unit_range, save_weights, seeded_run, to_unit_range
-from balancebench.synthesis.target import missing_counts
+from balancebench.synthesis.generator_balancer import GeneratorBalancer
+from balancebench.synthesis.seeded_run import from_unit_range, load_weights, save_weights, seeded_run, to_unit_range
+from balancebench.training.reproducibility import seeded_globals
 from balancebench.training.resident import ResidentImages
 from balancebench_cgan.networks import Discriminator, Generator, make_generator
-from balancebench_cgan.plugin import MlpCganOptions
+from balancebench_cgan.options import MlpCganOptions
 
-__all__ = ["AdversarialStep", "Draw", "MlpCgan", "Networks", "make_networks", "oversampled_indices"]
+__all__ = [
+    "AdversarialStep",
+    "Draw",
+    "MlpCgan",
+    "Networks",
+    "TrainedGenerator",
+    "make_networks",
+    "oversampled_indices",
+]
 
+FACTS = "generator.json"
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -54,47 +66,38 @@ class Draw(NamedTuple):
     labels_B: Tensor
 
 
-class MlpCgan:
+class MlpCgan(GeneratorBalancer[MlpCganOptions]):
     """Trains a conditional GAN on the oversampled set, and has it make what each class is short of."""
 
-    def __init__(self, options: MlpCganOptions) -> None:
-        self._options = options
+    def train_generator(self, train: LabelledImages, context: SynthesisContext) -> None:
+        """Keep curves.json, generator.json, generator.safetensors and discriminator.safetensors.
 
-    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
-        """Return the generated images, or None where no class is short of any.
-
-        Keeps curves.json, generator.safetensors and discriminator.safetensors. Raises BalancerError where a class to
-        fill has no images, where there is one image in all, and where training diverges.
+        Raises BalancerError where there is one image in all, and where training diverges.
         """
-        missing_K = missing_counts(self._options.target, train)
-        if not missing_K.any():
-            return None
         if len(train) < 2:
             raise BalancerError("a GAN needs at least 2 training images, and there is 1")
         with seeded_run(context) as random:
-            networks = make_networks(self._options, train, random.device)
+            _, *image_shape = train.images_NCHW.shape
+            networks = make_networks(self.options, image_shape, train.class_count, random.device)
             self._train(networks, train, context, random)
-            save_weights(context.artefacts, "generator", networks.generator)
-            save_weights(context.artefacts, "discriminator", networks.discriminator)
-            generator = networks.generator.eval()
+        save_weights(context.artefacts, "generator", networks.generator)
+        save_weights(context.artefacts, "discriminator", networks.discriminator)
+        facts = {"image_shape": image_shape, "learnt_K": (train.counts_K > 0).tolist()}
+        (context.artefacts / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
-            def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
-                with torch.inference_mode():
-                    noise_BZ = self._noise(len(labels_B), random)
-                    images_BCHW = generator(noise_BZ, torch.from_numpy(labels_B).to(random.device))
-                    return from_unit_range(images_BCHW).cpu().numpy()
-
-            return fill_classes(train, missing_K, make, batch_size=self._options.batch_size, progress=context.progress)
-
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train on `train` and the generated images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
+    def restore_generator(self, folder: Path, device: str) -> TrainedGenerator:
+        """Return the generator in evaluation mode."""
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        learnt_K, torch_device = np.array(facts["learnt_K"], dtype=bool), torch.device(device)
+        with seeded_globals(0, torch_device):  # the weights drawn here are overwritten
+            networks = make_networks(self.options, facts["image_shape"], len(learnt_K), torch_device)
+        load_weights(folder, "generator", networks.generator)
+        return TrainedGenerator(networks.generator.eval(), self.options.latent_size, learnt_K)
 
     def _train(
         self, networks: Networks, train: LabelledImages, context: SynthesisContext, random: torch.Generator
     ) -> None:
-        options, device = self._options, random.device
+        options, device = self.options, random.device
         resident = ResidentImages.upload(train, device)
         pixels_NP = resident.images_NCHW.flatten(1)
         index_M = torch.from_numpy(oversampled_indices(train)).to(device)
@@ -109,10 +112,10 @@ class MlpCgan:
             loss_sums = torch.zeros(2, device=device)
             for index_B in shuffled_M.split(options.batch_size)[:steps]:
                 size = len(index_B)
-                first = Draw(self._noise(size, random), _draw_labels(size, classes_K, random))
+                first = Draw(_noise(size, options.latent_size, random), _draw_labels(size, classes_K, random))
                 second = first
                 if options.variant == "text":
-                    second = Draw(self._noise(size, random), _draw_labels(size, classes_K, random))
+                    second = Draw(_noise(size, options.latent_size, random), _draw_labels(size, classes_K, random))
                 pixels_BP = to_unit_range(pixels_NP.index_select(0, index_B))
                 loss_sums += step(pixels_BP, resident.labels_N.index_select(0, index_B), first, second)
                 report.step_finished(epoch)
@@ -121,8 +124,28 @@ class MlpCgan:
             curves.add(epoch, generator_loss=generator_loss, discriminator_loss=discriminator_loss)
             report.epoch_finished(epoch, generator_loss, discriminator_loss)
 
-    def _noise(self, size: int, random: torch.Generator) -> Tensor:
-        return torch.randn(size, self._options.latent_size, generator=random, device=random.device)
+
+class TrainedGenerator:
+    """The generator, its weights at rest. learnt_K: whether a class had training images."""
+
+    def __init__(self, network: Generator, latent_size: int, learnt_K: NDArray[np.bool_]) -> None:
+        self._network = network
+        self._latent_size = latent_size
+        self._learnt_K = learnt_K
+
+    def draw(self, labels_B: NDArray[np.int64], random: torch.Generator) -> NDArray[np.uint8]:
+        """Return images_BCHW; raise BalancerError where a class had no images to learn from."""
+        if not self._learnt_K[labels_B].all():
+            unlearnt = sorted({int(label) for label in labels_B if not self._learnt_K[label]})
+            raise BalancerError(f"the GAN saw no images of the classes {unlearnt}")
+        with torch.inference_mode():
+            noise_BZ = _noise(len(labels_B), self._latent_size, random)
+            images_BCHW = self._network(noise_BZ, torch.from_numpy(labels_B).to(random.device))
+            return from_unit_range(images_BCHW).cpu().numpy()
+
+
+def _noise(size: int, latent_size: int, random: torch.Generator) -> Tensor:
+    return torch.randn(size, latent_size, generator=random, device=random.device)
 
 
 def _draw_labels(size: int, classes_K: Tensor, random: torch.Generator) -> Tensor:
@@ -141,20 +164,22 @@ def oversampled_indices(train: LabelledImages) -> NDArray[np.int64]:
     )
 
 
-def make_networks(options: MlpCganOptions, train: LabelledImages, device: torch.device) -> Networks:
-    """Return new networks for the shape and the classes of `train`, in training mode."""
-    channels, rows, columns = train.images_NCHW.shape[1:]
+def make_networks(
+    options: MlpCganOptions, image_shape: Sequence[int], class_count: int, device: torch.device
+) -> Networks:
+    """Return new networks for images of (C, H, W), in training mode."""
+    channels, rows, columns = image_shape
     generator = make_generator(
         options.generator,
         image_shape=(channels, rows, columns),
-        class_count=train.class_count,
+        class_count=class_count,
         latent_size=options.latent_size,
         embedding_size=options.embedding_size,
         leak=options.leak,
     )
     discriminator = Discriminator(
         image_shape=(channels, rows, columns),
-        class_count=train.class_count,
+        class_count=class_count,
         embedding_size=options.embedding_size,
         leak=options.leak,
         dropout=options.dropout,

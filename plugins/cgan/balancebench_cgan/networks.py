@@ -10,15 +10,14 @@ Axis suffixes: N images, Z latent numbers, E numbers of a class's embedding, C c
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Discriminator", "Dropout", "Generator", "make_generator"]
+from balancebench_cgan.options import GeneratorName
 
-GeneratorName = Literal["mlp_leaky", "mlp_relu", "small_mlp_leaky", "big_mlp_leaky", "convolutional"]
+__all__ = ["Discriminator", "Dropout", "Generator", "make_generator"]
 
 
 class Generator(nn.Module):

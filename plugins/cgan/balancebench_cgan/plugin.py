@@ -3,120 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Any
 
-from pydantic import Field, model_validator
+from balancebench import BalancerComponent, Classifier, Component, hookimpl
+from balancebench_cgan.options import FashionCNNOptions, MlpCganOptions
 
-from balancebench import Balancer, BalancerComponent, Classifier, Component, Options, hookimpl
-from balancebench.synthesis.target import OversamplingTarget
-from balancebench.training.options import (
-    AdamBetas,
-    BatchSize,
-    Epochs,
-    Normalisation,
-    Optimiser,
-    PeakLearningRate,
-    Schedule,
-    TrainingOptions,
-)
-
-__all__ = ["FashionCNNOptions", "MlpCganOptions", "balancebench_balancers", "balancebench_classifiers"]
+__all__ = ["balancebench_balancers", "balancebench_classifiers"]
 
 PAPER = "Mankikar, Patel, Zhang, Re-Balancing of Long-Tailed Datasets Using CGAN Generation"
 
-GeneratorName = Annotated[
-    Literal["mlp_leaky", "mlp_relu", "small_mlp_leaky", "big_mlp_leaky", "convolutional"],
-    Field(description="the generator network: one of the paper's four, or its code's unpublished convolutional one"),
-]
-
-
-class MlpCganOptions(Options):
-    """The options of `mlp_cgan`; the defaults are the paper's."""
-
-    generator: GeneratorName = "mlp_leaky"
-    target: OversamplingTarget = Field(
-        default="largest",
-        description="images each class gets: as many as the largest class, a number, or a table class name -> number; "
-        "classes that have more keep them",
-    )
-    variant: Literal["text", "code"] = Field(
-        default="text",
-        description="text: new noise and labels for the generator's update; code: those of the discriminator's "
-        "update once more, and the discriminator's loss halved, as the authors' program does",
-    )
-    epochs: int = Field(default=100, ge=1, description="passes over the oversampled training set")
-    batch_size: int = Field(default=256, ge=2, description="real images in a batch, and as many generated ones")
-    learning_rate: float = Field(default=2e-4, gt=0, description="learning rate of Adam, for both networks")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay rates of Adam's moments")
-    latent_size: int = Field(default=100, ge=1, description="normal random numbers an image is made from")
-    embedding_size: int = Field(default=10, ge=1, description="numbers that stand for a class in either network")
-    leak: float = Field(default=0.2, ge=0, lt=1, description="slope of leaky ReLUs below zero")
-    dropout: float = Field(default=0.3, ge=0, le=0.99, description="share dropped after the discriminator's layers")
-
-    @model_validator(mode="after")
-    def _betas_are_decay_rates(self) -> Self:
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError("betas must lie in 0..1, 1 excluded")
-        return self
-
-
-class FashionCNNOptions(TrainingOptions):
-    """The options of `fashion_cnn`; the defaults are the paper's recipe, but for the softmax."""
-
-    softmax_output: bool = Field(
-        default=False,
-        description="end the network in a softmax and take the cross-entropy of its probabilities, as published, "
-        "instead of the cross-entropy of logits",
-    )
-    epochs: Epochs = 30
-    batch_size: BatchSize = 100
-    optimiser: Optimiser = "adam"
-    learning_rate: PeakLearningRate = 5e-4
-    betas: AdamBetas = (0.99, 0.999)
-    schedule: Schedule = "constant"
-    normalisation: Normalisation = "half"
-
-
-def build_mlp_cgan(options: MlpCganOptions) -> Balancer:
-    """Build `mlp_cgan`."""
-    from balancebench_cgan.mlp_cgan import MlpCgan
-
-    return MlpCgan(options)
-
-
-def build_fashion_cnn(options: FashionCNNOptions) -> Classifier:
-    """Build `fashion_cnn`."""
-    from balancebench.training.classifier import NetworkClassifier
-    from balancebench_cgan.fashion_cnn import FashionCNN, probabilities
-
-    return NetworkClassifier(FashionCNN, options, output=probabilities if options.softmax_output else None)
-
 
 @hookimpl
-def balancebench_balancers() -> Sequence[BalancerComponent[Balancer]]:
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """Declare the conditional GAN."""
     return [
         BalancerComponent(
             name="mlp_cgan",
             summary="Fill the smaller classes with images of a conditional GAN trained on the oversampled set.",
             options=MlpCganOptions,
-            build=build_mlp_cgan,
+            build="balancebench_cgan.mlp_cgan:MlpCgan",
             citation=PAPER,
             smoke={"generator": "small_mlp_leaky", "epochs": 1, "batch_size": 16},
             synthesises=True,
+            trains_generator=True,
+            revision=2,
         )
     ]
 
 
 @hookimpl
-def balancebench_classifiers() -> Sequence[Component[Classifier]]:
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
     """Declare the paper's convolutional network."""
     return [
         Component(
             name="fashion_cnn",
             summary="The four-convolution network of the CGAN re-balancing paper, for images from 4x4 up.",
             options=FashionCNNOptions,
-            build=build_fashion_cnn,
+            build="balancebench_cgan.fashion_cnn:fashion_cnn",
             citation=PAPER,
             smoke={"epochs": 1, "batch_size": 16},
         )

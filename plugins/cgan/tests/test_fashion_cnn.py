@@ -9,8 +9,8 @@ from torch import nn
 
 from balancebench import Phase, TrainingPlan
 from balancebench.testing import fit_context
-from balancebench_cgan.fashion_cnn import FashionCNN
-from balancebench_cgan.plugin import FashionCNNOptions, build_fashion_cnn
+from balancebench_cgan.fashion_cnn import FashionCNN, fashion_cnn
+from balancebench_cgan.options import FashionCNNOptions
 
 
 def first_losses(train, softmax_output: bool) -> list[float]:
@@ -18,7 +18,7 @@ def first_losses(train, softmax_output: bool) -> list[float]:
     losses: list[float] = []
     options = FashionCNNOptions(softmax_output=softmax_output, epochs=2, batch_size=len(train))
     context = fit_context(epoch_finished=lambda _epoch, _predictor, values: losses.append(values["loss"]))
-    predictor = build_fashion_cnn(options).fit(TrainingPlan(phases=(Phase(images=train),)), context)
+    predictor = fashion_cnn(options).fit(TrainingPlan(phases=(Phase(images=train),)), context)
     logits_NK = predictor.predict_logits(train.images_NCHW)
     assert np.abs(logits_NK.sum(axis=1) - 1).max() > 1e-3  # not probabilities
     return losses
@@ -39,7 +39,7 @@ def test_pixels_enter_between_minus_one_and_one_and_train_as_in_a_plain_loop(mak
     options = FashionCNNOptions(softmax_output=True, epochs=3, batch_size=len(train))
     losses: list[float] = []
     context = fit_context(epoch_finished=lambda _epoch, _predictor, values: losses.append(values["loss"]))
-    build_fashion_cnn(options).fit(TrainingPlan(phases=(Phase(images=train),)), context)
+    fashion_cnn(options).fit(TrainingPlan(phases=(Phase(images=train),)), context)
 
     from balancebench.training.model import build_model
     from balancebench.training.reproducibility import run_seeds, seeded_globals

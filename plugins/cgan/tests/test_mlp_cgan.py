@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from balancebench import BalancerError, Origin
-from balancebench.testing import plan_context, synthesis_context
+from balancebench.testing import plan_context, synthesis_context, trained_and_drawn
 from balancebench_cgan.mlp_cgan import AdversarialStep, Draw, MlpCgan, make_networks, oversampled_indices
-from balancebench_cgan.plugin import MlpCganOptions
+from balancebench_cgan.options import MlpCganOptions
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def test_a_step_is_that_of_a_plain_loop(make_train, generator, variant):
     options = MlpCganOptions(generator=generator, variant=variant, dropout=0, learning_rate=5e-4)
     train = make_train(20, 6, 3)
     torch.manual_seed(11)
-    ours, theirs = (make_networks(options, train, CPU) for _ in range(2))
+    ours, theirs = (make_networks(options, train.images_NCHW.shape[1:], train.class_count, CPU) for _ in range(2))
     theirs.generator.load_state_dict(ours.generator.state_dict())
     theirs.discriminator.load_state_dict(ours.discriminator.state_dict())
 
@@ -93,11 +93,11 @@ def test_a_step_is_that_of_a_plain_loop(make_train, generator, variant):
 def test_steps_in_bf16_come_near_those_in_full_precision(make_train):
     options, train = MlpCganOptions(dropout=0.3), make_train(20, 6, 3)
     torch.manual_seed(3)
-    initial = make_networks(options, train, CPU)
+    initial = make_networks(options, train.images_NCHW.shape[1:], train.class_count, CPU)
     drawn = Draw(torch.randn(8, 100), torch.randint(0, 3, (8,)))
     losses = {}
     for precision in ("fp32", "bf16"):
-        networks = make_networks(options, train, CPU)
+        networks = make_networks(options, train.images_NCHW.shape[1:], train.class_count, CPU)
         for network, start in zip(networks, initial, strict=True):
             network.load_state_dict(start.state_dict())
         torch.manual_seed(4)  # the same dropout
@@ -121,13 +121,13 @@ def test_the_training_set_is_oversampled_in_order_round_and_round(make_train):
 def test_each_class_is_filled_to_the_largest_whatever_the_shape(make_train, tmp_path, generator, shape):
     train = make_train(9, 4, 1, shape=shape)
     balancer = MlpCgan(MlpCganOptions(generator=generator, epochs=1, batch_size=500))  # a batch larger than the set
-    made = balancer.synthesise(train, synthesis_context(tmp_path))
-    assert made is not None
-    assert made.counts_K.tolist() == [0, 5, 8]
-    assert made.images_NCHW.shape[1:] == shape
-    assert (made.origins_N == Origin.SYNTHETIC).all()
+    synthetic = trained_and_drawn(balancer, train, tmp_path)
+    assert synthetic is not None
+    assert synthetic.counts_K.tolist() == [0, 5, 8]
+    assert synthetic.images_NCHW.shape[1:] == shape
+    assert (synthetic.origins_N == Origin.SYNTHETIC).all()
 
-    (phase,) = balancer.plan(train, made, plan_context()).phases
+    (phase,) = balancer.plan(train, synthetic, plan_context()).phases
     assert phase.images.counts_K.tolist() == [9, 9, 9]
     assert np.array_equal(phase.images.images_NCHW[:14], train.images_NCHW)
 
@@ -135,10 +135,10 @@ def test_each_class_is_filled_to_the_largest_whatever_the_shape(make_train, tmp_
 def test_generated_images_take_after_their_class(make_train, tmp_path):
     train = make_train(64, 16, 16)
     options = MlpCganOptions(generator="small_mlp_leaky", epochs=20, batch_size=32, betas=(0.5, 0.999), latent_size=10)
-    made = MlpCgan(options).synthesise(train, synthesis_context(tmp_path))
-    assert made is not None
-    rows_NH = made.images_NCHW.mean(axis=(1, 3))
-    right = rows_NH.argmax(axis=1) == made.labels_N  # the bright row is the class's
+    synthetic = trained_and_drawn(MlpCgan(options), train, tmp_path)
+    assert synthetic is not None
+    rows_NH = synthetic.images_NCHW.mean(axis=(1, 3))
+    right = rows_NH.argmax(axis=1) == synthetic.labels_N  # the bright row is the class's
     assert right.mean() > 0.9
 
 
@@ -146,7 +146,7 @@ def test_curves_weights_and_cost_are_kept(make_train, tmp_path):
     counted = []
     context = synthesis_context(tmp_path, count=lambda images, steps: counted.append((images, steps)))
     options = MlpCganOptions(generator="small_mlp_leaky", epochs=3, batch_size=8)
-    MlpCgan(options).synthesise(make_train(10, 2), context)
+    MlpCgan(options).train_generator(make_train(10, 2), context)
 
     curves = json.loads((context.artefacts / "curves.json").read_text())["curves"]
     assert [row["epoch"] for row in curves] == [0, 1, 2]
@@ -162,32 +162,40 @@ def test_a_single_image_left_over_is_no_batch(make_train, tmp_path):
     counted = []
     context = synthesis_context(tmp_path, count=lambda images, steps: counted.append(steps))
     options = MlpCganOptions(generator="big_mlp_leaky", epochs=1, batch_size=5)  # batch normalisation in it
-    MlpCgan(options).synthesise(make_train(8, 3), context)  # 16 images: 5, 5, 5 and 1
+    MlpCgan(options).train_generator(make_train(8, 3), context)  # 16 images: 5, 5, 5 and 1
     assert counted == [6]
 
 
-def test_a_balanced_set_needs_no_images_and_trains_nothing(make_train, tmp_path):
+def test_a_balanced_set_needs_no_images(make_train, tmp_path):
+    options = MlpCganOptions(generator="small_mlp_leaky", epochs=1, batch_size=8)
+    assert trained_and_drawn(MlpCgan(options), make_train(4, 4), tmp_path) is None
+
+
+def test_a_class_that_was_never_seen_cannot_be_drawn(make_train, tmp_path):
+    balancer = MlpCgan(MlpCganOptions(generator="small_mlp_leaky", epochs=1, batch_size=8))
     context = synthesis_context(tmp_path)
-    assert MlpCgan(MlpCganOptions()).synthesise(make_train(4, 4), context) is None
-    assert list(context.artefacts.iterdir()) == []
+    balancer.train_generator(make_train(9, 0, 4), context)
+    generator = balancer.restore_generator(context.artefacts, "cpu")
+    with pytest.raises(BalancerError, match=r"saw no images of the classes \[1\]"):
+        generator.draw(np.array([0, 1]), torch.Generator())
 
 
 def test_a_class_without_images_is_left_out_by_a_table(make_train, tmp_path):
     options = MlpCganOptions(generator="small_mlp_leaky", epochs=1, batch_size=8, target={"class 2": 6})
-    made = MlpCgan(options).synthesise(make_train(9, 0, 4), synthesis_context(tmp_path))
-    assert made is not None
-    assert made.counts_K.tolist() == [0, 0, 2]
+    synthetic = trained_and_drawn(MlpCgan(options), make_train(9, 0, 4), tmp_path)
+    assert synthetic is not None
+    assert synthetic.counts_K.tolist() == [0, 0, 2]
 
 
 def test_one_image_in_all_is_refused(make_train, tmp_path):
     with pytest.raises(BalancerError, match="at least 2 training images"):
-        MlpCgan(MlpCganOptions(target=5)).synthesise(make_train(1), synthesis_context(tmp_path))
+        MlpCgan(MlpCganOptions()).train_generator(make_train(1), synthesis_context(tmp_path))
 
 
 def test_a_training_that_diverges_says_which_loss_and_when(make_train, tmp_path):
     options = MlpCganOptions(generator="small_mlp_leaky", epochs=50, batch_size=8, learning_rate=1e30)
     with pytest.raises(BalancerError, match=r"diverged: (generator|discriminator) loss is (nan|inf) in epoch \d+"):
-        MlpCgan(options).synthesise(make_train(16, 4), synthesis_context(tmp_path))
+        MlpCgan(options).train_generator(make_train(16, 4), synthesis_context(tmp_path))
 
 
 def test_progress_names_epoch_and_losses(make_train, tmp_path):
@@ -195,6 +203,6 @@ def test_progress_names_epoch_and_losses(make_train, tmp_path):
     context = synthesis_context(tmp_path)
     object.__setattr__(context, "progress", lambda done, total, message="": said.append((done, total, message)))
     options = MlpCganOptions(generator="small_mlp_leaky", epochs=2, batch_size=8)
-    MlpCgan(options).synthesise(make_train(10, 2), context)
+    MlpCgan(options).train_generator(make_train(10, 2), context)
     assert [line[:2] for line in said][:2] == [(3, 6), (6, 6)]
     assert said[1][2].startswith("epoch 2/2 generator loss 0.")

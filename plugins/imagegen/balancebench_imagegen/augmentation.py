@@ -24,16 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import (
-    BalancerError,
-    LabelledImages,
-    Origin,
-    Phase,
-    PlanContext,
-    SynthesisContext,
-    TrainingPlan,
-    concatenate,
-)
+from balancebench import Balancer, BalancerError, LabelledImages, Origin, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.target import missing_counts
 from balancebench_imagegen.options import AugmentationOptions
@@ -86,18 +77,15 @@ def corners(size: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]])
 
 
-class Augmentation:
+class Augmentation(Balancer[AugmentationOptions]):
     """Fills classes with augmented copies of their own images."""
-
-    def __init__(self, options: AugmentationOptions) -> None:
-        self._options = options
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the augmented images, or None where no class is short of any.
 
         Raises BalancerError where a class that is to grow has no image.
         """
-        missing_K = missing_counts(self._options.target, train)
+        missing_K = missing_counts(self.options.target, train)
         if not missing_K.any():
             return None
         device = torch.device(context.device)
@@ -111,9 +99,9 @@ class Augmentation:
             for label in np.unique(labels_B):
                 chosen = labels_B == label
                 sources_B[chosen] = context.rng.choice(members_K[label], int(chosen.sum()))
-            draws = Draws.draw(context.rng, len(labels_B), size, self._options)
+            draws = Draws.draw(context.rng, len(labels_B), size, self.options)
             images_BCHW = torch.from_numpy(train.images_NCHW[sources_B]).to(device)
-            return augment(images_BCHW, draws, threshold=self._options.threshold_levels).cpu().numpy()
+            return augment(images_BCHW, draws, threshold=self.options.threshold_levels).cpu().numpy()
 
         pixels = BATCH_PIXELS if device.type == "cpu" else BATCH_PIXELS_CUDA
         return fill_classes(
@@ -124,11 +112,6 @@ class Augmentation:
             progress=context.progress,
             origin=Origin.AUGMENTED,
         )
-
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train on `train` and the augmented images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
 
 
 @torch.no_grad()

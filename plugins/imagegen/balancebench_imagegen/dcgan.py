@@ -15,9 +15,11 @@ Axis suffixes: N images of a class, B images of a batch, C channels, H rows, W c
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,29 +27,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from balancebench import (
-    BalancerError,
-    LabelledImages,
-    Phase,
-    PlanContext,
-    SynthesisContext,
-    TrainingPlan,
-    concatenate,
-)
+from balancebench import BalancerError, LabelledImages, SynthesisContext, nearest
 from balancebench.synthesis.curves import Curves
-from balancebench.synthesis.fill import fill_classes
-from balancebench.synthesis.generator import from_unit_range, save_weights, seeded_run, to_unit_range
-from balancebench.synthesis.target import missing_counts, wanted_counts
-from balancebench_imagegen.frechet import frechet_distance, load_features
+from balancebench.synthesis.frechet import Moments, frechet_distance, moments_of
+from balancebench.synthesis.generator_balancer import GeneratorBalancer
+from balancebench.synthesis.seeded_run import from_unit_range, load_weights, save_weights, seeded_run, to_unit_range
+from balancebench.training.reproducibility import seeded_globals
+from balancebench_imagegen.features import load_features
 from balancebench_imagegen.options import DcganOptions
 from balancebench_imagegen.resize import fit
 
-__all__ = ["Dcgan", "build_discriminator", "build_generator"]
+__all__ = ["Dcgan", "TrainedModels", "build_discriminator", "build_generator"]
 
 SIDE = 64
 FORGET_LOWEST_AFTER_EPOCHS = 100
-MAKE_AT_ONCE = 256
 RESIZE_AT_ONCE = 1024
+FACTS = "generator.json"
 
 
 def build_generator(channels: int, latent: int, width: int) -> nn.Sequential:
@@ -109,72 +104,107 @@ def _initialised(network: nn.Sequential) -> nn.Sequential:
     return network
 
 
-class Dcgan:
+class Dcgan(GeneratorBalancer[DcganOptions]):
     """Fills classes with images of a DCGAN trained on each of them."""
 
-    def __init__(self, options: DcganOptions) -> None:
-        self._options = options
-
-    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
-        """Train one model for each class that is short of images, and let it make them; None where none is short.
+    def train_generator(self, train: LabelledImages, context: SynthesisContext) -> None:
+        """Train one model for each of `classes`; keep their weights, their curves and generator.json.
 
         Raises BalancerError where a class has fewer than two images to train on, and where training diverges.
         """
-        missing_K, sources = self._missing_and_sources(train, context)
-        size = train.images_NCHW.shape[2], train.images_NCHW.shape[3]
+        labels = self._labels_to_train(train)
+        sources = [train]
+        if self.options.train_on == "withheld_too" and labels:
+            sources.append(context.withheld())
         members = {
-            int(label): np.concatenate(
-                [found.images_NCHW[np.flatnonzero(found.labels_N == label)] for found in sources]
-            )
-            for label in np.flatnonzero(missing_K)
+            label: np.concatenate([images.images_NCHW[np.flatnonzero(images.labels_N == label)] for images in sources])
+            for label in labels
         }
         for label, real_NCHW in members.items():
             if len(real_NCHW) < 2:
                 raise BalancerError(
                     f"class {train.class_names[label]!r} has {len(real_NCHW)} image{'' if len(real_NCHW) == 1 else 's'}"
-                    " to train on: batch normalisation needs at least 2; keep more of it, or give a target table "
-                    "without it"
+                    " to train on: batch normalisation needs at least 2; keep more of it, or list the `classes` to "
+                    "train for without it"
                 )
-        generators: dict[int, nn.Module] = {}
+        names = {label: _file_name(label, train.class_names[label]) for label in labels}
         with seeded_run(context) as random:
-            for label, real_NCHW in members.items():
+            for number, (label, real_NCHW) in enumerate(members.items()):
                 resident_NCHW = _at_64(real_NCHW, random.device)
-                curves = Curves(context.artefacts, f"curves_{_file_name(label, train.class_names[label])}")
-                training = _Training(self._options, context, resident_NCHW, random, curves)
-                generators[label] = training.run(
-                    f"{train.class_names[label]}, class {len(generators) + 1} of {len(members)}",
-                    first_epoch=len(generators) * self._options.epochs,
-                    all_epochs=len(members) * self._options.epochs,
+                curves = Curves(context.artefacts, f"curves_{names[label]}")
+                training = _Training(self.options, context, resident_NCHW, random, curves)
+                network = training.run(
+                    f"{train.class_names[label]}, class {number + 1} of {len(members)}",
+                    first_epoch=number * self.options.epochs,
+                    all_epochs=len(members) * self.options.epochs,
                 )
-                save_weights(
-                    context.artefacts, f"generator_{_file_name(label, train.class_names[label])}", generators[label]
+                save_weights(context.artefacts, f"generator_{names[label]}", network)
+        facts = {
+            "image_shape": train.images_NCHW.shape[1:],
+            "class_names": train.class_names,
+            "weights": {label: f"generator_{name}" for label, name in names.items()},
+        }
+        (context.artefacts / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+    def restore_generator(self, folder: Path, device: str) -> TrainedModels:
+        """Return the models of all classes in evaluation mode."""
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        channels, rows, columns = facts["image_shape"]
+        torch_device = torch.device(device)
+        networks: dict[int, nn.Module] = {}
+        with seeded_globals(0, torch_device):  # the weights drawn here are overwritten
+            for label, name in facts["weights"].items():
+                network = build_generator(channels, self.options.latent, self.options.generator_width)
+                load_weights(folder, name, network)
+                networks[int(label)] = network.to(torch_device).eval()
+        return TrainedModels(networks, (channels, rows, columns), self.options.latent, facts["class_names"])
+
+    def _labels_to_train(self, train: LabelledImages) -> list[int]:
+        """Return the classes that get a model; raise BalancerError where one of those listed does not exist."""
+        match self.options.classes:
+            case "all":
+                return list(range(train.class_count))
+            case "smaller":
+                return np.flatnonzero(train.counts_K < train.counts_K.max()).tolist()
+            case listed:
+                for name in listed:
+                    if name not in train.class_names:
+                        raise BalancerError(
+                            f"`classes` lists none of this set: {name!r}{nearest(name, train.class_names)}"
+                        )
+                return sorted(train.class_names.index(name) for name in set(listed))
+
+
+class TrainedModels:
+    """One generator for each class that was trained for, at rest. networks: by label."""
+
+    def __init__(
+        self,
+        networks: Mapping[int, nn.Module],
+        image_shape: tuple[int, int, int],
+        latent: int,
+        class_names: Sequence[str],
+    ) -> None:
+        self._networks = networks
+        self._image_shape = image_shape
+        self._latent = latent
+        self._class_names = class_names
+
+    @torch.no_grad()
+    def draw(self, labels_B: NDArray[np.int64], random: torch.Generator) -> NDArray[np.uint8]:
+        """Return images_BCHW; raise BalancerError where a class has no model."""
+        images_BCHW = np.empty((len(labels_B), *self._image_shape), dtype=np.uint8)
+        for label in np.unique(labels_B).tolist():
+            if label not in self._networks:
+                raise BalancerError(
+                    f"class {self._class_names[label]!r} has no model to draw from; add it to the `classes` to train "
+                    'for, or say classes = "all"'
                 )
-
-            @torch.no_grad()
-            def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
-                made_BCHW = np.empty((len(labels_B), *train.images_NCHW.shape[1:]), dtype=np.uint8)
-                for label in np.unique(labels_B):
-                    chosen_B = labels_B == label
-                    noise = _noise(int(chosen_B.sum()), self._options.latent, random)
-                    made_64 = generators[int(label)](noise).float()
-                    made_BCHW[chosen_B] = from_unit_range(fit(made_64, size, "squash")).cpu().numpy()
-                return made_BCHW
-
-            return fill_classes(train, missing_K, make, batch_size=MAKE_AT_ONCE, progress=context.progress)
-
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train on `train` and the made images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
-
-    def _missing_and_sources(
-        self, train: LabelledImages, context: SynthesisContext
-    ) -> tuple[NDArray[np.int64], list[LabelledImages]]:
-        """Return how many images each class is short of, and the sets that models may see."""
-        if self._options.train_on == "kept":
-            return missing_counts(self._options.target, train), [train]
-        missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
-        return missing_K, [train, context.withheld()] if missing_K.any() else [train]
+            is_drawn_B = labels_B == label
+            noise = _noise(int(is_drawn_B.sum()), self._latent, random)
+            at_64 = self._networks[label](noise).float()
+            images_BCHW[is_drawn_B] = from_unit_range(fit(at_64, self._image_shape[1:], "squash")).cpu().numpy()
+        return images_BCHW
 
 
 class _Training:
@@ -286,12 +316,15 @@ class _Judge:
         self._features = load_features(options.features, images_NCHW.device)
         count = min(options.batch_size, len(images_NCHW))
         chosen_B = torch.randperm(len(images_NCHW), generator=random, device=random.device)[:count]
-        self._real_BD = self._features(images_NCHW.index_select(0, chosen_B))
+        self._real = self._moments(images_NCHW.index_select(0, chosen_B))
         self._noise = _noise(count, options.latent, random)
 
     @torch.no_grad()
     def __call__(self, generator: nn.Module) -> float:
-        return frechet_distance(self._real_BD, self._features(from_unit_range(generator(self._noise))))
+        return frechet_distance(self._real, self._moments(from_unit_range(generator(self._noise))))
+
+    def _moments(self, images_BCHW: Tensor) -> Moments:
+        return moments_of(self._features(images_BCHW).cpu().numpy())
 
 
 def _noise(count: int, latent: int, random: torch.Generator) -> Tensor:

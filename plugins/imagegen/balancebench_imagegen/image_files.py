@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from balancebench import BalancerError
+from balancebench_imagegen.options import ImagePoolOptions
 
-__all__ = ["digest_of_files", "list_class_folders"]
+__all__ = ["digest_of_files", "list_class_folders", "pool_identity"]
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+POOL_EDGE_BYTES = 1024
+PARQUET_EDGE_BYTES = 2**20
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -24,10 +27,10 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
     if not classes:
         raise BalancerError(f"{folder} has no sub-folders: images must lie in one sub-folder a class")
     return {
-        found.name: sorted(
-            path for path in found.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        class_folder.name: sorted(
+            path for path in class_folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
         )
-        for found in classes
+        for class_folder in classes
     }
 
 
@@ -46,3 +49,15 @@ def digest_of_files(root: Path, files: Iterable[Path], *, edge_bytes: int) -> st
             digest.update(head)
             digest.update(file.read())
     return digest.hexdigest()
+
+
+def pool_identity(options: ImagePoolOptions) -> str:
+    """Return the digest of the files of an image pool. Raises BalancerError where they are not there."""
+    path = options.path
+    if path.suffix.lower() != ".parquet":
+        files = [file for of_class in list_class_folders(path).values() for file in of_class]
+        return digest_of_files(path, files, edge_bytes=POOL_EDGE_BYTES)
+    if not path.is_file():
+        raise BalancerError(f"there is no file {path}")
+    # The name of the one file says nothing of what is in it, and must not decide.
+    return digest_of_files(path, [path], edge_bytes=PARQUET_EDGE_BYTES)

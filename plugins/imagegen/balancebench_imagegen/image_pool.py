@@ -16,15 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from balancebench import (
-    BalancerError,
-    LabelledImages,
-    Phase,
-    PlanContext,
-    SynthesisContext,
-    TrainingPlan,
-    concatenate,
-)
+from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.target import wanted_counts
 from balancebench_imagegen.image_files import list_class_folders
@@ -41,11 +33,8 @@ NAMED_AT_MOST = 5
 Encoded = Path | bytes
 
 
-class ImagePool:
+class ImagePool(Balancer[ImagePoolOptions]):
     """Fills classes with images of a pool."""
-
-    def __init__(self, options: ImagePoolOptions) -> None:
-        self._options = options
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the drawn images, or None where no class is short of any.
@@ -53,7 +42,7 @@ class ImagePool:
         Raises BalancerError where the pool has too few images of a class, with the shortfall of each, and where an
         image cannot be read.
         """
-        missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
+        missing_K = (wanted_counts(self.options.target, train) - train.counts_K).clip(min=0)
         if not missing_K.any():
             return None
         pool = self._pool(train.class_names)
@@ -65,7 +54,7 @@ class ImagePool:
         if short:
             more = f"; and {len(short) - NAMED_AT_MOST} more classes" if len(short) > NAMED_AT_MOST else ""
             raise BalancerError(
-                f"{self._options.path} has too few images: {'; '.join(short[:NAMED_AT_MOST])}{more}; add images, or "
+                f"{self.options.path} has too few images: {'; '.join(short[:NAMED_AT_MOST])}{more}; add images, or "
                 "lower `target`"
             )
         chosen: list[Encoded] = []
@@ -81,19 +70,14 @@ class ImagePool:
 
         return fill_classes(train, missing_K, make, batch_size=DECODE_AT_ONCE, progress=context.progress)
 
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train on `train` and the pool's images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
-
     def _pool(self, class_names: Sequence[str]) -> Mapping[str, Sequence[Encoded]]:
-        path = self._options.path
+        path = self.options.path
         if path.suffix.lower() == ".parquet":
-            return _read_parquet(path, self._options.image_column, self._options.label_column, class_names)
+            return _read_parquet(path, self.options.image_column, self.options.label_column, class_names)
         return list_class_folders(path)
 
     def _decode(self, source: Encoded, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        name = source if isinstance(source, Path) else f"an image in {self._options.path}"
+        name = source if isinstance(source, Path) else f"an image in {self.options.path}"
         try:
             with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS) as opened:
                 if opened.width * opened.height > LARGEST_PIXELS:
@@ -103,7 +87,7 @@ class ImagePool:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BalancerError(f"{name} cannot be read as an image: {error}") from error
         image_1CHW = torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float()
-        fitted_1CHW = fit(to_channels(image_1CHW, channels), size, self._options.resize)
+        fitted_1CHW = fit(to_channels(image_1CHW, channels), size, self.options.resize)
         return fitted_1CHW[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
 
 

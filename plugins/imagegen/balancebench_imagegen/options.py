@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from balancebench import Options
-from balancebench.synthesis.target import OversamplingTarget
+from balancebench.synthesis.generator_balancer import GeneratorOptions
+from balancebench.synthesis.inception import inception_weights
+from balancebench.synthesis.target import Target
 from balancebench.training.options import (
     Augmentation,
     BatchSize,
@@ -19,15 +21,8 @@ from balancebench.training.options import (
     WeightDecay,
 )
 
-__all__ = ["AugmentationOptions", "DcganOptions", "ImagePoolOptions", "ResNet18Options", "ResizePolicy", "Target"]
+__all__ = ["AugmentationOptions", "DcganOptions", "ImagePoolOptions", "ResNet18Options", "ResizePolicy", "dcgan_ready"]
 
-Target = Annotated[
-    OversamplingTarget,
-    Field(
-        description="images each class gets: as many as the largest class, a number, or a table class name -> number; "
-        "classes that have more keep them"
-    ),
-]
 ResizePolicy = Annotated[
     Literal["squash", "letterbox", "center_crop"],
     Field(description="how an image of another aspect ratio is made to fit: distorted, padded with black, or cropped"),
@@ -70,10 +65,14 @@ class AugmentationOptions(Options):
         return self.solarize_threshold * (255 if self.threshold_scale == "0..1" else 1)
 
 
-class DcganOptions(Options):
+class DcganOptions(GeneratorOptions):
     """The options of `dcgan`; the defaults are the paper's."""
 
-    target: Target = "largest"
+    classes: Literal["smaller", "all"] | list[str] = Field(
+        default="smaller",
+        description="classes that a model is trained for: smaller: those with fewer images than the largest; all; or "
+        "a list of names",
+    )
     train_on: Literal["kept", "withheld_too"] = Field(
         default="kept",
         description="kept: the images that the imbalance left; withheld_too: also those it removed, as the authors did "
@@ -110,6 +109,17 @@ class DcganOptions(Options):
         if self.fake_label >= self.real_label:
             raise ValueError("fake_label must be below real_label")
         return self
+
+    @property
+    def needs_inception(self) -> bool:
+        """Whether the generator's epoch is chosen by features of Inception-v3."""
+        return self.checkpoint == "best_fid" and self.features == "inception"
+
+
+def dcgan_ready(options: DcganOptions) -> None:
+    """Raise DataError where Inception's weights are needed and not there."""
+    if options.needs_inception:
+        inception_weights()
 
 
 class ImagePoolOptions(Options):

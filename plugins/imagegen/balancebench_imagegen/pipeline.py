@@ -72,7 +72,7 @@ class Pipeline:
             if sources_BCHW is None
             else {"image": sources_BCHW, "strength": self._options.strength}
         )
-        made = self._pipeline(
+        output = self._pipeline(
             prompt=list(prompts),
             num_inference_steps=self._options.pipeline_steps,
             guidance_scale=self._options.pipeline_guidance,
@@ -80,17 +80,17 @@ class Pipeline:
             output_type="pt",
             **start,
         )
-        flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(prompts)
-        return made.images.float(), [bool(flag) for flag in flagged]
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(prompts)
+        return output.images.float(), [bool(flag) for flag in flagged]
 
 
 @contextmanager
-def repeatable(asked: bool) -> Generator[None]:
+def repeatable(deterministic: bool) -> Generator[None]:
     """Ask torch for deterministic kernels where there are any; some operations of some pipelines have none."""
     mode, benchmark = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
     try:
-        torch.set_deterministic_debug_mode("warn" if asked else "default")
-        torch.backends.cudnn.benchmark = not asked
+        torch.set_deterministic_debug_mode("warn" if deterministic else "default")
+        torch.backends.cudnn.benchmark = not deterministic
         yield
     finally:
         torch.set_deterministic_debug_mode(mode)

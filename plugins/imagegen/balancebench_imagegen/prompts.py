@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import tomli
 
-from balancebench import BalancerError, nearest
-from balancebench.component import seed_for
-from balancebench.config import JSON
+from balancebench import JSON, BalancerError, nearest, seed_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,10 +75,10 @@ def read_words(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the word lists of a TOML or JSON file: a table of lists of text. Raises BalancerError otherwise."""
     try:
         text = path.read_text(encoding="utf-8")
-        found: JSON = json.loads(text) if path.suffix.lower() == ".json" else tomli.loads(text)
+        document: JSON = json.loads(text) if path.suffix.lower() == ".json" else tomli.loads(text)
     except (OSError, ValueError) as error:
         raise BalancerError(f"the word lists in {path} cannot be read: {error}") from error
-    lists = cast("dict[str, JSON]", found) if isinstance(found, dict) else {}
+    lists = cast("dict[str, JSON]", document) if isinstance(document, dict) else {}
     for name, words in lists.items():
         if (
             not isinstance(words, list)

@@ -15,9 +15,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.model import PointwiseConv2d
+from balancebench_imagegen.options import ResNet18Options
 
-__all__ = ["ResNet18"]
+__all__ = ["ResNet18", "resnet18"]
 
 WIDTHS = {"text": 64, "code": 42}
 
@@ -73,3 +75,10 @@ class _Block(nn.Module):
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
         return F.relu(self.shortcut(maps_NCHW) + self.second(self.first(maps_NCHW)), inplace=True)
+
+
+def resnet18(options: ResNet18Options) -> NetworkClassifier:
+    """Return the classifier that trains this network."""
+    return NetworkClassifier(
+        lambda channels, _image_size: ResNet18(channels, variant=options.variant, width=options.width), options
+    )

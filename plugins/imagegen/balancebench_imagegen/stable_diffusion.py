@@ -20,15 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from balancebench import (
-    BalancerError,
-    LabelledImages,
-    Phase,
-    PlanContext,
-    SynthesisContext,
-    TrainingPlan,
-    concatenate,
-)
+from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.target import missing_counts, wanted_counts
 from balancebench.training.reproducibility import seeded_globals
@@ -88,11 +80,8 @@ class _Batch:
             yield cls(**described, images_BCHW=np.load(path.with_suffix(".npy"), allow_pickle=False))
 
 
-class StableDiffusion:
+class StableDiffusion(Balancer[StableDiffusionOptions]):
     """Fills classes with images of a pretrained pipeline."""
-
-    def __init__(self, options: StableDiffusionOptions) -> None:
-        self._options = options
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the images, or None where no class is short of any.
@@ -100,31 +89,26 @@ class StableDiffusion:
         Raises BalancerError where the model is not on this machine or cannot be loaded, where nearly all images of a
         class are flagged, and, starting from real images, where a class has none.
         """
-        if self._options.source == "kept":
-            missing_K = missing_counts(self._options.target, train)
+        if self.options.source == "kept":
+            missing_K = missing_counts(self.options.target, train)
         else:
-            missing_K = (wanted_counts(self._options.target, train) - train.counts_K).clip(min=0)
+            missing_K = (wanted_counts(self.options.target, train) - train.counts_K).clip(min=0)
         if not missing_K.any():
             return None
         device = torch.device(context.device)
         with seeded_globals(context.seed, device), repeatable(context.deterministic):
-            generation = _Generation(self._options, train, missing_K, context, device)
+            generation = _Generation(self.options, train, missing_K, context, device)
             generation.run()
         generation.describe(context.artefacts / "generation.json")
-        made_MCHW = np.stack([image for found in generation.classes for image in found.images])
+        generated_MCHW = np.stack([image for image_class in generation.classes for image in image_class.images])
         taken = 0
 
         def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
             nonlocal taken
             taken += len(labels_B)
-            return made_MCHW[taken - len(labels_B) : taken]
+            return generated_MCHW[taken - len(labels_B) : taken]
 
-        return fill_classes(train, missing_K, make, batch_size=len(made_MCHW), progress=context.progress)
-
-    def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train on `train` and the made images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))
+        return fill_classes(train, missing_K, make, batch_size=len(generated_MCHW), progress=context.progress)
 
 
 class _Generation:
@@ -151,7 +135,7 @@ class _Generation:
 
     def run(self) -> None:
         """Take what earlier attempts left, then make the rest."""
-        for batch in _Batch.read_all(self._context.checkpoints):
+        for batch in _Batch.read_all(self._context.checkpoints.folder):
             self._take(batch)
         self._resumed = self._batches
         pipeline: Pipeline | None = None
@@ -160,31 +144,31 @@ class _Generation:
             batch = self._make(pipeline, candidates)
             if batch is None:
                 continue
-            batch.write(self._context.checkpoints, self._batches)
+            batch.write(self._context.checkpoints.folder, self._batches)
             self._take(batch)
             self._report()
 
     def describe(self, path: Path) -> None:
         """Write what was made."""
-        requested = [found for found in self.classes if found.missing]
+        requested = [image_class for image_class in self.classes if image_class.missing]
         description = {
             "model": self._options.hub_model or (self._options.folder or Path(self._options.preset)).name,
-            "requested": sum(found.missing for found in requested),
-            "flagged": sum(found.flagged for found in requested),
-            "flagged_by_class": {found.name: found.flagged for found in requested},
+            "requested": sum(image_class.missing for image_class in requested),
+            "flagged": sum(image_class.flagged for image_class in requested),
+            "flagged_by_class": {image_class.name: image_class.flagged for image_class in requested},
             "batches": self._batches,
             "batches_of_earlier_attempts": self._resumed,
             "batch_size": self._batch_size,
-            "prompts": {found.name: found.prompts for found in requested},
+            "prompts": {image_class.name: image_class.prompts for image_class in requested},
         }
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
 
     def _next_candidates(self) -> list[tuple[int, int]]:
         """Return (label, number) of the candidates of the next batch, at most as many as are still missing."""
         candidates: list[tuple[int, int]] = []
-        for label, found in enumerate(self.classes):
-            room = min(found.missing - len(found.images), self._batch_size - len(candidates))
-            candidates += [(label, found.tried + ahead) for ahead in range(room)]
+        for label, image_class in enumerate(self.classes):
+            room = min(image_class.missing - len(image_class.images), self._batch_size - len(candidates))
+            candidates += [(label, image_class.tried + ahead) for ahead in range(room)]
         return candidates
 
     def _make(self, pipeline: Pipeline, candidates: list[tuple[int, int]]) -> _Batch | None:
@@ -197,7 +181,7 @@ class _Generation:
         ]
         seeds = [candidate_seed(seed, "noise", name, number) for name, number in names]
         try:
-            made_BCHW, flagged = pipeline(prompts, seeds, self._sources(candidates))
+            generated_BCHW, flagged = pipeline(prompts, seeds, self._sources(candidates))
         except torch.OutOfMemoryError:
             if self._options.batch_size != "auto" or len(candidates) == 1:
                 raise
@@ -207,7 +191,7 @@ class _Generation:
                 torch.cuda.empty_cache()
             return None
         channels, rows, columns = self._train.images_NCHW.shape[1:]
-        fitted_BCHW = fit(to_channels(made_BCHW, channels), (rows, columns), self._options.resize)
+        fitted_BCHW = fit(to_channels(generated_BCHW, channels), (rows, columns), self._options.resize)
         pixels_BCHW = fitted_BCHW.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
         labels = [label for label, _ in candidates]
         return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
@@ -230,21 +214,22 @@ class _Generation:
         for label, prompt, flagged, image_CHW in zip(
             batch.labels, batch.prompts, batch.flagged, batch.images_BCHW, strict=True
         ):
-            found = self.classes[label]
-            found.tried += 1
+            image_class = self.classes[label]
+            image_class.tried += 1
             if not flagged:
-                found.images.append(image_CHW)
-                found.prompts.append(prompt)
-        for found in self.classes:
-            if found.flagged >= FLAGGED_AT_LEAST and found.flagged >= FLAGGED_TO_PASSED * len(found.images):
+                image_class.images.append(image_CHW)
+                image_class.prompts.append(prompt)
+        for image_class in self.classes:
+            passed = len(image_class.images)
+            if image_class.flagged >= FLAGGED_AT_LEAST and image_class.flagged >= FLAGGED_TO_PASSED * passed:
                 raise BalancerError(
-                    f"the safety checker flagged {found.flagged} of {found.tried} images of class {found.name!r}: "
-                    "other `templates` or `words`, or another model, may help"
+                    f"the safety checker flagged {image_class.flagged} of {image_class.tried} images of class "
+                    f"{image_class.name!r}: other `templates` or `words`, or another model, may help"
                 )
 
     def _report(self) -> None:
         done, total = (sum(counts) for counts in zip(*((len(c.images), c.missing) for c in self.classes), strict=True))
-        flagged = sum(found.flagged for found in self.classes)
+        flagged = sum(image_class.flagged for image_class in self.classes)
         self._context.progress(done, total, f"image {done}/{total}, {flagged} flagged")
 
     def _load(self) -> Pipeline:

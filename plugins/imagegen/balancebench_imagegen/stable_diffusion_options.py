@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from balancebench import BalancerError, Options
-from balancebench.config import JSON
+from balancebench import JSON, BalancerError, Options
+from balancebench.synthesis.target import Target
 from balancebench_imagegen.image_files import digest_of_files
-from balancebench_imagegen.options import ResizePolicy, Target
+from balancebench_imagegen.options import ResizePolicy
 from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_words
 
-__all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "outside_data"]
+__all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "model_ready", "outside_data"]
 
 Scheduler = Literal["own", "ddim", "dpm_solver", "euler_ancestral", "lcm"]
 Side = Annotated[int | None, Field(ge=16, le=2048, multiple_of=8)]
@@ -191,6 +191,11 @@ def model_folder(options: StableDiffusionOptions) -> Path | None:
     command = f"hf download {model} --revision {revision}"
     _check_complete(folder, f"fetch {model} beforehand with `{command}`, or name a `folder`")
     return folder
+
+
+def model_ready(options: StableDiffusionOptions) -> None:
+    """Raise BalancerError where a part of the model is not on this machine: nothing is downloaded inside a run."""
+    model_folder(options)
 
 
 def model_identity(options: StableDiffusionOptions) -> JSON:

@@ -26,7 +26,7 @@ def photographs(count, channels, rows, columns, seed=0):
 def one_by_one(images, draws, threshold):
     """Torchvision on each image alone, with the same parameters."""
     start = corners(tuple(images.shape[2:])).astype(int).tolist()
-    made = []
+    augmented = []
     for index, image in enumerate(images):
         jittered = image
         for step in ("hue", "brightness") if draws.hue_first_B[index] else ("brightness", "hue"):
@@ -36,8 +36,8 @@ def one_by_one(images, draws, threshold):
         end = draws.corners_B42[index].astype(int).tolist()
         warped = reference.perspective(jittered, start, end, InterpolationMode.BILINEAR, fill)
         turned = reference.rotate(warped, float(draws.degrees_B[index]), InterpolationMode.NEAREST, fill=fill)
-        made.append(reference.solarize(turned, threshold) if draws.solarized_B[index] else turned)
-    return torch.stack(made)
+        augmented.append(reference.solarize(turned, threshold) if draws.solarized_B[index] else turned)
+    return torch.stack(augmented)
 
 
 @pytest.mark.parametrize(("channels", "rows", "columns"), [(3, 32, 32), (1, 28, 28), (3, 17, 30)])
@@ -46,10 +46,10 @@ def test_each_image_is_what_torchvision_makes_of_it_alone(channels, rows, column
     options = AugmentationOptions(threshold_scale=scale)
     images = photographs(60, channels, rows, columns)
     draws = Draws.draw(np.random.default_rng(3), 60, (rows, columns), options)
-    made = augment(images, draws, threshold=options.threshold_levels)
+    augmented = augment(images, draws, threshold=options.threshold_levels)
     expected = one_by_one(images, draws, options.threshold_levels)
     # Sums are taken in another order: a value may fall on the other side of a rounding, or of the threshold.
-    apart = (made.int() - expected.int()).abs()
+    apart = (augmented.int() - expected.int()).abs()
     assert (apart > 1).float().mean() < 1e-3
     assert (apart > 0).float().mean() < 0.02
 
@@ -84,10 +84,10 @@ def test_parameters_are_drawn_from_the_ranges_that_torchvision_draws_from():
     assert draws.corners_B42.mean(0) == pytest.approx(np.mean(theirs, axis=0), abs=0.15)
     jitter = ColorJitter(brightness=0.5, hue=0.3)
     params = [ColorJitter.get_params(jitter.brightness, None, None, jitter.hue) for _ in range(2000)]
-    assert draws.brightness_B.mean() == pytest.approx(np.mean([found[1] for found in params]), abs=0.03)
-    assert draws.brightness_B.std() == pytest.approx(np.std([found[1] for found in params]), abs=0.03)
-    assert draws.hue_B.std() == pytest.approx(np.std([found[4] for found in params]), abs=0.02)
-    hue_first = np.mean([found[0].tolist().index(3) < found[0].tolist().index(0) for found in params])
+    assert draws.brightness_B.mean() == pytest.approx(np.mean([drawn[1] for drawn in params]), abs=0.03)
+    assert draws.brightness_B.std() == pytest.approx(np.std([drawn[1] for drawn in params]), abs=0.03)
+    assert draws.hue_B.std() == pytest.approx(np.std([drawn[4] for drawn in params]), abs=0.02)
+    hue_first = np.mean([drawn[0].tolist().index(3) < drawn[0].tolist().index(0) for drawn in params])
     assert draws.hue_first_B.mean() == pytest.approx(hue_first, abs=0.05)
     angles = [RandomRotation.get_params([0.0, 180.0]) for _ in range(2000)]
     assert draws.degrees_B.mean() == pytest.approx(np.mean(angles), abs=5)
@@ -103,11 +103,13 @@ def train():
 
 
 def test_classes_grow_to_the_largest_from_their_own_images(train, tmp_path):
-    made = Augmentation(AugmentationOptions(solarize_probability=0.0)).synthesise(train, synthesis_context(tmp_path))
-    assert made.counts_K.tolist() == [0, 26, 23]
-    assert (made.origins_N == Origin.AUGMENTED).all()
-    assert (made.images_NCHW[made.labels_N == 1] == 0).all()
-    images = made.images_NCHW[made.labels_N == 2]
+    synthetic = Augmentation(AugmentationOptions(solarize_probability=0.0)).synthesise(
+        train, synthesis_context(tmp_path)
+    )
+    assert synthetic.counts_K.tolist() == [0, 26, 23]
+    assert (synthetic.origins_N == Origin.AUGMENTED).all()
+    assert (synthetic.images_NCHW[synthetic.labels_N == 1] == 0).all()
+    images = synthetic.images_NCHW[synthetic.labels_N == 2]
     assert len({image.tobytes() for image in images}) == len(images)  # each drawn for itself
 
 

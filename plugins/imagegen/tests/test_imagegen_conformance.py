@@ -34,7 +34,7 @@ def components(kind):
     registry = Registry()
     registry.add_plugin(plugin, "balancebench-imagegen")
     assert not registry.broken
-    return [found.component for found in registry.all(kind)]
+    return [registered.component for registered in registry.all(kind)]
 
 
 POOL = pool_of_tiny_images()

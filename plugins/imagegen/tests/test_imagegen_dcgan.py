@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from scipy import linalg
 from torch import nn
 
-from balancebench import BalancerError, LabelledImages, Origin
-from balancebench.testing import synthesis_context
+from balancebench import BalancerError, DataError, LabelledImages, Origin
+from balancebench.synthesis.frechet import frechet_distance, moments_of
+from balancebench.testing import synthesis_context, trained_and_drawn
 from balancebench_imagegen import plugin
 from balancebench_imagegen.dcgan import Dcgan, build_discriminator, build_generator
-from balancebench_imagegen.frechet import frechet_distance
+from balancebench_imagegen.features import load_features
 from balancebench_imagegen.options import DcganOptions
 
 TINY = {"latent": 8, "generator_width": 4, "discriminator_width": 4, "batch_size": 4, "features": "pixels"}
@@ -68,16 +68,16 @@ def test_a_class_of_one_shade_is_learnt(tmp_path):
         generator_learning_rate=1e-2,
         discriminator_learning_rate=2e-3,
     )
-    made = Dcgan(options).synthesise(train, synthesis_context(tmp_path))
-    assert made.counts_K.tolist() == [0, 32]
-    assert made.images_NCHW.shape[1:] == (3, 12, 10)
-    assert (made.origins_N == Origin.SYNTHETIC).all()
-    assert made.images_NCHW.mean() == pytest.approx(220, abs=30)  # an untrained generator paints 127
+    synthetic = trained_and_drawn(Dcgan(options), train, tmp_path)
+    assert synthetic.counts_K.tolist() == [0, 32]
+    assert synthetic.images_NCHW.shape[1:] == (3, 12, 10)
+    assert (synthetic.origins_N == Origin.SYNTHETIC).all()
+    assert synthetic.images_NCHW.mean() == pytest.approx(220, abs=30)  # an untrained generator paints 127
 
 
 def test_losses_of_the_first_step_are_those_of_an_undecided_discriminator(tmp_path):
     train = painted([[0] * 12, [100, 120, 140, 160]])
-    Dcgan(DcganOptions(**TINY, epochs=2, checkpoint="last")).synthesise(train, synthesis_context(tmp_path))
+    Dcgan(DcganOptions(**TINY, epochs=2, checkpoint="last")).train_generator(train, synthesis_context(tmp_path))
     curves = json.loads((tmp_path / "artefacts" / "curves_1_cat_kitten.json").read_text())["curves"]
     # D's logits start near 0: bce is log 2 for any label, twice in D's loss.
     assert curves[0]["discriminator_loss"] == pytest.approx(2 * np.log(2), abs=0.15)
@@ -110,7 +110,7 @@ def test_the_epoch_of_lowest_fid_makes_the_images(variant, tmp_path, monkeypatch
     monkeypatch.setattr(dcgan.Curves, "add", add)
     monkeypatch.setattr(dcgan, "build_generator", build)
     train = painted([[0] * 12, [100, 120, 140, 160]])
-    Dcgan(DcganOptions(**TINY, epochs=4, variant=variant)).synthesise(train, synthesis_context(tmp_path))
+    Dcgan(DcganOptions(**TINY, epochs=4, variant=variant)).train_generator(train, synthesis_context(tmp_path))
     # The code forgets the 3.0 of the first two epochs, and the lowest of the rest is the last.
     expected = states[{"text": 1, "code": 3}[variant]]
     weights = load_file(tmp_path / "artefacts" / "generator_1_cat_kitten.safetensors")
@@ -124,7 +124,7 @@ def test_only_the_codes_variant_shows_the_discriminator_noisy_images(tmp_path):
     for variant in ("text", "code"):
         (tmp_path / variant).mkdir()
         context = synthesis_context(tmp_path / variant)
-        Dcgan(DcganOptions(**TINY, epochs=1, checkpoint="last", variant=variant)).synthesise(train, context)
+        Dcgan(DcganOptions(**TINY, epochs=1, checkpoint="last", variant=variant)).train_generator(train, context)
         losses[variant] = (context.artefacts / "curves_1_cat_kitten.json").read_text()
     assert losses["text"] != losses["code"]
 
@@ -140,48 +140,89 @@ def test_withheld_images_are_trained_on_only_where_that_is_asked_for(tmp_path):
             withheld=lambda looked=looked: looked.append(True) or withheld,
             count=lambda images, _steps, counted=counted: counted.append(images),
         )
-        Dcgan(DcganOptions(**TINY, epochs=1, train_on=train_on)).synthesise(train, context)
+        Dcgan(DcganOptions(**TINY, epochs=1, train_on=train_on)).train_generator(train, context)
         seen[train_on] = (sum(counted), len(looked))
     assert seen == {"kept": (4, 0), "withheld_too": (44, 1)}  # of the short class alone
 
 
-def test_nothing_withheld_is_looked_at_where_no_class_is_short(tmp_path):
+def test_a_balanced_set_trains_nothing_looks_at_nothing_withheld_and_needs_no_images(tmp_path):
     options = DcganOptions(**TINY, epochs=1, train_on="withheld_too")
-    assert Dcgan(options).synthesise(painted([[0] * 4, [9] * 4]), synthesis_context(tmp_path)) is None
+    assert trained_and_drawn(Dcgan(options), painted([[0] * 4, [9] * 4]), tmp_path) is None
+    assert not list((tmp_path / "training" / "artefacts").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "trained"),
+    [("smaller", [1]), ("all", [0, 1]), (["sky"], [0]), (["cat/kitten", "sky"], [0, 1])],
+)
+def test_models_are_trained_for_the_classes_that_are_asked_for(tmp_path, classes, trained):
+    context = synthesis_context(tmp_path)
+    balancer = Dcgan(DcganOptions(**TINY, epochs=1, checkpoint="last", classes=classes))
+    balancer.train_generator(painted([[0] * 6, [9] * 4]), context)
+    generator = balancer.restore_generator(context.artefacts, "cpu")
+    for label, name in enumerate(("sky", "cat/kitten")):
+        if label in trained:
+            assert generator.draw(np.array([label] * 2), torch.Generator()).shape == (2, 3, 12, 10)
+        else:
+            with pytest.raises(BalancerError, match=f"class '{name}' has no model to draw from"):
+                generator.draw(np.array([label]), torch.Generator())
+
+
+def test_a_class_that_does_not_exist_is_named_with_its_nearest(tmp_path):
+    balancer = Dcgan(DcganOptions(**TINY, epochs=1, classes=["cat/kiten"]))
+    with pytest.raises(BalancerError, match=r"lists none of this set: 'cat/kiten'.*cat/kitten"):
+        balancer.train_generator(painted([[0] * 6, [9] * 4]), synthesis_context(tmp_path))
+
+
+def test_each_class_is_drawn_by_its_own_model_whatever_the_order_of_labels(tmp_path):
+    context = synthesis_context(tmp_path)
+    balancer = Dcgan(DcganOptions(**TINY, epochs=40, checkpoint="last", classes="all", generator_learning_rate=1e-2))
+    balancer.train_generator(painted([[0] * 8, [255] * 8]), context)
+    generator = balancer.restore_generator(context.artefacts, "cpu")
+    levels_B = generator.draw(np.array([1, 0, 1, 0]), torch.Generator().manual_seed(0)).mean(axis=(1, 2, 3))
+    assert levels_B[[0, 2]].min() > levels_B[[1, 3]].max() + 5
 
 
 def test_a_class_of_one_image_is_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(BalancerError, match=r"'cat/kitten' has 1 image to train on: batch normalisation needs"):
-        Dcgan(DcganOptions(**TINY, epochs=10_000)).synthesise(painted([[0] * 4, [9]]), synthesis_context(tmp_path))
+        Dcgan(DcganOptions(**TINY, epochs=10_000)).train_generator(painted([[0] * 4, [9]]), synthesis_context(tmp_path))
 
 
 def test_a_training_that_diverges_says_so(tmp_path):
     options = DcganOptions(**TINY, epochs=50, checkpoint="last", discriminator_learning_rate=1e30)
     with pytest.raises(BalancerError, match=r"training diverged: .* is (nan|inf)"):
-        Dcgan(options).synthesise(painted([[0] * 12, [10, 200, 30, 90]]), synthesis_context(tmp_path))
+        Dcgan(options).train_generator(painted([[0] * 12, [10, 200, 30, 90]]), synthesis_context(tmp_path))
 
 
 def test_images_seen_and_steps_are_counted_a_last_single_image_left_out(tmp_path):
     counted = []
     context = synthesis_context(tmp_path, count=lambda images, steps: counted.append((images, steps)))
-    Dcgan(DcganOptions(**TINY, epochs=2)).synthesise(painted([[0] * 12, [9] * 9]), context)
+    Dcgan(DcganOptions(**TINY, epochs=2)).train_generator(painted([[0] * 12, [9] * 9]), context)
     assert counted == [(8, 2), (8, 2)]
 
 
-def test_frechet_distance_is_that_of_the_formula_with_a_matrix_root():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(0, 1, (60, 5)), rng.normal(0.5, 2, (40, 5)) @ rng.normal(0, 1, (5, 5))
-    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
-    expected = ((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
-    assert frechet_distance(torch.from_numpy(first), torch.from_numpy(second)) == pytest.approx(expected, rel=1e-9)
-    assert frechet_distance(torch.from_numpy(first), torch.from_numpy(first)) == pytest.approx(0, abs=1e-9)
+def test_the_score_of_an_epoch_is_the_distance_of_as_many_made_images_from_a_batch_of_real_ones(tmp_path):
+    train = painted([[0] * 12, [100, 120, 140, 160]])
+    options = DcganOptions(**{**TINY, "batch_size": 8}, epochs=1)
+    Dcgan(options).train_generator(train, synthesis_context(tmp_path))
+    (row,) = json.loads((tmp_path / "artefacts" / "curves_1_cat_kitten.json").read_text())["curves"]
+    # Few epochs leave the generator's images grey: what is apart are the levels, of 3 x 8 x 8 equal pixels each.
+    levels_N = np.array([100, 120, 140, 160])
+    grey = 192 * ((levels_N.mean() - 127.5) ** 2 + levels_N.var(ddof=1))
+    assert row["fid"] == pytest.approx(grey, rel=0.2)
+
+
+def test_pixels_are_compared_at_8x8_in_float32():
+    images_BCHW = torch.full((2, 3, 64, 64), 7, dtype=torch.uint8)
+    features_BD = load_features("pixels", torch.device("cpu"))(images_BCHW)
+    assert torch.equal(features_BD, torch.full((2, 192), 7.0))
+    assert frechet_distance(moments_of(features_BD.numpy()), moments_of(features_BD.numpy() + 1)) == pytest.approx(192)
 
 
 def test_choosing_by_inception_needs_its_weights_before_a_run(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (component,) = [found for found in plugin.balancebench_balancers() if found.name == "dcgan"]
-    with pytest.raises(BalancerError, match=r"needs the weights of Inception-v3 at .*fetch them there beforehand"):
+    with pytest.raises(DataError, match=r"needs the weights of Inception-v3 at .*fetch them there beforehand"):
         component.ready(DcganOptions())
     component.ready(DcganOptions(features="pixels"))
     component.ready(DcganOptions(checkpoint="last"))

@@ -14,9 +14,9 @@ from pyarrow import parquet
 
 from balancebench import BalancerError, LabelledImages
 from balancebench.testing import synthesis_context
+from balancebench_imagegen.image_files import pool_identity
 from balancebench_imagegen.image_pool import ImagePool
 from balancebench_imagegen.options import ImagePoolOptions
-from balancebench_imagegen.plugin import pool_identity
 from balancebench_imagegen.resize import fit, to_channels
 
 
@@ -50,23 +50,23 @@ def synthesise(train, tmp_path):
     runs = iter(range(100))
 
     def run(seed=0, **options):
-        place = tmp_path / f"run{next(runs)}"
-        place.mkdir()
-        return ImagePool(ImagePoolOptions(**options)).synthesise(train, synthesis_context(place, seed))
+        run_folder = tmp_path / f"run{next(runs)}"
+        run_folder.mkdir()
+        return ImagePool(ImagePoolOptions(**options)).synthesise(train, synthesis_context(run_folder, seed))
 
     return run
 
 
-def levels(made, label):
-    return made.images_NCHW[made.labels_N == label][:, 0, 0, 0].tolist()
+def levels(synthetic, label):
+    return synthetic.images_NCHW[synthetic.labels_N == label][:, 0, 0, 0].tolist()
 
 
 def test_each_class_gets_images_of_its_own_folder_none_twice(synthesise, pool):
-    made = synthesise(path=pool)
-    assert made.counts_K.tolist() == [0, 5, 2]
-    assert set(levels(made, 1)) < set(range(1, 9))
-    assert len(set(levels(made, 1))) == 5
-    assert set(levels(made, 2)) < {101, 102, 103}
+    synthetic = synthesise(path=pool)
+    assert synthetic.counts_K.tolist() == [0, 5, 2]
+    assert set(levels(synthetic, 1)) < set(range(1, 9))
+    assert len(set(levels(synthetic, 1))) == 5
+    assert set(levels(synthetic, 2)) < {101, 102, 103}
 
 
 def test_another_seed_draws_others_and_the_same_seed_the_same(synthesise, pool):
@@ -87,9 +87,9 @@ def test_a_parquet_file_is_read_by_name_or_id_as_bytes_or_as_tables(synthesise, 
     column = [{"bytes": image, "path": None} for image in images] if as_table else images
     path = tmp_path / "pool.parquet"
     parquet.write_table(pa.table({"picture": column, "kind": labels}), path)
-    made = synthesise(path=path, image_column="picture", label_column="kind")
-    assert set(levels(made, 1)) < set(range(1, 7))
-    assert set(levels(made, 2)) < {101, 102, 103}
+    synthetic = synthesise(path=path, image_column="picture", label_column="kind")
+    assert set(levels(synthetic, 1)) < set(range(1, 7))
+    assert set(levels(synthetic, 2)) < {101, 102, 103}
     with pytest.raises(BalancerError, match="has no column 'image'; it has picture, kind"):
         synthesise(path=path, label_column="kind")
 

@@ -34,7 +34,7 @@ def counted_by_hand(widths, bias):
 )
 def test_widths_and_biases_are_those_of_the_variant(variant, widths, bias):
     network = with_head(variant)
-    assert sum(found.numel() for found in network.parameters()) == counted_by_hand(widths, bias)
+    assert sum(parameter.numel() for parameter in network.parameters()) == counted_by_hand(widths, bias)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert all((module.bias is not None) == bool(bias) for module in convolutions)
 

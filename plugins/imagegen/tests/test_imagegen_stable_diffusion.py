@@ -70,12 +70,12 @@ def synthesise(folder, train, tmp_path):
 
     def run(context=None, data=train, **options):
         if context is None:
-            place = tmp_path / f"run{next(runs)}"
-            place.mkdir()
-            context = synthesis_context(place, seed=5)
+            run_folder = tmp_path / f"run{next(runs)}"
+            run_folder.mkdir()
+            context = synthesis_context(run_folder, seed=5)
         given = {"folder": folder, "preset": "tiny_random", "steps": 2, **options}
-        made = StableDiffusion(StableDiffusionOptions(**given)).synthesise(data, context)
-        return made, json.loads((context.artefacts / "generation.json").read_text())
+        synthetic = StableDiffusion(StableDiffusionOptions(**given)).synthesise(data, context)
+        return synthetic, json.loads((context.artefacts / "generation.json").read_text())
 
     return run
 
@@ -92,18 +92,18 @@ def flag(monkeypatch, flagged_calls):
     monkeypatch.setattr(Pipeline, "__call__", call)
 
 
-def closest(made, other):
-    assert made.labels_N.tolist() == other.labels_N.tolist()
-    return np.abs(made.images_NCHW.astype(int) - other.images_NCHW.astype(int)).max()
+def closest(synthetic, other):
+    assert synthetic.labels_N.tolist() == other.labels_N.tolist()
+    return np.abs(synthetic.images_NCHW.astype(int) - other.images_NCHW.astype(int)).max()
 
 
 def test_each_class_gets_what_it_misses_at_the_training_images_size(synthesise):
-    made, told = synthesise()
-    assert made.counts_K.tolist() == [0, 8, 2]
-    assert made.images_NCHW.shape == (10, 3, 12, 12)
-    assert (made.origins_N == Origin.SYNTHETIC).all()
-    assert made.images_NCHW.std() > 5
-    assert len({image.tobytes() for image in made.images_NCHW}) == 10
+    synthetic, told = synthesise()
+    assert synthetic.counts_K.tolist() == [0, 8, 2]
+    assert synthetic.images_NCHW.shape == (10, 3, 12, 12)
+    assert (synthetic.origins_N == Origin.SYNTHETIC).all()
+    assert synthetic.images_NCHW.std() > 5
+    assert len({image.tobytes() for image in synthetic.images_NCHW}) == 10
     assert (told["requested"], told["flagged"], told["batches"]) == (10, 0, 3)
     assert len(told["prompts"]["cat"]) == 8
     assert told["prompts"]["car"] == ["a photo of a car"] * 2
@@ -139,11 +139,11 @@ def test_another_seed_makes_other_images(synthesise, tmp_path):
 def test_flagged_images_are_dropped_and_drawn_again_with_a_new_prompt(synthesise, monkeypatch):
     plain, told_plain = synthesise(target={"cat": 13})
     flag(monkeypatch, lambda number: number in (1, 4, 5))
-    made, told = synthesise(target={"cat": 9}, batch_size=1)
-    assert made.counts_K.tolist() == [0, 8, 0]
+    synthetic, told = synthesise(target={"cat": 9}, batch_size=1)
+    assert synthetic.counts_K.tolist() == [0, 8, 0]
     assert (told["requested"], told["flagged"], told["flagged_by_class"]) == (8, 3, {"cat": 3})
     passed = [0, 2, 3, 6, 7, 8, 9, 10]
-    assert closest(made, plain.take(np.array(passed))) <= 1
+    assert closest(synthetic, plain.take(np.array(passed))) <= 1
     assert told["prompts"]["cat"] == [told_plain["prompts"]["cat"][index] for index in passed]
 
 
@@ -173,9 +173,9 @@ def test_an_interrupted_step_makes_only_what_is_missing_and_the_same_images(synt
     with pytest.raises(KeyboardInterrupt):
         synthesise(context, batch_size=3)
     calls += [0]  # the third call counts as made
-    made, told = synthesise(context, batch_size=3)
+    synthetic, told = synthesise(context, batch_size=3)
     assert calls[4:] == [3, 1]
-    assert (made.images_NCHW == whole.images_NCHW).all()
+    assert (synthetic.images_NCHW == whole.images_NCHW).all()
     assert told["prompts"] == told_whole["prompts"]
     assert (told["batches"], told["batches_of_earlier_attempts"]) == (4, 2)
 
@@ -184,8 +184,8 @@ def test_a_half_written_batch_is_made_again(synthesise, tmp_path):
     (tmp_path / "place").mkdir()
     context = synthesis_context(tmp_path / "place", seed=5)
     whole, _ = synthesise(context, batch_size=4)
-    (context.checkpoints / "batch_000002.json").unlink()
-    (context.checkpoints / "unfinished.npy").write_bytes(b"half")
+    (context.checkpoints.folder / "batch_000002.json").unlink()
+    (context.checkpoints.folder / "unfinished.npy").write_bytes(b"half")
     again, told = synthesise(context, batch_size=4)
     assert (again.images_NCHW == whole.images_NCHW).all()
     assert told["batches_of_earlier_attempts"] == 2
@@ -202,10 +202,10 @@ def test_the_batch_is_halved_until_memory_holds_it(synthesise, monkeypatch):
         return real_call(self, prompts, seeds, sources)
 
     monkeypatch.setattr(Pipeline, "__call__", call)
-    made, told = synthesise()
+    synthetic, told = synthesise()
     assert sizes[:2] == [4, 2]
     assert told["batch_size"] == 2
-    assert closest(made, whole) <= 1
+    assert closest(synthetic, whole) <= 1
     with pytest.raises(torch.OutOfMemoryError):
         synthesise(batch_size=3)
 
@@ -224,8 +224,8 @@ def test_image_to_image_starts_from_a_real_image_of_the_class(synthesise, train)
 
 
 def test_a_class_without_images_is_filled_from_text(synthesise, train):
-    made, _ = synthesise(data=train.take(np.flatnonzero(train.labels_N != 1)))
-    assert made.counts_K.tolist() == [0, 9, 2]
+    synthetic, _ = synthesise(data=train.take(np.flatnonzero(train.labels_N != 1)))
+    assert synthetic.counts_K.tolist() == [0, 9, 2]
 
 
 def test_grey_training_images_get_the_luma_of_the_made_ones(synthesise, train):
@@ -256,20 +256,20 @@ def test_a_missing_model_is_named_with_the_command_that_fetches_it(monkeypatch, 
 def test_a_model_in_the_hubs_cache_is_found_and_one_with_parts_missing_is_not(monkeypatch, tmp_path, folder):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     options = StableDiffusionOptions(model="someone/tiny", revision="0" * 40, preset="tiny_random")
-    place = tmp_path / "models--someone--tiny" / "snapshots" / ("0" * 40)
-    place.parent.mkdir(parents=True)
-    place.symlink_to(folder)
-    assert model_folder(options) == place
-    place.unlink()
-    place.mkdir()
+    snapshot = tmp_path / "models--someone--tiny" / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(folder)
+    assert model_folder(options) == snapshot
+    snapshot.unlink()
+    snapshot.mkdir()
     for part in folder.iterdir():
         if part.name != "unet":
-            (place / part.name).symlink_to(part)
+            (snapshot / part.name).symlink_to(part)
     with pytest.raises(BalancerError, match="incomplete, unet is missing: fetch someone/tiny"):
         model_folder(options)
-    (place / "unet").mkdir()
-    (place / "unet" / "config.json").write_text("{}")
-    (place / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
+    (snapshot / "unet").mkdir()
+    (snapshot / "unet" / "config.json").write_text("{}")
+    (snapshot / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(BalancerError, match="has no weights as safetensors"):
         model_folder(options)
 
@@ -277,14 +277,14 @@ def test_a_model_in_the_hubs_cache_is_found_and_one_with_parts_missing_is_not(mo
 def test_the_identity_follows_the_model_the_settings_and_the_words_but_no_path(folder, tmp_path):
     copied = tmp_path / "elsewhere"
     copied.symlink_to(folder)
-    here, there = (StableDiffusionOptions(folder=place, preset="tiny_random") for place in (folder, copied))
+    here, there = (StableDiffusionOptions(folder=model_path, preset="tiny_random") for model_path in (folder, copied))
     assert model_identity(here) == model_identity(there)
     assert str(folder) not in json.dumps([model_identity(here), identity_config(here)])
     assert model_identity(StableDiffusionOptions(steps=20)) != model_identity(StableDiffusionOptions())
     assert identity_config(StableDiffusionOptions(batch_size=2)) == identity_config(StableDiffusionOptions())
     words = tmp_path / "words.toml"
     lists = {"breed": ["tabby"], "action": ["lying"], "preposition": ["on"], "furniture": ["mat"]}
-    words.write_text("\n".join(f"{name} = {json.dumps(found)}" for name, found in lists.items()))
+    words.write_text("\n".join(f"{name} = {json.dumps(word_list)}" for name, word_list in lists.items()))
     from_file = StableDiffusionOptions(words_file=words)
     assert from_file.prompts().prompt("cat", np.random.default_rng(0)) == "A tabby cat lying on the mat"
     assert model_identity(from_file) != model_identity(StableDiffusionOptions())

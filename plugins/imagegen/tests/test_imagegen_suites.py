@@ -11,8 +11,8 @@ from statistics import fmean, stdev
 
 import pytest
 
-from balancebench.cli.run import carry_out
-from balancebench.errors import BalancebenchError
+from balancebench import BalancebenchError
+from balancebench.execution.run_plan import run_plan
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
@@ -115,7 +115,7 @@ def run(tmp_path):
         path = tmp_path / "small.toml"
         path.write_text(SMALL.replace("PRESET", preset), encoding="utf-8")
         planned, store = expand(bind_suite(path, load_registry())), Store.open(tmp_path / "store")
-        outcome = carry_out(planned, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=None)
+        outcome = run_plan(planned, store, executor="inline", device="cpu")
         return planned, outcome, store
 
     return carry

@@ -1,4 +1,4 @@
-"""The losses that an option can name, with the head they need and how their logits are read."""
+"""The losses that an option can name, their head, how their logits are read, and training with one throughout."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from balancebench import LabelledImages, Phase, PlanContext, TrainingPlan
-from balancebench.training.plan import Loss
+from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, TrainingPlan
+from balancebench.training.step import cross_entropy
 from balancebench_longtail.class_statistics import class_counts_of, log_prior, refuse_single_class
-from balancebench_longtail.focal import cross_entropy, focal_loss
+from balancebench_longtail.focal import focal_loss
 from balancebench_longtail.ldam import ldam_loss, margins
 from balancebench_longtail.logit_adjustment import logit_adjusted_loss
 from balancebench_longtail.options import (
@@ -19,10 +19,8 @@ from balancebench_longtail.options import (
     CrossEntropyOptions,
     FocalOptions,
     LdamOptions,
-    LogitAdjustmentOptions,
     LossOptions,
 )
-from balancebench_longtail.planning import PlansOnly
 
 __all__ = ["ChosenLoss", "TrainsWithLoss", "choose_loss"]
 
@@ -40,7 +38,7 @@ class ChosenLoss:
         return TrainingPlan(phases=phases, head=self.head, adjust_logits=self.adjust_logits)
 
 
-def choose_loss(options: LossOptions | LogitAdjustmentOptions, train: LabelledImages) -> ChosenLoss:
+def choose_loss(options: LossOptions, train: LabelledImages) -> ChosenLoss:
     """Return the loss that `options` describe, for the class counts of `train`.
 
     Raises BalancerError where fewer than two classes have images, or the loss needs an image of every class.
@@ -57,19 +55,14 @@ def choose_loss(options: LossOptions | LogitAdjustmentOptions, train: LabelledIm
             )
         case BalancedSoftmaxOptions():
             return ChosenLoss(loss=logit_adjusted_loss(log_prior(class_counts_of(train)), 1.0))
-        case LogitAdjustmentOptions(tau=tau):
-            return ChosenLoss(loss=logit_adjusted_loss(log_prior(class_counts_of(train)), tau))
         case CrossEntropyOptions():
             return ChosenLoss(loss=cross_entropy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainsWithLoss(PlansOnly):
-    """Trains on the images as they are, with one loss throughout."""
-
-    loss: LossOptions | LogitAdjustmentOptions
+class TrainsWithLoss(Balancer[LossOptions]):
+    """`focal`, `ldam` and `balanced_softmax`: trains on the images as they are, with that one loss throughout."""
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train with the loss; raises BalancerError where the training set does not allow it."""
-        chosen = choose_loss(self.loss, train)
+        chosen = choose_loss(self.options, train)
         return chosen.plan(Phase(images=train, loss=chosen.loss))

@@ -16,18 +16,18 @@ Axis suffixes: N images of a batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from balancebench import Batch, BatchSource, LabelledImages, PlanContext, TrainingPlan
-from balancebench.training.plan import BatchTransform
+from balancebench import Balancer, Batch, BatchSource, BatchTransform, LabelledImages, PlanContext, TrainingPlan
 from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
 from balancebench_longtail.mixing import BetaShares, draw_partners
-from balancebench_longtail.planning import PlansOnly, mixed_plan
+from balancebench_longtail.options import CmoOptions, CutMixOptions
+from balancebench_longtail.planning import mixed_plan
 
 __all__ = ["Cmo", "CutMix", "cmo_transform", "cutmix_transform", "inside_box", "pasted"]
 
@@ -38,8 +38,8 @@ def inside_box(share_1: Tensor, row_1: Tensor, column_1: Tensor, height: int, wi
 
     def inside(centre_1: Tensor, length: int) -> Tensor:
         half = torch.floor(half_side * length)
-        place = torch.arange(length, device=share_1.device)
-        return (place >= centre_1 - half) & (place < centre_1 + half)
+        pixel = torch.arange(length, device=share_1.device)
+        return (pixel >= centre_1 - half) & (pixel < centre_1 + half)
 
     return inside(row_1, height)[:, None] & inside(column_1, width)
 
@@ -68,11 +68,11 @@ class BoxDrawer:
         generator = source.generator
         wanted_1 = torch.rand(1, generator=generator, device=generator.device) < self._probability
         share_1 = self._shares.draw(source)
-        box_HW = inside_box(share_1, _place(height, generator), _place(width, generator), height, width)
+        box_HW = inside_box(share_1, _uniform_index(height, generator), _uniform_index(width, generator), height, width)
         return box_HW & wanted_1
 
 
-def _place(length: int, generator: Generator) -> Tensor:
+def _uniform_index(length: int, generator: Generator) -> Tensor:
     return torch.randint(length, (1,), generator=generator, device=generator.device)
 
 
@@ -99,30 +99,23 @@ def cmo_transform(front_weight_N: NDArray[np.float64], alpha: float, probability
     return transform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutMix(PlansOnly):
+class CutMix(Balancer[CutMixOptions]):
     """Pastes boxes within every batch of the base's training."""
-
-    alpha: float
-    probability: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, on mixed batches."""
-        return mixed_plan(train, context, lambda _images: cutmix_transform(self.alpha, self.probability))
+        alpha, probability = self.options.alpha, self.options.probability
+        return mixed_plan(train, context, lambda _images: cutmix_transform(alpha, probability))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cmo(PlansOnly):
+class Cmo(Balancer[CmoOptions]):
     """Pastes boxes of class-balanced images into every batch of the base's training."""
-
-    alpha: float
-    probability: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, on mixed batches; images in front are drawn from each phase's own."""
 
         def transform_for(images: LabelledImages) -> BatchTransform:
             balanced_N = image_sampling_weights(images.labels_N, np.ones_like(class_counts_of(images)))
-            return cmo_transform(balanced_N, self.alpha, self.probability)
+            return cmo_transform(balanced_N, self.options.alpha, self.options.probability)
 
         return mixed_plan(train, context, transform_for)

@@ -9,15 +9,16 @@ Axis suffixes: K classes, D features.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from balancebench import BalancerError, LabelledImages, Phase, PlanContext, Restart, TrainingPlan
+from balancebench import Balancer, BalancerError, LabelledImages, Phase, PlanContext, Restart, TrainingPlan
 from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
-from balancebench_longtail.planning import PlansOnly, base_plan
+from balancebench_longtail.options import CrtOptions, TauNormOptions
+from balancebench_longtail.planning import base_plan
 
 __all__ = ["ClassifierRetraining", "TauNormalisation", "tau_normalised"]
 
@@ -42,15 +43,8 @@ def linear_base_plan(name: str, train: LabelledImages, context: PlanContext) -> 
     return plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierRetraining(PlansOnly):
-    """Trains as the base does, then a new head on class-balanced batches with a cosine schedule of its own.
-
-    learning_rate: None starts the second stage from the classifier's.
-    """
-
-    head_share: float
-    learning_rate: float | None
+class ClassifierRetraining(Balancer[CrtOptions]):
+    """Trains as the base does, then a new head on class-balanced batches with a cosine schedule of its own."""
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Add the second stage to the base's phases; it is spent on top of the classifier's budget."""
@@ -58,21 +52,18 @@ class ClassifierRetraining(PlansOnly):
         balanced_N = image_sampling_weights(train.labels_N, np.ones_like(class_counts_of(train)))
         second_stage = Phase(
             images=train,
-            share=self.head_share,
+            share=self.options.head_share,
             sampling_weight_N=balanced_N,
             trainable="head",
             reset_head=True,
-            restart=Restart(learning_rate=self.learning_rate, schedule="cosine"),
+            restart=Restart(learning_rate=self.options.learning_rate, schedule="cosine"),
         )
         return replace(plan, phases=(*plan.phases, second_stage))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TauNormalisation(PlansOnly):
+class TauNormalisation(Balancer[TauNormOptions]):
     """Trains as the base does, and predicts with normalised weights."""
-
-    tau: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Leave the base's phases as they are and adjust the head after them."""
-        return replace(linear_base_plan("tau_norm", train, context), adjust_head=tau_normalised(self.tau))
+        return replace(linear_base_plan("tau_norm", train, context), adjust_head=tau_normalised(self.options.tau))

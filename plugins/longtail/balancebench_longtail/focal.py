@@ -15,14 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from balancebench.training.plan import Loss
+from balancebench import Loss
+from balancebench.training.step import cross_entropy
 
-__all__ = ["cross_entropy", "focal_loss", "sigmoid_focal_loss"]
-
-
-def cross_entropy(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
-    """Return the cross-entropy of each image, losses_N."""
-    return F.cross_entropy(logits_NK, labels_N, reduction="none")
+__all__ = ["focal_loss", "sigmoid_focal_loss"]
 
 
 def focal_loss(gamma: float) -> Loss:

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench.training.plan import Loss
+from balancebench import Loss
+from balancebench.training.step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector
-from balancebench_longtail.focal import cross_entropy
 
 __all__ = ["ldam_loss", "margins"]
 

@@ -19,21 +19,21 @@ Axis suffixes: N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import LabelledImages, Phase, PlanContext, TrainingPlan
-from balancebench.training.plan import Loss
+from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, TrainingPlan
+from balancebench.training.step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of, log_prior
-from balancebench_longtail.focal import cross_entropy
-from balancebench_longtail.planning import PlansOnly, base_plan
+from balancebench_longtail.options import LogitAdjustmentOptions, PosteriorRecalibrationOptions
+from balancebench_longtail.planning import base_plan
 
 __all__ = [
-    "PostHocLogitAdjustment",
+    "LogitAdjustment",
     "PosteriorRecalibration",
     "logit_adjusted_loss",
     "post_hoc_adjustment",
@@ -84,27 +84,27 @@ def in_turn(first: AdjustLogits, second: AdjustLogits) -> AdjustLogits:
     return adjust
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostHocLogitAdjustment(PlansOnly):
-    """Plain training, and predictions from z - tau * log pi."""
-
-    tau: float
+class LogitAdjustment(Balancer[LogitAdjustmentOptions]):
+    """Training with the cross-entropy of z + tau * log pi, or plain training and predictions from z - tau * log pi."""
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
-        """Train as the imbalanced baseline does, and adjust every prediction."""
-        adjust = post_hoc_adjustment(log_prior(class_counts_of(train)), self.tau)
-        return TrainingPlan(phases=(Phase(images=train),), adjust_logits=adjust)
+        """Adjust the logits in the loss, or train as the imbalanced baseline does and adjust every prediction."""
+        log_prior_K = log_prior(class_counts_of(train))
+        match self.options.form:
+            case "loss":
+                loss = logit_adjusted_loss(log_prior_K, self.options.tau)
+                return TrainingPlan(phases=(Phase(images=train, loss=loss),))
+            case "post_hoc":
+                adjust = post_hoc_adjustment(log_prior_K, self.options.tau)
+                return TrainingPlan(phases=(Phase(images=train),), adjust_logits=adjust)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PosteriorRecalibration(PlansOnly):
+class PosteriorRecalibration(Balancer[PosteriorRecalibrationOptions]):
     """Any balancer's training, and predictions re-calibrated to equal priors."""
-
-    rebalancing: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, and re-calibrate what it predicts, its own adjustment included."""
-        adjust = recalibration(log_prior(class_counts_of(train)), self.rebalancing)
+        adjust = recalibration(log_prior(class_counts_of(train)), self.options.rebalancing)
         plan = base_plan(train, context)
         first = plan.adjust_logits
         return replace(plan, adjust_logits=adjust if first is None else in_turn(first, adjust))

@@ -14,18 +14,18 @@ Axis suffixes: N images of a batch, K classes, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import Batch, BatchSource, LabelledImages, PlanContext, TrainingPlan
-from balancebench.training.plan import BatchTransform
+from balancebench import Balancer, Batch, BatchSource, BatchTransform, LabelledImages, PlanContext, TrainingPlan
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of
 from balancebench_longtail.mixing import BetaShares, draw_partners
-from balancebench_longtail.planning import PlansOnly, mixed_plan
+from balancebench_longtail.options import MixupOptions, RemixOptions
+from balancebench_longtail.planning import mixed_plan
 
 __all__ = ["Mixup", "Remix", "interpolated", "mixup_transform", "remix_label_share", "remix_transform"]
 
@@ -76,29 +76,18 @@ def remix_transform(counts_K: NDArray[np.float64], alpha: float, kappa: float, t
     return transform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mixup(PlansOnly):
+class Mixup(Balancer[MixupOptions]):
     """Mixes every batch of the base's training."""
-
-    alpha: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, on mixed batches."""
-        return mixed_plan(train, context, lambda _images: mixup_transform(self.alpha))
+        return mixed_plan(train, context, lambda _images: mixup_transform(self.options.alpha))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remix(PlansOnly):
+class Remix(Balancer[RemixOptions]):
     """Mixes every batch of the base's training, and its labels in favour of the smaller class."""
-
-    alpha: float
-    kappa: float
-    tau: float
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, on mixed batches; classes are counted over each phase's images."""
-        return mixed_plan(
-            train,
-            context,
-            lambda images: remix_transform(class_counts_of(images), self.alpha, self.kappa, self.tau),
-        )
+        alpha, kappa, tau = self.options.alpha, self.options.kappa, self.options.tau
+        return mixed_plan(train, context, lambda images: remix_transform(class_counts_of(images), alpha, kappa, tau))

@@ -18,6 +18,7 @@ __all__ = [
     "DrsOptions",
     "DrwOptions",
     "FocalOptions",
+    "LdamChoice",
     "LdamDrwOptions",
     "LdamOptions",
     "LogitAdjustmentOptions",

@@ -1,24 +1,14 @@
-"""What the balancers of this plugin share: no synthesis, the plan of a wrapped balancer, two phases at a deferral."""
+"""What balancers that wrap another one share: its plan, and that plan with every batch mixed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from balancebench import BalancerError, LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan
-from balancebench.training.plan import BatchTransform
+from balancebench import BalancerError, BatchTransform, LabelledImages, Phase, PlanContext, TrainingPlan
 from balancebench_longtail.class_statistics import refuse_single_class
 
-__all__ = ["PlansOnly", "base_plan", "mixed_plan"]
-
-
-class PlansOnly:
-    """A balancer that makes no images."""
-
-    __slots__ = ()
-
-    def synthesise(self, train: LabelledImages, context: SynthesisContext) -> None:
-        """Make no images."""
+__all__ = ["base_plan", "mixed_plan"]
 
 
 def base_plan(train: LabelledImages, context: PlanContext) -> TrainingPlan:

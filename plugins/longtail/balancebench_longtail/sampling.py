@@ -11,22 +11,21 @@ Axis suffixes: N images, K classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from balancebench import LabelledImages, Phase, PlanContext, TrainingPlan
+from balancebench import Balancer, LabelledImages, Phase, PlanContext, TrainingPlan
 from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
-from balancebench_longtail.planning import PlansOnly
+from balancebench_longtail.options import ProgressiveSamplingOptions, SamplingOptions
 
-__all__ = ["PowerSampling", "ProgressiveSampling"]
+__all__ = ["ClassBalancedSampling", "ProgressiveSampling", "SquareRootSampling"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerSampling(PlansOnly):
+class PowerSampling(Balancer[SamplingOptions]):
     """Draws class c in proportion to n_c ** exponent: 0 is class-balanced, 1/2 square-root, 1 draws images alike."""
 
-    exponent: float
+    exponent: ClassVar[float]
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train on such batches throughout."""
@@ -34,21 +33,31 @@ class PowerSampling(PlansOnly):
         return TrainingPlan(phases=(Phase(images=train, sampling_weight_N=weight_N),))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressiveSampling(PlansOnly):
-    """Moves in equal stages from the images as they are to balanced classes; stage s has t = (s + 1/2) / stages."""
+class ClassBalancedSampling(PowerSampling):
+    """Draws every class equally often."""
 
-    stages: int
+    exponent = 0.0
+
+
+class SquareRootSampling(PowerSampling):
+    """Draws each class in proportion to the square root of its size."""
+
+    exponent = 0.5
+
+
+class ProgressiveSampling(Balancer[ProgressiveSamplingOptions]):
+    """Moves in equal stages from the images as they are to balanced classes; stage s has t = (s + 1/2) / stages."""
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train in one phase a stage; the schedule runs on across them."""
         counts_K = class_counts_of(train)
         as_it_is_K, balanced_K = counts_K / counts_K.sum(), np.full_like(counts_K, 1 / len(counts_K))
-        progress = (np.arange(self.stages) + 0.5) / self.stages
+        stages = self.options.stages
+        progress = (np.arange(stages) + 0.5) / stages
         phases = [
             Phase(
                 images=train,
-                share=1 / self.stages,
+                share=1 / stages,
                 sampling_weight_N=image_sampling_weights(train.labels_N, (1 - t) * as_it_is_K + t * balanced_K),
             )
             for t in progress

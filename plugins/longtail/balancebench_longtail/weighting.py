@@ -12,24 +12,21 @@ Axis suffixes: N images, K classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import LabelledImages, Phase, PlanContext, TrainingPlan
-from balancebench.training.plan import Loss
+from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, TrainingPlan
+from balancebench.training.step import cross_entropy
 from balancebench_longtail.class_statistics import (
     DeviceVector,
     class_counts_of,
     effective_number_weights,
     power_weights,
 )
-from balancebench_longtail.focal import cross_entropy, sigmoid_focal_loss
-from balancebench_longtail.options import NormaliseBy
-from balancebench_longtail.planning import PlansOnly
+from balancebench_longtail.focal import sigmoid_focal_loss
+from balancebench_longtail.options import ClassBalancedLossOptions, NormaliseBy, WeightedCrossEntropyOptions
 
 __all__ = ["ClassBalancedLoss", "WeightedCrossEntropy", "weighted"]
 
@@ -60,37 +57,29 @@ def sigmoid_loss(gamma: float) -> Loss:
     return loss
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedCrossEntropy(PlansOnly):
+class WeightedCrossEntropy(Balancer[WeightedCrossEntropyOptions]):
     """Cross-entropy weighted by inverse frequency, or by its square root."""
 
-    weighting: Literal["inverse_frequency", "inverse_square_root"]
-    normalise_by: NormaliseBy
-
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train with the weighted loss throughout."""
-        exponent = 1.0 if self.weighting == "inverse_frequency" else 0.5
+        exponent = 1.0 if self.options.weighting == "inverse_frequency" else 0.5
         weight_K = power_weights(class_counts_of(train), exponent)
-        return TrainingPlan(phases=(Phase(images=train, loss=weighted(cross_entropy, weight_K, self.normalise_by)),))
+        loss = weighted(cross_entropy, weight_K, self.options.normalise_by)
+        return TrainingPlan(phases=(Phase(images=train, loss=loss),))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassBalancedLoss(PlansOnly):
+class ClassBalancedLoss(Balancer[ClassBalancedLossOptions]):
     """Cross-entropy, sigmoid or focal loss weighted by the inverse effective number of images."""
 
-    form: Literal["softmax", "sigmoid", "focal"]
-    beta: float
-    gamma: float
-    normalise_by: NormaliseBy
-
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train with the weighted loss throughout."""
-        weight_K = effective_number_weights(class_counts_of(train), self.beta)
-        match self.form:
+        weight_K = effective_number_weights(class_counts_of(train), self.options.beta)
+        match self.options.form:
             case "softmax":
                 unweighted = cross_entropy
             case "sigmoid":
                 unweighted = sigmoid_loss(0.0)
             case "focal":
-                unweighted = sigmoid_loss(self.gamma)
-        return TrainingPlan(phases=(Phase(images=train, loss=weighted(unweighted, weight_K, self.normalise_by)),))
+                unweighted = sigmoid_loss(self.options.gamma)
+        loss = weighted(unweighted, weight_K, self.options.normalise_by)
+        return TrainingPlan(phases=(Phase(images=train, loss=loss),))

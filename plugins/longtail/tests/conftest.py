@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from balancebench import Balancer, BalancerComponent, Batch, LabelledImages, PlanContext, TrainingPlan
-from balancebench.component import Base
+from balancebench import BalancerComponent, Base, Batch, LabelledImages, PlanContext, TrainingPlan
 from balancebench_longtail import plugin
 
 CLASS_NAMES = ("bird", "cat", "deer", "dog", "frog")
@@ -66,7 +66,7 @@ def make_source() -> Callable[..., Source]:
 @pytest.fixture
 def plan() -> Callable[..., TrainingPlan]:
     """Return (name, train, **options) -> the plan of that balancer; `base` is another balancer's name and options."""
-    components: dict[str, BalancerComponent[Balancer]] = {
+    components: dict[str, BalancerComponent[Any]] = {
         component.name: component for component in plugin.balancebench_balancers()
     }
 
@@ -77,9 +77,9 @@ def plan() -> Callable[..., TrainingPlan]:
         base = None
         if reference is not None:
             wrapped = components[reference.use]
-            built = wrapped.build(wrapped.options.model_validate(reference.options))
-            base = Base(balancer=built, synthetic=None)
+            balancer = wrapped.create(wrapped.options.model_validate(reference.options))
+            base = Base(balancer=balancer, synthetic=None)
         context = PlanContext(rng=np.random.default_rng(0), base=base)
-        return component.build(validated).plan(train, None, context)
+        return component.create(validated).plan(train, None, context)
 
     return planned

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from balancebench import BalancerError, LabelledImages, TrainingPlan
-from balancebench.training.plan import Loss
+from balancebench import BalancerError, LabelledImages, Loss, TrainingPlan
 
 MakeTrain = Callable[..., LabelledImages]
 Plan = Callable[..., TrainingPlan]

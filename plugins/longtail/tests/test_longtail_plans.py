@@ -82,6 +82,17 @@ def test_ldam_drw_is_drw_with_the_loss_ldam(train: LabelledImages, plan: Plan, l
             torch.testing.assert_close(phase.loss(logits_NK, LABELS_N), own_phase.loss(logits_NK, LABELS_N))
 
 
+def test_every_option_of_ldam_drw_is_one_of_drw_or_of_its_loss(train: LabelledImages, plan: Plan, logits_NK: Tensor):
+    of_loss, of_deferral = {"max_margin": 0.2, "scale": 21.0}, {"defer_at": 0.6, "beta": 0.95}
+    by_drw = plan("drw", train, loss={"use": "ldam", **of_loss}, **of_deferral)
+    own = plan("ldam_drw", train, **of_loss, **of_deferral)
+    for phase, own_phase in zip(by_drw.phases, own.phases, strict=True):
+        assert phase.share == own_phase.share
+        assert phase.loss is not None
+        assert own_phase.loss is not None
+        assert torch.equal(phase.loss(logits_NK, LABELS_N), own_phase.loss(logits_NK, LABELS_N))
+
+
 def test_drs_draws_classes_equally_often_after_the_deferral(train: LabelledImages, plan: Plan):
     first, second = plan("drs", train, loss="ldam").phases
     assert first.sampling_weight_N is None

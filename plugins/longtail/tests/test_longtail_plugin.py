@@ -23,10 +23,10 @@ WRAPPING = {"crt", "tau_norm", "posterior_recalibration", "mixup", "remix", "cut
 
 
 def test_the_entry_point_leads_to_a_plugin_that_offers_every_method():
-    found = entry_points(group="balancebench", name="longtail")
-    if not found:
+    installed = entry_points(group="balancebench", name="longtail")
+    if not installed:
         pytest.skip("balancebench-longtail is not installed, only importable")
-    (entry_point,) = found
+    (entry_point,) = installed
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(entry_point.load())
@@ -52,7 +52,7 @@ def test_every_component_says_what_it_is_and_builds_from_defaults_and_smoke_opti
     assert component.summary
     assert component.citation
     for options in ({}, component.smoke):
-        component.build(component.options.model_validate(options))
+        component.create(component.options.model_validate(options))
 
 
 def test_methods_that_act_on_batches_or_after_training_wrap_any_balancer():

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from balancebench import BalancebenchError, FitContext, LabelledImages, PlanContext
-from balancebench.component import Base
+from balancebench import BalancebenchError, Base, FitContext, LabelledImages, PlanContext
 from balancebench.registry import load_registry
 from balancebench.testing import fit_context, tiny_training_set
 from balancebench_longtail import plugin
@@ -35,16 +34,16 @@ def planned(name: str, train: LabelledImages, **options: Any) -> Any:
     wrapped = None
     if base is not None:
         wrapped = Base(
-            balancer=COMPONENTS[base.use].build(COMPONENTS[base.use].options.model_validate(base.options)),
+            balancer=COMPONENTS[base.use].create(COMPONENTS[base.use].options.model_validate(base.options)),
             synthetic=None,
         )
-    return COMPONENTS[name].build(validated).plan(train, None, PlanContext(rng=np.random.default_rng(0), base=wrapped))
+    return COMPONENTS[name].create(validated).plan(train, None, PlanContext(rng=np.random.default_rng(0), base=wrapped))
 
 
 def fitted(plan: Any, context: FitContext, **options: Any) -> Any:
     component = load_registry().find("classifier", "small_cnn").component
     given = {"epochs": 2, "batch_size": 16, **component.smoke, **options}
-    classifier: Any = component.build(component.options.model_validate(given))
+    classifier: Any = component.create(component.options.model_validate(given))
     return classifier.fit(plan, context)
 
 

@@ -8,58 +8,42 @@ Axis suffixes: N synthetic images, D features, K classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench import Evaluation, EvaluationImages, LabelledImages, Undefined
-from balancebench.component import MetricValue
+from balancebench import EvaluationImages, LabelledImages, MetricValue, Undefined
 from balancebench_quality.blocks import computing_device, nearest_distances
 from balancebench_quality.features import features_of
-from balancebench_quality.pairs import NO_IMAGES, NO_SYNTHETIC, NOT_FINITE, TOO_SMALL
-from balancebench_quality.plugin import CopyOptions, DistanceOptions
+from balancebench_quality.options import CopyOptions, DistanceOptions
 from balancebench_quality.selection import by_class, draw, even_counts, named
+from balancebench_quality.synthetic_metric import NOT_FINITE, TOO_SMALL, SyntheticMetric
 
 __all__ = ["Memorisation", "NearestNeighbourDistance"]
 
 FEWEST = 10  # images of a class: with n a side chance alone moves the share by some 1 / (2 sqrt(2 n)), 0.11 for 10
 
 
-@dataclass(frozen=True, slots=True)
-class NearestNeighbourDistance:
+class NearestNeighbourDistance(SyntheticMetric[DistanceOptions]):
     """The mean Euclidean distance of synthetic images to the nearest image of a set, whatever its class.
 
     That set is the training images that the generator could see, or the test images.
     """
 
-    options: DistanceOptions
-
-    def __call__(self, evaluation: Evaluation) -> MetricValue:
+    def measure(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
         """Return the mean, one a class, or Undefined with the reason."""
-        images = evaluation.images
-        if images is None:
-            return Undefined(NO_IMAGES)
-        synthetic = images.synthetic()
-        if synthetic is None:
-            return Undefined(NO_SYNTHETIC)
-        key = ("quality", "nearest_neighbour_distance", self.options.model_dump_json())
-        return images.once(key, lambda: self._measured(images, synthetic))
-
-    def _measured(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
-        name, found = _seen(images) if self.options.to == "train" else ("test", images.test())
-        if len(found) == 0:
+        name, others = _seen(images) if self.options.to == "train" else ("test", images.test())
+        if len(others) == 0:
             return Undefined("there are no test images" if name == "test" else "there are no training images")
         extractor = self.options.extractor
         counts_K = _counts(synthetic, self.options)
         if not counts_K.any():
             return Undefined(TOO_SMALL)
         chosen_N = draw(synthetic, "synthetic", counts_K)
-        made_ND = features_of(images, extractor, "synthetic", synthetic, chosen_N)
-        found_ND = features_of(images, extractor, name, found, np.arange(len(found)))
-        if not (np.isfinite(made_ND).all() and np.isfinite(found_ND).all()):
+        synthetic_ND = features_of(images, extractor, synthetic, chosen_N)
+        others_ND = features_of(images, extractor, others, np.arange(len(others)))
+        if not (np.isfinite(synthetic_ND).all() and np.isfinite(others_ND).all()):
             return Undefined(NOT_FINITE)
-        nearest_N = nearest_distances(made_ND, found_ND, computing_device(images.device))
+        nearest_N = nearest_distances(synthetic_ND, others_ND, computing_device(images.device))
         if not self.options.per_class:
             return float(nearest_N.mean())
         labels_N = synthetic.labels_N[chosen_N]
@@ -71,8 +55,7 @@ class NearestNeighbourDistance:
         return by_class(synthetic.class_names, of_class)
 
 
-@dataclass(frozen=True, slots=True)
-class Memorisation:
+class Memorisation(SyntheticMetric[CopyOptions]):
     """The share of synthetic images that lie nearer to a training image than to a test image of their class.
 
     As many test images are drawn as there are training images that the generator saw, so that without copying a half
@@ -80,20 +63,8 @@ class Memorisation:
     nearer to a training image counts for less in proportion (see `_share`).
     """
 
-    options: CopyOptions
-
-    def __call__(self, evaluation: Evaluation) -> MetricValue:
+    def measure(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
         """Return the share, one a class, or Undefined with the reason."""
-        images = evaluation.images
-        if images is None:
-            return Undefined(NO_IMAGES)
-        synthetic = images.synthetic()
-        if synthetic is None:
-            return Undefined(NO_SYNTHETIC)
-        key = ("quality", "memorisation", self.options.model_dump_json())
-        return images.once(key, lambda: self._measured(images, synthetic))
-
-    def _measured(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
         (name, seen), test = _seen(images), images.test()
         seen_K, test_K = seen.counts_K, test.counts_K
         counts_K = _counts(synthetic, self.options)
@@ -108,8 +79,8 @@ class Memorisation:
         def of_class(label: int) -> float | str:
             if not counts_K[label]:
                 return "no synthetic images"
-            found = few if is_few_K[label] else nearer(label)
-            return found if isinstance(found, str) else _share(found)
+            weights = few if is_few_K[label] else nearer(label)
+            return weights if isinstance(weights, str) else _share(weights)
 
         if self.options.per_class:
             return by_class(synthetic.class_names, of_class)
@@ -132,24 +103,24 @@ class Memorisation:
         (name, seen), test, extractor = training, images.test(), self.options.extractor
         only_K = np.arange(len(counts_K)) == label
         seen_count, test_count = int(seen.counts_K[label]), int(min(seen.counts_K[label], test.counts_K[label]))
-        made_ND, seen_ND, test_ND = (
-            features_of(images, extractor, of, source, draw(source, of, np.where(only_K, count, 0)))
+        synthetic_ND, seen_ND, test_ND = (
+            features_of(images, extractor, source, draw(source, of, np.where(only_K, count, 0)))
             for of, source, count in (
                 ("synthetic", synthetic, counts_K[label]),
                 (name, seen, seen_count),
                 ("test", test, test_count),
             )
         )
-        if not all(np.isfinite(features_ND).all() for features_ND in (made_ND, seen_ND, test_ND)):
+        if not all(np.isfinite(features_ND).all() for features_ND in (synthetic_ND, seen_ND, test_ND)):
             return NOT_FINITE
         device = computing_device(images.device)
-        to_seen_N = nearest_distances(made_ND, seen_ND, device)
-        to_test_N = nearest_distances(made_ND, test_ND, device)
+        to_seen_N = nearest_distances(synthetic_ND, seen_ND, device)
+        to_test_N = nearest_distances(synthetic_ND, test_ND, device)
         is_equal_N = np.isclose(to_seen_N, to_test_N, rtol=1e-6, atol=1e-6)  # but for rounding
         nearer_seen = ((to_seen_N < to_test_N) & ~is_equal_N).sum() + is_equal_N.sum() / 2
         # Without copying, the nearest of all is a training image with probability seen / (seen + test).
         expected = seen_count / (seen_count + test_count)
-        return np.array([nearer_seen * (1 - expected), (len(made_ND) - nearer_seen) * expected])
+        return np.array([nearer_seen * (1 - expected), (len(synthetic_ND) - nearer_seen) * expected])
 
 
 def _share(weights: NDArray[np.float64]) -> float:

@@ -13,47 +13,64 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from balancebench import EvaluationImages, LabelledImages
+from balancebench import JSON, EvaluationImages, LabelledImages, Origin
+from balancebench.synthesis.inception import load_inception
 from balancebench.training.reproducibility import backend_settings
-from balancebench_quality.networks import Network, inception, timm_network
+from balancebench_quality.timm_models import Network, timm_network
 
 __all__ = ["features_of"]
+
+REVISION = 1
+"""Raise it whenever features of the same images change."""
 
 CHUNK_IMAGES = {"cuda": 256, "cpu": 32, "mps": 128}
 
 
 def features_of(
-    images: EvaluationImages, extractor: str, name: str, source: LabelledImages, indices_N: NDArray[np.int64]
+    images: EvaluationImages, extractor: str, source: LabelledImages, indices_N: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return features_ND float32 of the images of `source` at `indices_N`; `name` tells the set apart.
+    """Return features_ND float32 of the images of `source` at `indices_N`.
 
-    Always in float32 arithmetic with deterministic kernels and without TF32: Frechet distances move with all of these.
+    Those of real images are computed once for the whole store, those of synthetic ones once for a cell. Always in
+    float32 arithmetic with deterministic kernels and without TF32: Frechet distances move with all of these.
     Raises DataError or ClassifierError where the extractor cannot be had.
     """
+    chosen_NCHW = np.ascontiguousarray(source.images_NCHW[indices_N])
+    if extractor == "pixels":
+        return chosen_NCHW.reshape(len(chosen_NCHW), -1).astype(np.float32) / np.float32(255)
 
     def compute() -> NDArray[np.float32]:
-        chosen_NCHW = np.asarray(source.images_NCHW[indices_N])
-        if extractor == "pixels":
-            return chosen_NCHW.reshape(len(chosen_NCHW), -1).astype(np.float32) / np.float32(255)
         with _exact_arithmetic():
             if extractor == "classifier":
                 return images.extractor().features(chosen_NCHW)
             network = images.once(("quality", "network", extractor), lambda: _network(extractor, images.device))
             return _in_chunks(network, chosen_NCHW, torch.device(images.device))
 
-    return images.once(
-        ("quality", "features", extractor, name, hashlib.sha256(indices_N.tobytes()).hexdigest()), compute
-    )
+    shape = "x".join(map(str, chosen_NCHW.shape))
+    digest = f"{shape}:{hashlib.sha256(chosen_NCHW.data).hexdigest()}"
+    is_real = bool((source.origins_N[indices_N] == Origin.REAL).all())
+    if not is_real or (extractor == "classifier" and images.extractor_key is None):
+        return images.once(("quality", "features", extractor, digest), compute)
+    identity: dict[str, JSON] = {
+        "extractor": extractor,
+        "trained_by": images.extractor_key if extractor == "classifier" else None,
+        "images": digest,
+        "device": torch.device(images.device).type,
+        "versions": [torch.__version__, version("timm")],
+        "revision": REVISION,
+    }
+    return images.once(("quality", "features", extractor, digest), lambda: images.cached("features", identity, compute))
 
 
 def _network(extractor: str, device: str) -> Network:
     if extractor == "inception":
-        return inception(torch.device(device))
+        return load_inception(torch.device(device))
     return timm_network(extractor.removeprefix("timm:"), torch.device(device))
 
 

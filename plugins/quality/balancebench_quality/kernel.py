@@ -1,12 +1,12 @@
-"""The kernel distance between two sets of features (Binkowski et al. 2018).
+"""kid: the kernel distance between two sets of features (Binkowski et al. 2018).
 
     k(x, y) = (x . y / D + 1)^3
-    KID = mean of k over pairs of different real images + the same of generated ones
-          - 2 * mean of k over all pairs of a real and a generated image
+    KID = mean of k over pairs of different real images + the same of synthetic ones
+          - 2 * mean of k over all pairs of a real and a synthetic image
 
 which is the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012) under this kernel.
 
-Axis suffixes: N real, M generated images, D features.
+Axis suffixes: N real, M synthetic images, D features.
 """
 
 from __future__ import annotations
@@ -16,25 +16,34 @@ import torch
 from numpy.typing import NDArray
 
 from balancebench_quality.blocks import inner_products
+from balancebench_quality.options import PairOptions
+from balancebench_quality.pairs import PairMetric
 
-__all__ = ["kernel_distance"]
+__all__ = ["Kid"]
 
 
-def kernel_distance(real_ND: NDArray[np.float32], generated_MD: NDArray[np.float32], device: torch.device) -> float:
-    """Return KID, which may be a little below 0; each set needs 2 images.
+class Kid(PairMetric[PairOptions]):
+    """KID, over all pairs at once.
 
-    Over all pairs at once. The paper averages over subsets of 1,000 images, for want of memory and to have an interval;
-    the mean of those is the same estimate with more variance and a seed.
+    The paper averages over subsets of 1,000 images, for want of memory and to have an interval; the mean of those is
+    the same estimate with more variance and a seed.
     """
-    real, generated = len(real_ND), len(generated_MD)
-    within_real = _kernel_sum(real_ND, real_ND, device) - _kernel_sum_of_squares(real_ND)
-    within_generated = _kernel_sum(generated_MD, generated_MD, device) - _kernel_sum_of_squares(generated_MD)
-    between = _kernel_sum(real_ND, generated_MD, device)
-    return (
-        within_real / (real * (real - 1))
-        + within_generated / (generated * (generated - 1))
-        - 2 * between / (real * generated)
-    )
+
+    def too_few(self, count: int, feature_count: int) -> str | None:
+        """Refuse sets without a pair of different images."""
+        return None if count >= 2 else "fewer than 2 images a side"
+
+    def compare(self, real_ND: NDArray[np.float32], synthetic_ND: NDArray[np.float32], device: torch.device) -> float:
+        """Return KID, which may be a little below 0."""
+        real, synthetic = len(real_ND), len(synthetic_ND)
+        within_real = _kernel_sum(real_ND, real_ND, device) - _kernel_sum_of_squares(real_ND)
+        within_synthetic = _kernel_sum(synthetic_ND, synthetic_ND, device) - _kernel_sum_of_squares(synthetic_ND)
+        between = _kernel_sum(real_ND, synthetic_ND, device)
+        return (
+            within_real / (real * (real - 1))
+            + within_synthetic / (synthetic * (synthetic - 1))
+            - 2 * between / (real * synthetic)
+        )
 
 
 def _kernel_sum(first_ND: NDArray[np.float32], second_MD: NDArray[np.float32], device: torch.device) -> float:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench import LabelledImages, PartlyUndefined, Undefined
-from balancebench.component import seed_for
+from balancebench import LabelledImages, PartlyUndefined, Undefined, seed_for
 
 __all__ = ["MOST_NAMES", "by_class", "draw", "even_counts", "named"]
 
@@ -51,13 +50,13 @@ def by_class(
     """Return measure(label) of every class; where it is a text it is the reason why the class has no value."""
     measured = [measure(label) for label in range(len(class_names))]
     reasons: dict[str, list[str]] = {}
-    for name, found in zip(class_names, measured, strict=True):
-        if isinstance(found, str):
-            reasons.setdefault(found, []).append(name)
+    for name, value in zip(class_names, measured, strict=True):
+        if isinstance(value, str):
+            reasons.setdefault(value, []).append(name)
     reason = "; ".join(f"{text}: {named(names)}" for text, names in reasons.items())
-    if not any(isinstance(found, float) for found in measured):
+    if not any(isinstance(value, float) for value in measured):
         return Undefined(reason)
-    values_K = np.array([np.nan if isinstance(found, str) else found for found in measured])
+    values_K = np.array([np.nan if isinstance(value, str) else value for value in measured])
     return PartlyUndefined(values_K, reason) if reasons else values_K
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from balancebench import Evaluation, EvaluationImages, LabelledImages, Origin
-from balancebench.component import Cost
+from balancebench import Cost, Evaluation, EvaluationImages, LabelledImages, Origin
 from balancebench.testing.tiny import FixedProjection
 
 

@@ -13,7 +13,7 @@ BY_NAME = {component.name: component for component in METRICS}
 
 def measure(evaluation, name, **options):
     component = BY_NAME[name]
-    return component.build(component.options(extractor="pixels", **options))(evaluation)
+    return component.create(component.options(extractor="pixels", **options))(evaluation)
 
 
 @pytest.fixture(scope="module")

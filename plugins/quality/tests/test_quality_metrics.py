@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 
 from balancebench import Origin, PartlyUndefined, Undefined
-from balancebench_quality.frechet import frechet_distance
-from balancebench_quality.kernel import kernel_distance
+from balancebench_quality.frechet import Fid
+from balancebench_quality.kernel import Kid
+from balancebench_quality.options import FrechetOptions, PairOptions
 from balancebench_quality.plugin import METRICS
 from balancebench_quality.selection import draw
 
@@ -31,7 +32,7 @@ HIGHER_IS_BETTER = {
 
 def measure(evaluation, name, **options):
     component = BY_NAME[name]
-    return component.build(component.options(**options))(evaluation)
+    return component.create(component.options(**options))(evaluation)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def pixels(images, indices_N):
 def test_as_many_real_as_synthetic_images_of_each_class_are_compared(evaluate, sets, reference):
     real, made = sets[reference], sets["synthetic"]
     counts_K = np.minimum(real.counts_K, made.counts_K)
-    expected = kernel_distance(
+    expected = Kid(PairOptions()).compare(
         pixels(real, draw(real, reference, counts_K)),
         pixels(made, draw(made, "synthetic", counts_K)),
         torch.device("cpu"),
@@ -74,8 +75,10 @@ def test_the_mix_of_the_classes_is_no_difference(evaluate, make_images):
 def test_at_most_so_many_images_a_side(evaluate, sets):
     made, real = sets["synthetic"], sets["full_train"]
     counts_K = np.array([0, 10, 10])
-    expected = frechet_distance(
-        pixels(real, draw(real, "full_train", counts_K)), pixels(made, draw(made, "synthetic", counts_K))
+    expected = Fid(FrechetOptions()).compare(
+        pixels(real, draw(real, "full_train", counts_K)),
+        pixels(made, draw(made, "synthetic", counts_K)),
+        torch.device("cpu"),
     )
     assert measure(evaluate(**sets), "fid", extractor="pixels", images=21) == pytest.approx(expected)
 

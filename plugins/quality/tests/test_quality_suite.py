@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydantic import Field
 
-from balancebench import BalancerComponent, Options, Origin, Phase, TrainingPlan, concatenate, hookimpl
-from balancebench.cli.run import carry_out
+from balancebench import Balancer, BalancerComponent, Options, Origin, hookimpl
+from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import collect
 from balancebench.plan import expand
 from balancebench.registry import load_registry
@@ -61,25 +60,19 @@ class MadeUpOptions(Options):
     how: str = Field("copies", description="copies, noise or peek")
 
 
-@dataclass(frozen=True)
-class MadeUp:
-    how: str
-
+class MadeUp(Balancer[MadeUpOptions]):
     def synthesise(self, train, context):
         missing_K = train.counts_K.max() - train.counts_K
-        source = context.withheld() if self.how == "peek" else train
+        source = context.withheld() if self.options.how == "peek" else train
         chosen = [
             context.rng.choice(np.flatnonzero(source.labels_N == label), size=missing)
             for label, missing in enumerate(missing_K)
             if missing
         ]
         made = source.take(np.concatenate(chosen), origin=Origin.SYNTHETIC)
-        if self.how == "noise":
+        if self.options.how == "noise":
             made.images_NCHW[:] = context.rng.integers(0, 256, made.images_NCHW.shape)
         return made
-
-    def plan(self, train, synthetic, context):
-        return TrainingPlan(phases=(Phase(images=concatenate([train, synthetic])),))
 
 
 class Plugin:
@@ -90,7 +83,7 @@ class Plugin:
                 name="made_up",
                 summary="Makes images up.",
                 options=MadeUpOptions,
-                build=lambda options: MadeUp(options.how),
+                build=f"{__name__}:MadeUp",
                 synthesises=True,
             )
         ]
@@ -106,7 +99,7 @@ def ran(tmp_path_factory):
     try:
         load_registry().add_plugin(Plugin(), "tests")
         plan = expand(bind_suite(path, load_registry(), None))
-        outcome = carry_out(plan, store, jobs=0, device="cpu", seconds=None, memory_bytes=None, stages=None)
+        outcome = run_plan(plan, store, executor="inline", device="cpu")
     finally:
         load_registry.cache_clear()
     results = {cell.balancer: cell for cell in collect(plan, store)}
@@ -162,8 +155,7 @@ def test_both_reports_have_the_same_quality(ran):
 
 
 def test_the_extractor_is_trained_once_on_all_images(ran):
-    inputs = {ran.plan.steps[cell.steps["score"]].inputs["extractor"] for cell in ran.plan.cells}
-    (key,) = inputs
+    (key,) = {ran.plan.steps[cell.steps["score"]].inputs.extractor for cell in ran.plan.cells}
     folder = ran.store.folder(key)
     assert (folder / "weights" / "model.safetensors").is_file()
     phases = json.loads((folder / "training.json").read_text())["phases"]

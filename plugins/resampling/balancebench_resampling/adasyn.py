@@ -10,24 +10,20 @@ rather than upon it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from balancebench import BalancerError, LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
-from balancebench.synthesis.target import OversamplingTarget, missing_counts
+from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext, concatenate
+from balancebench.synthesis.target import missing_counts
+from balancebench_resampling.options import AdasynOptions
 from balancebench_resampling.pixels import new_images, refuse_unfit
 
 __all__ = ["Adasyn"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adasyn:
+class Adasyn(Balancer[AdasynOptions]):
     """Fills each class up to about its target with images interpolated from its hard ones."""
-
-    target: OversamplingTarget
-    neighbours: int
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the new images, or None where no class is short of its target.
@@ -37,10 +33,11 @@ class Adasyn:
         """
         from imblearn.over_sampling import ADASYN
 
-        missing_K = missing_counts(self.target, train)
+        neighbours = self.options.neighbours
+        missing_K = missing_counts(self.options.target, train)
         if not missing_K.any():
             return None
-        refuse_unfit(train, missing_K, self.neighbours)
+        refuse_unfit(train, missing_K, neighbours)
         # imbalanced-learn's errors name no class, so every class is filled by a call of its own. The calls share one
         # random state, which makes their images those of a single call.
         random_state = np.random.RandomState(context.seed % 2**32)
@@ -50,12 +47,12 @@ class Adasyn:
             name, count, missing = train.class_names[label], train.counts_K[label], missing_K[label]
             context.progress(len(filled), len(growing), name)
             images_wanted: Any = {label: count + missing}
-            sampler = ADASYN(sampling_strategy=images_wanted, n_neighbors=self.neighbours, random_state=random_state)
+            sampler = ADASYN(sampling_strategy=images_wanted, n_neighbors=neighbours, random_state=random_state)
             try:
                 filled.append(new_images(sampler, train))
             except RuntimeError as error:  # all r_i are 0
                 raise BalancerError(
-                    f"no image of class {name!r} ({count} images) has another class among its {self.neighbours} "
+                    f"no image of class {name!r} ({count} images) has another class among its {neighbours} "
                     "nearest neighbours, so ADASYN has none to draw from: raise neighbours, or use smote"
                 ) from error
             except ValueError as error:  # all g_i are 0
@@ -64,13 +61,3 @@ class Adasyn:
                     "give a target table without it, or use smote"
                 ) from error
         return concatenate(filled)
-
-    def plan(
-        self,
-        train: LabelledImages,
-        synthetic: LabelledImages | None,
-        context: PlanContext,
-    ) -> TrainingPlan:
-        """Train on `train` and the new images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))

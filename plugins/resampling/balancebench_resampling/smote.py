@@ -7,22 +7,18 @@ by imbalanced-learn, on the pixels as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from balancebench import LabelledImages, Phase, PlanContext, SynthesisContext, TrainingPlan, concatenate
-from balancebench.synthesis.target import OversamplingTarget, missing_counts
+from balancebench import Balancer, LabelledImages, SynthesisContext
+from balancebench.synthesis.target import missing_counts
+from balancebench_resampling.options import SmoteOptions
 from balancebench_resampling.pixels import new_images, refuse_unfit
 
 __all__ = ["Smote"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Smote:
+class Smote(Balancer[SmoteOptions]):
     """Fills each class up to its target with interpolated images."""
-
-    target: OversamplingTarget
-    neighbours: int
 
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the new images, or None where no class is short of its target.
@@ -31,27 +27,17 @@ class Smote:
         """
         from imblearn.over_sampling import SMOTE
 
-        missing_K = missing_counts(self.target, train)
+        missing_K = missing_counts(self.options.target, train)
         if not missing_K.any():
             return None
-        refuse_unfit(train, missing_K, self.neighbours)
+        refuse_unfit(train, missing_K, self.options.neighbours)
         # Any, because imbalanced-learn has no types and a checker takes its default, a string, for one.
         images_wanted: Any = {
             label: train.counts_K[label] + missing for label, missing in enumerate(missing_K) if missing > 0
         }
         sampler = SMOTE(
             sampling_strategy=images_wanted,
-            k_neighbors=self.neighbours,
+            k_neighbors=self.options.neighbours,
             random_state=context.seed % 2**32,  # it seeds NumPy's legacy generator, which takes 32 bits
         )
         return new_images(sampler, train)
-
-    def plan(
-        self,
-        train: LabelledImages,
-        synthetic: LabelledImages | None,
-        context: PlanContext,
-    ) -> TrainingPlan:
-        """Train on `train` and the new images together."""
-        images = train if synthetic is None else concatenate([train, synthetic])
-        return TrainingPlan(phases=(Phase(images=images),))

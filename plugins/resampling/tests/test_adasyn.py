@@ -12,6 +12,7 @@ import pytest
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
 from balancebench.synthesis.target import OversamplingTarget
 from balancebench_resampling.adasyn import Adasyn
+from balancebench_resampling.options import AdasynOptions
 
 MakeTrain = Callable[..., LabelledImages]
 PlanContexts = Callable[[int], PlanContext]
@@ -22,7 +23,9 @@ Synthesise = Callable[..., LabelledImages]
 @pytest.fixture
 def adasyn(synthesis_context: SynthesisContexts) -> Synthesise:
     def synthesise(train: LabelledImages, target: OversamplingTarget = "largest", neighbours: int = 5, seed: int = 0):
-        synthetic = Adasyn(target=target, neighbours=neighbours).synthesise(train, synthesis_context(seed))
+        synthetic = Adasyn(AdasynOptions(target=target, neighbours=neighbours)).synthesise(
+            train, synthesis_context(seed)
+        )
         assert synthetic is not None
         return synthetic
 
@@ -73,16 +76,6 @@ def test_adasyn_comes_within_rounding_of_the_target(make_train: MakeTrain, adasy
     assert synthetic.counts_K[0] == 0
 
 
-def test_the_plan_trains_on_the_real_images_and_the_new_ones_together(
-    make_train: MakeTrain, adasyn: Synthesise, plan_context: PlanContexts
-):
-    train = make_train(12, 7)
-    synthetic = adasyn(train)
-    (phase,) = Adasyn(target="largest", neighbours=5).plan(train, synthetic, plan_context(0)).phases
-    np.testing.assert_array_equal(phase.images.images_NCHW[:19], train.images_NCHW)
-    np.testing.assert_array_equal(phase.images.images_NCHW[19:], synthetic.images_NCHW)
-
-
 def test_the_seed_decides_the_images_and_may_be_of_63_bits(make_train: MakeTrain, adasyn: Synthesise):
     train = make_train(20, 8)
     first, same, other = (adasyn(train, seed=seed) for seed in (2**62 + 1, 2**62 + 1, 2**62 + 2))
@@ -101,7 +94,7 @@ def test_adasyn_makes_nothing_where_no_class_is_short(
     make_train: MakeTrain, synthesis_context: SynthesisContexts, plan_context: PlanContexts, counts: tuple[int, ...]
 ):
     train = make_train(*counts)
-    balancer = Adasyn(target="largest", neighbours=5)
+    balancer = Adasyn(AdasynOptions())
     assert balancer.synthesise(train, synthesis_context(0)) is None
     (phase,) = balancer.plan(train, None, plan_context(0)).phases
     assert phase.images is train
@@ -146,5 +139,5 @@ def test_the_progress_names_the_class_being_filled(make_train: MakeTrain, synthe
         reported.append((done, total, message))
 
     context = replace(synthesis_context(0), progress=report)
-    Adasyn(target="largest", neighbours=5).synthesise(make_train(30, 8, 30, 12), context)
+    Adasyn(AdasynOptions()).synthesise(make_train(30, 8, 30, 12), context)
     assert reported == [(0, 2, "cat"), (1, 2, "dog")]

@@ -10,6 +10,7 @@ import pytest
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext
 from balancebench.synthesis.target import OversamplingTarget, UndersamplingTarget
+from balancebench_resampling.options import RandomOversamplingOptions, RandomUndersamplingOptions
 from balancebench_resampling.random_oversampling import RandomOversampling
 from balancebench_resampling.random_undersampling import RandomUndersampling
 
@@ -25,7 +26,8 @@ def oversampled(
     variant: Variant = "with_replacement",
     target: OversamplingTarget = "largest",
 ) -> LabelledImages:
-    (phase,) = RandomOversampling(target=target, variant=variant).plan(train, None, context).phases
+    options = RandomOversamplingOptions(target=target, variant=variant)
+    (phase,) = RandomOversampling(options).plan(train, None, context).phases
     assert (phase.loss, phase.sampling_weight_N, phase.share) == (None, None, 1.0)
     return phase.images
 
@@ -33,7 +35,7 @@ def oversampled(
 def undersampled(
     train: LabelledImages, context: PlanContext, target: UndersamplingTarget = "smallest"
 ) -> LabelledImages:
-    (phase,) = RandomUndersampling(target=target).plan(train, None, context).phases
+    (phase,) = RandomUndersampling(RandomUndersamplingOptions(target=target)).plan(train, None, context).phases
     return phase.images
 
 
@@ -91,9 +93,9 @@ def test_undersampling_leaves_a_part_of_each_class_in_its_order(make_train: Make
 
     assert images.counts_K.tolist() == [4, 4, 4]
     real = [image.tobytes() for image in train.images_NCHW]
-    places = [real.index(image.tobytes()) for image in images.images_NCHW]
-    assert places == sorted(set(places))
-    np.testing.assert_array_equal(train.labels_N[places], images.labels_N)
+    indices = [real.index(image.tobytes()) for image in images.images_NCHW]
+    assert indices == sorted(set(indices))
+    np.testing.assert_array_equal(train.labels_N[indices], images.labels_N)
     assert (images.origins_N == Origin.REAL).all()
 
 

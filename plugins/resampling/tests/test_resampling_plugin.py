@@ -52,7 +52,7 @@ def test_every_component_says_what_it_is_and_builds_from_defaults_and_smoke_opti
     assert component.citation
     assert all(field.description for field in component.options.model_fields.values())
     for options in ({}, component.smoke):
-        component.build(component.options.model_validate(options))
+        component.create(component.options.model_validate(options))
 
 
 @pytest.mark.parametrize(

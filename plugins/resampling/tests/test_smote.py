@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
 from balancebench.synthesis.target import OversamplingTarget
+from balancebench_resampling.options import SmoteOptions
 from balancebench_resampling.smote import Smote
 
 MakeTrain = Callable[..., LabelledImages]
@@ -22,7 +23,7 @@ Synthesise = Callable[..., LabelledImages]
 @pytest.fixture
 def smote(synthesis_context: SynthesisContexts) -> Synthesise:
     def synthesise(train: LabelledImages, target: OversamplingTarget = "largest", neighbours: int = 5, seed: int = 0):
-        synthetic = Smote(target=target, neighbours=neighbours).synthesise(train, synthesis_context(seed))
+        synthetic = Smote(SmoteOptions(target=target, neighbours=neighbours)).synthesise(train, synthesis_context(seed))
         assert synthetic is not None
         return synthetic
 
@@ -91,7 +92,7 @@ def test_the_plan_trains_on_the_real_images_and_the_new_ones_together(
     make_train: MakeTrain, smote: Synthesise, plan_context: PlanContexts
 ):
     train = make_train(12, 7)
-    (phase,) = Smote(target="largest", neighbours=5).plan(train, smote(train), plan_context(0)).phases
+    (phase,) = Smote(SmoteOptions()).plan(train, smote(train), plan_context(0)).phases
     assert phase.images.counts_K.tolist() == [12, 12]
     np.testing.assert_array_equal(phase.images.images_NCHW[:19], train.images_NCHW)
     assert phase.images.origins_N.tolist() == [Origin.REAL] * 19 + [Origin.SYNTHETIC] * 5
@@ -117,7 +118,7 @@ def test_smote_makes_nothing_where_no_class_is_short(
     make_train: MakeTrain, synthesis_context: SynthesisContexts, plan_context: PlanContexts, counts: tuple[int, ...]
 ):
     train = make_train(*counts)
-    balancer = Smote(target="largest", neighbours=5)
+    balancer = Smote(SmoteOptions())
     assert balancer.synthesise(train, synthesis_context(0)) is None
     (phase,) = balancer.plan(train, None, plan_context(0)).phases
     assert phase.images is train

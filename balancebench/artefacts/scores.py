@@ -1,0 +1,156 @@
+"""What `score` and `measure` leave: the values of metrics, and which test images were predicted right.
+
+Axis suffixes: N test images, K classes.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from balancebench.artefacts.arrays import write_json
+from balancebench.classification import confusion_counts
+from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
+from balancebench.store import StepFiles, Store
+
+__all__ = [
+    "CellOutcomes",
+    "CellScores",
+    "Outcome",
+    "ReportScores",
+    "Score",
+    "ScoreValue",
+    "SubsetMeasures",
+    "read_measures",
+    "read_outcomes",
+    "read_scores",
+    "score_of",
+    "scores_in",
+    "write_measures",
+    "write_scores",
+]
+
+SCORES, MEASURES, OUTCOMES = "scores.json", "measures.json", "outcomes.json"
+HOLES = "null where a class has no such images, or none are predicted as it"
+ScoreValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
+
+
+class Score(BaseModel):
+    """A metric's value: a number, one a class (K), a matrix (K, K), or None with the reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    value: ScoreValue
+    reason: str = ""
+
+
+class ReportScores(BaseModel):
+    """The scores of one report, and the epoch that it reports, counted from 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int
+    metrics: dict[str, Score]
+
+
+class Outcome(BaseModel):
+    """What became of each test image under one report.
+
+    confusion: (true class, predicted class, images) of every pair that occurs. correct: whether each test image, in the
+    data set's order, was predicted right: packed bits, the first image the highest bit, in base 64.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confusion: list[tuple[int, int, int]]
+    correct: str
+
+    @classmethod
+    def of(cls, labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64], class_count: int) -> Outcome:
+        """Return the outcome of predictions."""
+        confusion_KK = confusion_counts(labels_N, predicted_N, class_count)
+        return cls(
+            confusion=[
+                (int(true), int(predicted), int(confusion_KK[true, predicted]))
+                for true, predicted in np.argwhere(confusion_KK)
+            ],
+            correct=base64.b64encode(np.packbits(labels_N == predicted_N).tobytes()).decode("ascii"),
+        )
+
+    def confusion_KK(self, class_count: int) -> NDArray[np.int64]:
+        """Return the counts as a matrix, int64 (K, K)."""
+        counts_KK = np.zeros((class_count, class_count), dtype=np.int64)
+        for true, predicted, images in self.confusion:
+            counts_KK[true, predicted] = images
+        return counts_KK
+
+    def correct_N(self, count: int) -> NDArray[np.bool_]:
+        """Return which of `count` test images were predicted right."""
+        packed = np.frombuffer(base64.b64decode(self.correct), dtype=np.uint8)
+        return np.unpackbits(packed, count=count).astype(bool)
+
+
+CellOutcomes: TypeAlias = dict[Report, Outcome]
+CellScores: TypeAlias = dict[Report, ReportScores]
+SubsetMeasures: TypeAlias = dict[str, Score]
+_CELL_SCORES: TypeAdapter[CellScores] = TypeAdapter(CellScores)
+_CELL_OUTCOMES: TypeAdapter[CellOutcomes] = TypeAdapter(CellOutcomes)
+_SUBSET_MEASURES: TypeAdapter[SubsetMeasures] = TypeAdapter(SubsetMeasures)
+
+
+def write_scores(folder: Path, scores: CellScores, outcomes: CellOutcomes) -> None:
+    """Write the scores of a cell, and what became of each test image."""
+    write_json(folder / OUTCOMES, _CELL_OUTCOMES.dump_python(outcomes, mode="json"))
+    write_json(folder / SCORES, _CELL_SCORES.dump_python(scores, mode="json", exclude_defaults=True))
+
+
+def read_scores(store: Store, key: str) -> CellScores:
+    """Return the scores of a finished step."""
+    return scores_in(store.files(key))
+
+
+def scores_in(files: StepFiles) -> CellScores:
+    """Return the scores among the files of a finished step."""
+    return _CELL_SCORES.validate_python(files.json(SCORES))
+
+
+def read_outcomes(store: Store, key: str) -> CellOutcomes:
+    """Return what became of each test image in a finished step."""
+    return _CELL_OUTCOMES.validate_python(store.files(key).json(OUTCOMES))
+
+
+def write_measures(folder: Path, measures: SubsetMeasures) -> None:
+    """Write the measures of a subset."""
+    write_json(folder / MEASURES, _SUBSET_MEASURES.dump_python(measures, mode="json", exclude_defaults=True))
+
+
+def read_measures(store: Store, key: str) -> SubsetMeasures:
+    """Return the measures of a finished step."""
+    return _SUBSET_MEASURES.validate_python(store.files(key).json(MEASURES))
+
+
+def score_of(value: MetricValue) -> Score:
+    """Return what a metric returned as JSON holds it; what is not finite becomes None with a reason."""
+    if isinstance(value, Undefined):
+        return Score(value=None, reason=value.reason)
+    reason = HOLES
+    if isinstance(value, PartlyUndefined):
+        value, reason = value.values_K, value.reason
+    array: Any = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0:
+        number = float(array)
+        return Score(value=number) if math.isfinite(number) else Score(value=None, reason=f"the metric is {number}")
+    return Score(value=_with_holes(array.tolist()), reason="" if np.isfinite(array).all() else reason)
+
+
+def _with_holes(values: list[Any]) -> list[Any]:
+    """Return nested lists with None in the place of what is not finite: an undefined class is null."""
+    return [
+        _with_holes(value) if isinstance(value, list) else (value if math.isfinite(value) else None) for value in values
+    ]

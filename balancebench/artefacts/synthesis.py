@@ -1,0 +1,53 @@
+"""What `synthesise` leaves: a balancer's new images, made once and shared by all classifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from balancebench.artefacts.arrays import read_images, write_images, write_json
+from balancebench.data import LabelledImages
+from balancebench.store import Store
+
+__all__ = ["SynthesisDescription", "SynthesisedImages"]
+
+DESCRIPTION, IMAGES = "synthetic.json", "synthetic"
+
+
+class SynthesisDescription(BaseModel):
+    """How many images were made, of each class and in all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int
+    counts_K: tuple[int, ...]
+
+    @classmethod
+    def read(cls, store: Store, key: str) -> SynthesisDescription:
+        """Return the description of a finished step's images."""
+        return cls.model_validate(store.files(key).json(DESCRIPTION))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisedImages:
+    """The images that a balancer made, or None where no class was short of any."""
+
+    images: LabelledImages | None
+
+    def write(self, folder: Path, class_count: int) -> None:
+        """Write the images and how many they are."""
+        counts_K = (0,) * class_count if self.images is None else tuple(self.images.counts_K.tolist())
+        if self.images is not None:
+            write_images(folder, IMAGES, self.images)
+        description = SynthesisDescription(images=sum(counts_K), counts_K=counts_K)
+        write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, store: Store, key: str, like: LabelledImages) -> SynthesisedImages:
+        """Map the images of a finished step, of the classes of `like`."""
+        files = store.files(key)
+        if not files.has(f"{IMAGES}_images.npy"):
+            return cls(images=None)
+        return cls(images=read_images(files, IMAGES, like.class_names, like.superclass_K))

@@ -1,0 +1,63 @@
+"""Runs steps one by one in this process, for a debugger. No time or memory limits hold here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from balancebench.execution.devices import slot_devices
+from balancebench.execution.executor import Finished, Progressed, Site
+from balancebench.execution.provenance import describe_environment
+from balancebench.registry import load_registry
+from balancebench.step import Step
+from balancebench.store import Store
+
+__all__ = ["InlineExecutor"]
+
+
+class InlineExecutor:
+    """`submit` runs the step to its end."""
+
+    description = "this process"
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._device = slot_devices(site.device, 1)[0]
+        self._finished: list[Finished] = []
+
+    def offers(self, requirement: str) -> bool:
+        """Whether this process has it."""
+        return requirement != "cuda" or self._device.startswith("cuda")
+
+    def takes(self, step: Step) -> bool:
+        """Whether the last step's end has been collected."""
+        return not self._finished
+
+    def submit(self, step: Step) -> None:
+        """Run the step."""
+        from balancebench.stages.run_step import run_step
+
+        def progress(done: float, total: float, message: str = "") -> None:
+            self._site.on_progress(Progressed(step.key, done, total, message))
+
+        registry = load_registry()
+        record = run_step(
+            step,
+            store=Store(self._site.store_root),
+            registry=registry,
+            device=self._device,
+            data_root=self._site.data_root,
+            provenance={**describe_environment(registry), "device": self._device},
+            progress=progress,
+            compilation=self._site.compilation,
+            checkpoint_seconds=self._site.checkpoint_seconds,
+        )
+        message = record.failure.message if record.failure else ""
+        self._finished.append(Finished(step.key, record.status, record.duration_seconds, message))
+
+    def poll(self, seconds: float) -> Sequence[Finished]:
+        """Return the ends of the steps submitted."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def close(self) -> None:
+        """Nothing runs here between calls."""

@@ -1,0 +1,235 @@
+"""Worker processes on this machine, one for each slot, warm between steps.
+
+A step that outlasts its time limit, fills memory past its limit, or whose process dies ends alone: its record says
+why, the slot gets a new process, and the run goes on. Slots that share a GPU take a step only where it fits beside the
+others (see `room`).
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psutil
+
+from balancebench.config import JSON
+from balancebench.execution.devices import slot_devices, threads_for
+from balancebench.execution.executor import Finished, Progressed, Site
+from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
+from balancebench.execution.worker import worker_main
+from balancebench.step import Step, record_fields, step_to_json
+from balancebench.store import Status, Store, failure_record
+
+__all__ = ["ProcessExecutor"]
+
+POLL_SECONDS = 0.1
+LOG_TAIL_CHARACTERS = 2000
+MIB = 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One device slot: its process, when there is one, and the step it works on."""
+
+    device: str
+    settings: dict[str, JSON]
+    log: Path
+    process: BaseProcess | None = None
+    pipe: Connection | None = None
+    step: Step | None = None
+    started: float = 0.0
+
+
+class ProcessExecutor:
+    """Worker processes on the devices of a site; several may share a GPU, as its memory allows."""
+
+    def __init__(self, site: Site, rooms: Mapping[str, GpuRoom] | None = None) -> None:
+        """Start nothing yet. rooms: by device, instead of those that shared GPUs get."""
+        devices = slot_devices(site.device, site.jobs, site.jobs_per_gpu)[: max(1, site.most)]
+        threads = threads_for(len(devices))
+        self.description = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
+        self._store = Store(site.store_root)
+        self._site = site
+        self._limits = site.limits
+        self._spawn = multiprocessing.get_context("spawn")
+        self._logs = self._store.temporary_folder()
+        self._slots = [
+            _Slot(device=device, settings=self._settings(device, threads), log=self._logs / f"{index}.log")
+            for index, device in enumerate(devices)
+        ]
+        shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
+        self._rooms = dict(rooms or {device: GpuRoom() for device in shared})
+        self._again: list[Step] = []  # to be run once more, alone
+
+    def offers(self, requirement: str) -> bool:
+        """Whether one of the devices has it."""
+        return requirement != "cuda" or any(slot.device.startswith("cuda") for slot in self._slots)
+
+    def takes(self, step: Step) -> bool:
+        """Whether a slot has nothing to do, nothing is to be done again first, and the device has room."""
+        free = sum(slot.step is None for slot in self._slots)
+        return free > len(self._again) and bool(self._slots_for(step))
+
+    def submit(self, step: Step) -> None:
+        """Start a step in the first idle slot that has a warm process, else in a new one."""
+        self._start_in(self._slots_for(step), step)
+
+    def _slots_for(self, step: Step) -> list[_Slot]:
+        """Return the idle slots whose device has room for the step."""
+        free = [slot for slot in self._slots if slot.step is None]
+        if not self._rooms:
+            return free
+        kind = kind_of(step)
+        return [slot for slot in free if slot.device not in self._rooms or self._rooms[slot.device].admits(kind)]
+
+    def _start_in(self, free: Sequence[_Slot], step: Step) -> None:
+        slot = next((slot for slot in free if slot.process is not None), free[0])
+        if slot.device in self._rooms:
+            self._rooms[slot.device].start(step.key, kind_of(step))
+        if slot.process is None or not slot.process.is_alive():
+            self._start(slot)
+        assert slot.pipe is not None  # noqa: S101 - set by _start
+        slot.step, slot.started = step, time.monotonic()
+        try:
+            slot.pipe.send_bytes(step_to_json(step))
+        except OSError:  # it died between two steps
+            self._end(slot)
+            self._start(slot)
+            slot.pipe.send_bytes(step_to_json(step))
+
+    def poll(self, seconds: float) -> Sequence[Finished]:
+        """Return what happened, waiting at most `seconds` for something."""
+        for step in list(self._again):
+            if free := self._slots_for(step):
+                self._again.remove(step)
+                self._start_in(free, step)
+        deadline = time.monotonic() + seconds
+        while True:
+            busy = [slot for slot in self._slots if slot.step is not None and slot.pipe is not None]
+            remaining = max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
+            ready = wait([slot.pipe for slot in busy if slot.pipe is not None], timeout=remaining) if busy else []
+            events: list[Finished] = []
+            for slot in busy:
+                events += self._events(slot, slot.pipe in ready)
+            if events or not busy or time.monotonic() >= deadline:
+                return events
+
+    def close(self) -> None:
+        """Kill every worker and remove their logs."""
+        for slot in self._slots:
+            self._end(slot)
+        for log in self._logs.iterdir():
+            log.unlink()
+        self._logs.rmdir()
+
+    def _settings(self, device: str, threads: int) -> dict[str, JSON]:
+        return {
+            "store_root": str(self._site.store_root),
+            "data_root": str(self._site.data_root),
+            "device": device,
+            "threads": threads,
+            "compilation": self._site.compilation,
+            "checkpoint_seconds": self._site.checkpoint_seconds,
+        }
+
+    def _start(self, slot: _Slot) -> None:
+        ours, theirs = self._spawn.Pipe()
+        process = self._spawn.Process(
+            target=worker_main, args=(theirs, json.dumps(slot.settings), slot.log), daemon=True
+        )
+        process.start()
+        theirs.close()
+        slot.process, slot.pipe = process, ours
+
+    def _end(self, slot: _Slot) -> None:
+        if slot.process is not None:
+            for child in _family(slot.process):
+                child.kill()
+            slot.process.join()
+        if slot.pipe is not None:
+            slot.pipe.close()
+        slot.process, slot.pipe, slot.step = None, None, None
+
+    def _events(self, slot: _Slot, readable: bool) -> list[Finished]:
+        step, pipe, process = slot.step, slot.pipe, slot.process
+        assert step is not None and pipe is not None and process is not None  # noqa: S101, PT018 - the slot is busy
+        events: list[Finished] = []
+        try:
+            while readable and pipe.poll():
+                note = json.loads(pipe.recv_bytes())
+                if note["kind"] == "finished":
+                    slot.step = None
+                    finished = Finished(step.key, note["status"], note["seconds"], note["message"])
+                    memory = note["gpu_memory"]
+                    return events + self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)
+                self._site.on_progress(Progressed(step.key, note["done"], note["total"], note["message"]))
+        except (EOFError, OSError):
+            process.join()
+            return [*events, self._fail(slot, "failed", _death(process.exitcode))]
+        elapsed = time.monotonic() - slot.started
+        if self._limits.seconds is not None and elapsed > self._limits.seconds:
+            message = f"stopped at the time limit of {self._limits.seconds:g} s"
+            return [*events, self._fail(slot, "timeout", message)]
+        if self._limits.memory_bytes is not None and (used := _memory(process)) > self._limits.memory_bytes:
+            limit_mib = self._limits.memory_bytes // MIB
+            message = f"stopped at {used // MIB} MiB, past the memory limit of {limit_mib} MiB"
+            return [*events, self._fail(slot, "out_of_memory", message)]
+        return events
+
+    def _ended(self, slot: _Slot, step: Step, finished: Finished, memory: GpuMemory | None) -> list[Finished]:
+        """Return the end of a step, or nothing where it is to run once more, alone."""
+        room = self._rooms.get(slot.device)
+        if room is None:
+            return [finished]
+        if finished.status == "out_of_memory" and room.retry_alone(step.key):
+            self._again.append(step)
+            return []
+        room.finish(step.key, memory)
+        return [finished]
+
+    def _fail(self, slot: _Slot, status: Status, message: str) -> Finished:
+        """End the slot's process, and commit a record in its stead."""
+        step = slot.step
+        assert step is not None  # noqa: S101 - only busy slots fail
+        seconds = round(time.monotonic() - slot.started, 3)
+        self._end(slot)
+        if slot.device in self._rooms:
+            self._rooms[slot.device].finish(step.key, None)
+        printed = slot.log.read_text(encoding="utf-8", errors="replace") if slot.log.exists() else ""
+        record = failure_record(record_fields(step), status, message, seconds, printed[-LOG_TAIL_CHARACTERS:])
+        record = record.model_copy(update={"provenance": {name: slot.settings[name] for name in ("device", "threads")}})
+        standing = self._store.commit(record)
+        if standing.status == "done":  # it finished just before it was stopped
+            return Finished(step.key, "done", standing.duration_seconds, "")
+        return Finished(step.key, status, seconds, message)
+
+
+def _family(process: BaseProcess) -> list[psutil.Process]:
+    try:
+        worker = psutil.Process(process.pid)
+        return [*worker.children(recursive=True), worker]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _memory(process: BaseProcess) -> int:
+    used = 0
+    for member in _family(process):
+        try:
+            used += member.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return used
+
+
+def _death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        hint = "; the system kills processes so when memory runs out" if exit_code == -9 else ""
+        return f"the worker process was killed by signal {-exit_code}{hint}"
+    return f"the worker process ended with exit code {exit_code} in the middle of the step"

@@ -1,0 +1,41 @@
+"""What of a plan is in the store, and what is to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from balancebench.plan import Plan
+from balancebench.stage import Stage
+from balancebench.step import Step, input_keys
+from balancebench.store import Record, Store
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What of a plan is in the store: `done` and `damaged` keys, records of failures, and the steps to run, in order.
+
+    Inputs of finished steps are not run again, but what is damaged is.
+    """
+
+    done: set[str]
+    damaged: dict[str, str]
+    failed: dict[str, Record]
+    to_run: list[Step]
+
+
+def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[Stage] | None = None) -> Survey:
+    """Look up every step of a plan. `verify` compares files with their SHA-256; `stages` limits what is to run."""
+    done, failed, damaged = store.survey(plan.steps, verify=verify)
+    wanted = set(damaged)
+    ends = [key for cell in plan.cells for stage, key in cell.steps.items() if stage in ("measure", "score")]
+    pending = [key for key in ends if key not in done] + list(damaged)
+    while pending:
+        key = pending.pop()
+        wanted.add(key)
+        pending += [
+            needed for needed in input_keys(plan.steps[key].inputs) if needed not in done and needed not in wanted
+        ]
+    to_run = [step for key, step in plan.steps.items() if key in wanted and (stages is None or step.stage in stages)]
+    return Survey(done=done, damaged=damaged, failed=failed, to_run=to_run)

@@ -1,0 +1,96 @@
+"""The life of a worker process: it takes steps over a pipe, one after the other, and stays warm between them.
+
+Module level imports nothing heavy: thread counts are set before NumPy and torch start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+__all__ = ["worker_main"]
+
+PROGRESS_INTERVAL_SECONDS = 0.2
+CUBLAS_WORKSPACE = ":4096:8"  # without it CUDA's matrix products are not repeatable
+
+
+def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
+    """Run steps until the pipe closes. Everything printed goes to `log`, which is emptied before each step."""
+    settings = json.loads(settings_json)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(settings["threads"])
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    while True:
+        try:
+            content = pipe.recv_bytes()
+        except EOFError:
+            return
+        os.ftruncate(output, 0)
+        finished = _run(pipe, content, settings)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pipe.send_bytes(json.dumps(finished).encode())
+
+
+def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str, Any]:
+    from balancebench.execution.provenance import describe_environment
+    from balancebench.registry import load_registry
+    from balancebench.stages.memory import gpu_memory
+    from balancebench.stages.run_step import run_step
+    from balancebench.step import step_from_json
+    from balancebench.store import Store
+
+    step = step_from_json(content)
+    registry = load_registry()
+    last_sent = 0.0
+
+    def progress(done: float, total: float, message: str = "") -> None:
+        nonlocal last_sent
+        now = time.monotonic()
+        if now - last_sent >= PROGRESS_INTERVAL_SECONDS or done >= total:
+            last_sent = now
+            note = {"kind": "progress", "done": float(done), "total": float(total), "message": message}
+            pipe.send_bytes(json.dumps(note).encode())
+
+    record = run_step(
+        step,
+        store=Store(Path(settings["store_root"])),
+        registry=registry,
+        device=settings["device"],
+        data_root=Path(settings["data_root"]),
+        provenance={
+            **describe_environment(registry),
+            "device": settings["device"],
+            "threads": settings["threads"],
+        },
+        progress=progress,
+        compilation=settings["compilation"],
+        checkpoint_seconds=settings["checkpoint_seconds"],
+    )
+    return {
+        "kind": "finished",
+        "status": record.status,
+        "seconds": record.duration_seconds,
+        "message": record.failure.message if record.failure else "",
+        "gpu_memory": gpu_memory(settings["device"]),
+    }
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

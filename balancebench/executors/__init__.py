@@ -1,1 +1,0 @@
-"""Where steps run: in this process (`inline`), or in worker processes of this machine (`local`)."""

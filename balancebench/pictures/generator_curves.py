@@ -1,0 +1,88 @@
+"""Pictures of kind `generator`: the curves that a generator's training left in its artefacts.
+
+`balancebench.synthesis.curves.Curves` writes them. Losses share a panel; every other curve has one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancebench.artefacts.generator import BalancerFiles
+from balancebench.leaderboard.picture_manifest import Picture
+from balancebench.pictures.drawing import Drawing, PictureOrder, sentences
+from balancebench.pictures.lines import MOST_POINTS, Line, Panel, Strokes, line_chart
+from balancebench.pictures.scene import Scene, named_seeds
+from balancebench.pictures.style import BEST_COLOURS
+from balancebench.pictures.svg import svg_of
+from balancebench.pictures.syntheses import Synthesis, syntheses
+
+__all__ = ["generator_curves", "generator_orders"]
+
+TITLE = "Training of the generator"
+
+
+def generator_orders(scene: Scene) -> list[PictureOrder]:
+    """Return an order for each generator's training, and each synthesis, that kept curves."""
+    orders: list[PictureOrder] = []
+    for trained in (*syntheses(scene, "train_generator"), *syntheses(scene, "synthesise")):
+        if not any(BalancerFiles.has_curves(scene.store, key) for key in trained.steps.values()):
+            continue
+        subject = f"{trained.label}, {named_seeds(trained.steps)}"
+        orders.append(
+            PictureOrder(
+                picture=Picture(
+                    kind="generator",
+                    dataset=trained.dataset,
+                    imbalancer=trained.imbalancer,
+                    classifier=trained.classifier,
+                    balancer=trained.balancer,
+                    title=f"{TITLE}: {subject}",
+                    alt=f"Losses and other curves of the generator's training by epoch: {subject}.",
+                ),
+                source=[scene.digest(key) for key in trained.steps.values()],
+                draw=lambda trained=trained, subject=subject: _draw(scene, trained, subject),
+            )
+        )
+    return orders
+
+
+def generator_curves(scene: Scene, steps: Mapping[str, str]) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the curves by name, one array (E,) a seed that has them; files other than curves.json add their name."""
+    curves: dict[str, list[NDArray[np.float64]]] = {}
+    for key in steps.values():
+        for stem, rows in BalancerFiles.read(scene.store, key).curves.items():
+            for name in dict.fromkeys(name for row in rows for name in row if name != "epoch"):
+                shown = name if stem == "curves" else f"{stem} {name}"
+                values_E = np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
+                curves.setdefault(shown.replace("_", " "), []).append(values_E)
+    return curves
+
+
+def _draw(scene: Scene, trained: Synthesis, subject: str) -> Drawing | None:
+    curves = generator_curves(scene, trained.steps)
+    if not curves:
+        return None
+    losses = {name: values for name, values in curves.items() if "loss" in name}
+    groups = [("loss", losses)] if losses else []
+    groups += [(name, {name: values}) for name, values in curves.items() if name not in losses]
+    colours = {name: BEST_COLOURS[index % len(BEST_COLOURS)] for index, name in enumerate(curves)}
+    dashes = {name: (1, 0) if index < len(BEST_COLOURS) else (6, 3) for index, name in enumerate(curves)}
+    strokes = {name: Strokes(colour=colours[name], dash=dashes[name]) for name in curves}
+    panels: list[Panel] = []
+    for title, members in groups:
+        lines = [
+            Line(row=name, name=name, values_SE=np.stack([value_E[: min(map(len, values))] for value_E in values]))
+            for name, values in members.items()
+        ]
+        panels.append(Panel(title=title, format="~g", lines=lines))
+    chart = line_chart(panels, strokes, TITLE, subject, panel_width=230 if len(panels) > 1 else 460)
+    most = max(len(value_E) for values in curves.values() for value_E in values)
+    caption = sentences(
+        "Means over seeds; bands go from the lowest to the highest seed." if len(trained.steps) > 1 else "One seed.",
+        f"Each point is the mean of {-(-most // MOST_POINTS)} epochs." if most > MOST_POINTS else "",
+        f"Balancer {trained.balancer}.",
+    )
+    return Drawing(content=svg_of(chart, f"{TITLE}: {subject}"), suffix="svg", caption=caption)

@@ -1,0 +1,105 @@
+"""Runs one step and commits what came of it, whatever that is."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from balancebench.config import JSON, Compilation
+from balancebench.contracts import Progress
+from balancebench.errors import BalancebenchError
+from balancebench.registry import Registry
+from balancebench.stage import STAGES
+from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
+from balancebench.stages.workplace import Workplace
+from balancebench.step import Step, input_keys, record_fields
+from balancebench.store import Failure, Record, Status, Store
+
+__all__ = ["CHECKPOINT_SECONDS", "run_step"]
+
+CHECKPOINT_SECONDS = 180.0
+
+
+def run_step(
+    step: Step,
+    *,
+    store: Store,
+    registry: Registry,
+    device: str,
+    data_root: Path,
+    provenance: dict[str, JSON],
+    progress: Progress,
+    compilation: Compilation = "auto",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Record:
+    """Run a step and commit its record: done with its files, or failed or out_of_memory with the error."""
+    results, scratch = store.temporary_folder(), store.temporary_folder()
+    workplace = Workplace(
+        step=step,
+        store=store,
+        registry=registry,
+        device=device,
+        compilation=compilation,
+        checkpoint_seconds=checkpoint_seconds,
+        data_root=data_root,
+        results=results,
+        scratch=scratch,
+        progress=progress,
+    )
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    start = time.monotonic()
+    reset_peak_memory(device)
+    status: Status = "done"
+    failure: Failure | None = None
+    try:
+        module_name, _, function = STAGES[step.stage].run.partition(":")
+        getattr(import_module(module_name), function)(workplace)
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
+        status = "out_of_memory" if _is_out_of_memory(error) else "failed"
+        failure = Failure(message=_message(error), traceback=traceback.format_exc())
+        shutil.rmtree(results, ignore_errors=True)  # half-written results help nobody
+        results.mkdir()
+    except BaseException:
+        shutil.rmtree(results, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    inputs = [record for key in input_keys(step.inputs) if (record := store.read_done(key)) is not None]
+    outside = {*workplace.outside_data, *(text for record in inputs for text in record.outside_data)}
+    record = Record(
+        **record_fields(step),
+        status=status,
+        started_at=started_at,
+        duration_seconds=round(time.monotonic() - start, 3),
+        peak_memory_bytes=peak_memory_bytes(device),
+        provenance={**provenance, **_device_name(device), **workplace.notes},
+        failure=failure,
+        used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),
+        outside_data=tuple(sorted(outside)),
+        images_seen=workplace.images_seen,
+        optimiser_steps=workplace.optimiser_steps,
+    )
+    return store.commit(record, results)
+
+
+def _device_name(device: str) -> dict[str, JSON]:
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"device_name": torch.cuda.get_device_name(device)}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, BalancebenchError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".strip()

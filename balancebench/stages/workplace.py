@@ -1,0 +1,93 @@
+"""What a stage works with inside a worker: the step, the store, a folder for its results, and notes for the record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from balancebench.component import Component, Kind
+from balancebench.config import JSON, Compilation, Options
+from balancebench.contracts import Progress
+from balancebench.registry import Registry
+from balancebench.step import ComponentReference, Step
+from balancebench.store import Record, Store
+
+__all__ = ["Built", "Workplace"]
+
+InputsT = TypeVar("InputsT")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A component bound again in the worker: what it declares, its options, and the object it built."""
+
+    component: Component[Any, Any]
+    options: Options
+    object: Any
+    base: Built | None = None
+
+    @property
+    def outside_data(self) -> tuple[str, ...]:
+        """Descriptions of the data from outside the suite that it brings in, the wrapped balancer's included."""
+        own = self.component.outside_data(self.options)
+        return ((own,) if own else ()) + (self.base.outside_data if self.base else ())
+
+
+@dataclass(slots=True, kw_only=True)
+class Workplace:
+    """What a stage is given, and what it notes for the step's record."""
+
+    step: Step
+    store: Store
+    registry: Registry
+    device: str
+    compilation: Compilation
+    checkpoint_seconds: float
+    data_root: Path
+    results: Path
+    scratch: Path
+    progress: Progress
+    used_withheld_data: bool = False
+    outside_data: list[str] = field(default_factory=list[str])
+    images_seen: int = 0
+    optimiser_steps: int = 0
+    notes: dict[str, JSON] = field(default_factory=dict[str, JSON])
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger that plugins get."""
+        return logging.getLogger(f"balancebench.{self.step.stage}")
+
+    def inputs(self, kind: type[InputsT]) -> InputsT:
+        """Return the step's inputs, which are of the kind that its stage reads."""
+        inputs: Any = self.step.inputs
+        assert isinstance(inputs, kind)  # noqa: S101 - the plan gives each stage its own
+        return inputs
+
+    def record(self, key: str) -> Record:
+        """Return the record of a finished input; raise StoreError where it is not there."""
+        return self.store.files(key).record
+
+    def build(self, kind: Kind, role: str) -> Built:
+        """Build the step's component with this role, and note what outside data it brings."""
+        built = self.build_from(kind, self.step.components[role])
+        self.outside_data += built.outside_data
+        return built
+
+    def build_from(self, kind: Kind, reference: ComponentReference) -> Built:
+        """Build a component from its reference, the balancer it wraps first."""
+        component = self.registry.find(kind, reference.component).component
+        options = component.options.model_validate(reference.options)
+        base = None if reference.base is None else self.build_from(kind, reference.base)
+        return Built(component, options, component.create(options), base)
+
+    def count(self, images: int, steps: int) -> None:
+        """Add to the images seen and optimiser steps taken."""
+        self.images_seen += images
+        self.optimiser_steps += steps
+
+    def note(self, name: str, value: JSON) -> None:
+        """Write into the record's provenance how the step was computed."""
+        self.notes[name] = value
