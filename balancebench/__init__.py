@@ -61,8 +61,18 @@ from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
     from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
-    from balancebench.run_suite import run_suite
-    from balancebench.training_plan import Batch, BatchSource, BatchTransform, Loss, Phase, Restart, TrainingPlan
+    from balancebench.suite_run import run_suite
+    from balancebench.training_plan import (
+        Batch,
+        BatchSource,
+        BatchTransform,
+        FeatureLoss,
+        Loss,
+        LossContext,
+        Phase,
+        Restart,
+        TrainingPlan,
+    )
 
 _LATE = {
     "DatasetSplits": "balancebench.data",
@@ -70,11 +80,13 @@ _LATE = {
     "Origin": "balancebench.data",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
-    "run_suite": "balancebench.run_suite",
+    "run_suite": "balancebench.suite_run",
     "Batch": "balancebench.training_plan",
     "BatchSource": "balancebench.training_plan",
     "BatchTransform": "balancebench.training_plan",
+    "FeatureLoss": "balancebench.training_plan",
     "Loss": "balancebench.training_plan",
+    "LossContext": "balancebench.training_plan",
     "Phase": "balancebench.training_plan",
     "Restart": "balancebench.training_plan",
     "TrainingPlan": "balancebench.training_plan",
@@ -103,6 +115,7 @@ __all__ = [
     "DatasetSplits",
     "Evaluation",
     "EvaluationImages",
+    "FeatureLoss",
     "FeaturePredictor",
     "FitContext",
     "ImageGenerator",
@@ -111,6 +124,7 @@ __all__ = [
     "LeaderboardError",
     "LoadContext",
     "Loss",
+    "LossContext",
     "Metric",
     "MetricComponent",
     "MetricValue",

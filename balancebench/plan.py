@@ -189,16 +189,26 @@ class _Planner:
         return self._step("measure", subset.label, load.dataset, inputs, {}, {}, metrics=self._subset_metrics)
 
     def _make(
-        self, balancer: BoundComponent, classifier: BoundComponent, load: Step, subset: Step, seeds: SeedTriple
+        self,
+        balancer: BoundComponent,
+        classifier: BoundComponent,
+        load: Step,
+        subset: Step,
+        seeds: SeedTriple,
+        *,
+        synthesises: bool = True,
     ) -> BalancerInputs:
-        """Add the steps in which a balancer, and what it wraps, train generators and make images; return their keys."""
+        """Add the steps in which a balancer, and what it wraps, train generators and make images; return their keys.
+
+        synthesises: whether its images are wanted, where it makes some.
+        """
         component = balancer.component
         assert isinstance(component, BalancerComponent)  # noqa: S101 - the registry has checked it
         base = None
         if balancer.base is not None:
-            base = self._make(balancer.base, classifier, load, subset, seeds)
-            if component.draws_from_base:
-                base = BalancerInputs(generator=base.generator, base=base.base)
+            base = self._make(
+                balancer.base, classifier, load, subset, seeds, synthesises=not component.draws_from_base
+            )
         balancer_inputs = BalancerInputs(base=base)
         settings = {"seed": seeds.generator if component.seeded else None, **self._arithmetic()}
         components = {"component": balancer}
@@ -213,7 +223,7 @@ class _Planner:
 
         if component.trains_generator:
             balancer_inputs = BalancerInputs(generator=add("train_generator", balancer_inputs), base=base)
-        if component.synthesises:
+        if component.synthesises and synthesises:
             balancer_inputs = BalancerInputs(
                 generator=balancer_inputs.generator, synthesis=add("synthesise", balancer_inputs), base=base
             )

@@ -24,7 +24,17 @@ from balancebench.errors import BalancerError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batch", "BatchSource", "BatchTransform", "Loss", "Phase", "Restart", "TrainingPlan"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "BatchTransform",
+    "FeatureLoss",
+    "Loss",
+    "LossContext",
+    "Phase",
+    "Restart",
+    "TrainingPlan",
+]
 
 Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 """loss(logits_NK float32, labels_N int64) -> losses_N float32; the step minimises their mean.
@@ -32,6 +42,23 @@ Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 A loss for each image, not a scalar, lets mixing methods weight the losses of their two labels per image. A
 weighted mean that divides by the batch's weights multiplies by N / weights.sum() itself.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossContext:
+    """What a `FeatureLoss` may read.
+
+    features_ND: float32, what the last layer reads, with its gradient; detach what no gradient is to pass through.
+    generator: the training run's, on the device of the features; draw from no other.
+    """
+
+    features_ND: torch.Tensor
+    generator: torch.Generator
+
+
+FeatureLoss = Callable[["torch.Tensor", "torch.Tensor", LossContext], "torch.Tensor"]
+"""loss(logits_NK float32, labels_N int64, context) -> losses_N float32: influence-balanced loss, and whatever else
+reads features or draws random numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +110,7 @@ class Phase:
 
     share: of the classifier's budget (epochs or steps), > 0. Shares may sum to more than 1 where a method spends
     more (cRT's second stage); the record counts what was spent.
-    loss: None is the mean cross-entropy.
+    loss: None is the mean cross-entropy. feature_loss: one that reads features too, instead of `loss`.
     sampling_weight_N: float64 >= 0, one for each image; batches are drawn with replacement in proportion. None
     visits every image once an epoch, shuffled.
     trainable: "head" freezes everything but the last linear layer (batch-norm statistics included).
@@ -94,6 +121,7 @@ class Phase:
     images: LabelledImages
     share: float = 1.0
     loss: Loss | None = None
+    feature_loss: FeatureLoss | None = None
     sampling_weight_N: NDArray[np.float64] | None = None
     batch_transform: BatchTransform | None = None
     trainable: Literal["all", "head"] = "all"
@@ -105,6 +133,8 @@ class Phase:
             raise BalancerError(f"a phase's share of the budget must be above 0, got {self.share}")
         if len(self.images) == 0:
             raise BalancerError("a phase needs at least one image")
+        if self.loss is not None and self.feature_loss is not None:
+            raise BalancerError("a phase has either a loss or a feature_loss, not both")
         weight_N = self.sampling_weight_N
         if weight_N is not None:
             if weight_N.shape != (len(self.images),):
@@ -121,12 +151,15 @@ class TrainingPlan:
     head: "linear", or "cosine" for a head of normalised features and weights (LDAM).
     adjust_head: weight_KD -> weight_KD after training (tau-normalisation), or None. A head with a bias loses it.
     adjust_logits: logits_NK -> logits_NK applied to every prediction (post-hoc logit adjustment), or None.
+    normalise_on: the images whose mean and deviation all pixels are normalised by, where the classifier normalises by
+    its training set. None: those of the phases, which must then all be the same.
     """
 
     phases: tuple[Phase, ...]
     head: Literal["linear", "cosine"] = "linear"
     adjust_head: Callable[[torch.Tensor], torch.Tensor] | None = None
     adjust_logits: Callable[[torch.Tensor], torch.Tensor] | None = None
+    normalise_on: LabelledImages | None = None
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -135,8 +168,18 @@ class TrainingPlan:
         for phase in self.phases[1:]:
             if phase.images.class_names != first.class_names:
                 raise BalancerError("all phases of a training plan must have the same classes")
+            if phase.images is not first and self.normalise_on is None:
+                raise BalancerError(
+                    "the phases train on different images: say by which of them pixels are normalised, with "
+                    "normalise_on=train"
+                )
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The K class names of the plan's images."""
         return self.phases[0].images.class_names
+
+    @property
+    def normalising_images(self) -> LabelledImages:
+        """The images that pixels are normalised by."""
+        return self.phases[0].images if self.normalise_on is None else self.normalise_on

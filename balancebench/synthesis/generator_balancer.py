@@ -47,11 +47,11 @@ class GeneratorBalancer(Balancer[GeneratorOptionsT], ABC):
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Draw what each class is short of its target; None where none is short of any.
 
-        Raises BalancerError where a class that is to grow has no image to start from.
+        Raises BalancerError where a class that is to grow was not learnt.
         """
         from balancebench.synthesis.fill import draw_images
 
-        missing_K = missing_counts(self.options.target, train)
+        missing_K = missing_counts(self.options.target, train, from_elsewhere=True)
         if not missing_K.any():
             return None
         return draw_images(

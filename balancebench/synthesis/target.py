@@ -56,15 +56,18 @@ def wanted_counts(target: OversamplingTarget | UndersamplingTarget, train: Label
     return wanted_K
 
 
-def missing_counts(target: OversamplingTarget, train: LabelledImages) -> NDArray[np.int64]:
+def missing_counts(
+    target: OversamplingTarget, train: LabelledImages, *, from_elsewhere: bool = False
+) -> NDArray[np.int64]:
     """Return the images each class is short of its target, int64 of shape (K,); 0 where it has enough.
 
-    Raises BalancerError where a class that is to grow has no image to start from.
+    from_elsewhere: new images come from more than the class's own (a pool, a model, withheld images). Otherwise raises
+    BalancerError where a class that is to grow has no image to start from.
     """
     counts_K = train.counts_K
     missing_K = (wanted_counts(target, train) - counts_K).clip(min=0)
     for name, count, missing in zip(train.class_names, counts_K, missing_K, strict=True):
-        if count == 0 and missing > 0:
+        if count == 0 and missing > 0 and not from_elsewhere:
             raise BalancerError(
                 f"class {name!r} has no images to make more of: keep some of it, or give a target table without it"
             )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from balancebench.training_plan import Batch, Phase, TrainingPlan
+from balancebench.training_plan import Batch, Loss, LossContext, Phase, TrainingPlan
 
 __all__ = ["check_callables", "computed"]
 
@@ -23,8 +23,8 @@ FEATURES = 5
 def check_callables(plan: TrainingPlan) -> None:
     """Fail where a loss, a batch transform or an adjustment gives the wrong shape or dtype."""
     for number, phase in enumerate(plan.phases):
-        if phase.loss is not None:
-            _check_loss(phase, f"the loss of phase {number}")
+        if (loss := _loss_of(phase)) is not None:
+            _check_loss(loss, phase, f"the loss of phase {number}")
         if phase.batch_transform is not None:
             _check_transform(phase, f"the batch transform of phase {number}")
     class_count = len(plan.class_names)
@@ -48,8 +48,8 @@ def computed(plan: TrainingPlan) -> dict[str, object]:
     if plan.adjust_head is not None:
         values["adjust_head"] = plan.adjust_head(_random(class_count, FEATURES)).tolist()
     for number, phase in enumerate(plan.phases):
-        if phase.loss is not None:
-            values[f"the loss of phase {number}"] = phase.loss(_random(BATCH, class_count), _labels(phase)).tolist()
+        if (loss := _loss_of(phase)) is not None:
+            values[f"the loss of phase {number}"] = loss(_random(BATCH, class_count), _labels(phase)).tolist()
         if phase.batch_transform is not None:
             values[f"the batch transform of phase {number}"] = _mixed(phase).images_NCHW.tolist()
     return values
@@ -78,11 +78,19 @@ def _mixed(phase: Phase) -> Batch:
     return phase.batch_transform(source.draw(BATCH), source)
 
 
-def _check_loss(phase: Phase, where: str) -> None:
-    assert phase.loss is not None
+def _loss_of(phase: Phase) -> Loss | None:
+    """Return the phase's loss of logits and labels; one that reads features gets some."""
+    loss = phase.feature_loss
+    if loss is None:
+        return phase.loss
+    context = LossContext(features_ND=_random(BATCH, FEATURES).relu(), generator=torch.Generator().manual_seed(2))
+    return lambda logits_NK, labels_N: loss(logits_NK, labels_N, context)
+
+
+def _check_loss(loss: Loss, phase: Phase, where: str) -> None:
     class_count = phase.images.class_count
     logits_NK = _random(BATCH, class_count).requires_grad_()
-    losses_N = phase.loss(logits_NK, _labels(phase))
+    losses_N = loss(logits_NK, _labels(phase))
     assert losses_N.shape == (BATCH,), f"{where} has shape {tuple(losses_N.shape)}; give one value an image, (N,)"
     assert losses_N.dtype == torch.float32, f"{where} has dtype {losses_N.dtype}, not float32"
     assert bool(torch.isfinite(losses_N).all()), f"{where} is not finite"

@@ -21,7 +21,7 @@ from balancebench.testing.contexts import fit_context
 from balancebench.testing.subject import Body, build, check_refusal, device_of, image_arrays
 from balancebench.testing.tiny import tiny_training_set
 from balancebench.testing.watch import expect_untouched, global_random_state_untouched, other_global_seeds
-from balancebench.training_plan import Phase, Restart, TrainingPlan
+from balancebench.training_plan import LossContext, Phase, Restart, TrainingPlan
 
 __all__ = ["CLASSIFIER_CHECKS"]
 
@@ -137,6 +137,23 @@ def follows_losses_and_sampling_weights(component: ClassifierComponent) -> None:
         assert seen == {label}, f"phase {number} draws class {label} alone, but its loss sees classes {sorted(seen)}"
 
 
+def follows_losses_that_read_features(component: ClassifierComponent) -> None:
+    """A feature_loss is called with what the last layer reads, and trained by; or refused."""
+    import torch
+
+    train = tiny_training_set(COUNTS)
+    shapes: set[tuple[int, int]] = set()
+
+    def loss(logits_NK: torch.Tensor, labels_N: torch.Tensor, context: LossContext) -> torch.Tensor:
+        features_ND, generator = context.features_ND, context.generator
+        shapes.add((len(labels_N) - len(features_ND), features_ND.ndim))
+        torch.rand(1, generator=generator, device=generator.device)
+        return torch.nn.functional.cross_entropy(logits_NK, labels_N, reduction="none") + features_ND.square().mean(1)
+
+    if _fits(component, TrainingPlan(phases=(Phase(images=train, feature_loss=loss),))):
+        assert shapes == {(0, 2)}, "it does not call the plan's feature_loss with features_ND of the batch"
+
+
 def follows_batch_transforms_and_adjustments(component: ClassifierComponent) -> None:
     """Batch transform, adjust_head and adjust_logits are applied; or the plan is refused with ClassifierError."""
     import torch
@@ -206,6 +223,7 @@ CLASSIFIER_CHECKS: tuple[Body, ...] = (
     leaves_global_random_state_alone,
     trains_where_a_class_has_no_images,
     follows_losses_and_sampling_weights,
+    follows_losses_that_read_features,
     follows_batch_transforms_and_adjustments,
     trains_a_second_phase_on_the_head_alone,
 )

@@ -47,7 +47,11 @@ def check_origins(plan: TrainingPlan, train: LabelledImages, repeatable: Iterabl
 
 def plan_parts(plan: TrainingPlan) -> dict[str, object]:
     """Return what of a plan can be compared, by names for a message; callables by what they compute."""
-    parts: dict[str, object] = {"the number of phases": len(plan.phases), "the head": plan.head}
+    parts: dict[str, object] = {
+        "the number of phases": len(plan.phases),
+        "the head": plan.head,
+        "the images that normalise": plan.normalising_images.digest(),
+    }
     for number, phase in enumerate(plan.phases):
         weight_N = phase.sampling_weight_N
         of_phase: dict[str, object] = {
@@ -66,7 +70,7 @@ def plan_parts(plan: TrainingPlan) -> dict[str, object]:
 
 def has_callables(plan: TrainingPlan) -> bool:
     """Say whether the plan holds functions of tensors, for which torch must be imported."""
-    of_phases = any(phase.loss or phase.batch_transform for phase in plan.phases)
+    of_phases = any(phase.loss or phase.feature_loss or phase.batch_transform for phase in plan.phases)
     return of_phases or plan.adjust_head is not None or plan.adjust_logits is not None
 
 

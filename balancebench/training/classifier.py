@@ -78,9 +78,9 @@ class NetworkClassifier:
             memory_format = memory_format_for(model, device)
             model.to(device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue] - torch leaves it out
             image_sets = ImageSets(plan.phases, device)
-            training_images = image_sets.on_device(plan.phases[0].images)
             normaliser = replace(
-                make_normaliser(self._options.normalisation, training_images.images_NCHW), memory_format=memory_format
+                make_normaliser(self._options.normalisation, image_sets.pixels(plan.normalising_images)),
+                memory_format=memory_format,
             )
             predictor = ModelPredictor(
                 model,
@@ -158,6 +158,9 @@ def _explaining_determinism() -> Generator[None]:
 
 def _common_shape(plan: TrainingPlan) -> tuple[int, int, int]:
     channels, rows, columns = plan.phases[0].images.images_NCHW.shape[1:]
+    normalising_channels = plan.normalising_images.images_NCHW.shape[1]
+    if normalising_channels != channels:
+        raise ClassifierError(f"normalise_on has images of {normalising_channels} channels, the phases of {channels}")
     for index, phase in enumerate(plan.phases[1:], start=2):
         if phase.images.images_NCHW.shape[1:] != (channels, rows, columns):
             raise ClassifierError(

@@ -23,12 +23,20 @@ from balancebench.training.augment import AUGMENTATIONS
 from balancebench.training.capacity import image_budget_bytes
 from balancebench.training.compilation import compilation_reason, compiled
 from balancebench.training.model import ImageModel
-from balancebench.training.normalise import Normaliser
+from balancebench.training.normalise import Normaliser, Pixels
 from balancebench.training.options import TrainingOptions
 from balancebench.training.predict import ModelPredictor
 from balancebench.training.resident import BatchDrawer, ResidentImages
 from balancebench.training.schedule import PhaseSchedule, schedule_phases
-from balancebench.training.step import Network, TrainingStep, cross_entropy, forget, make_optimiser, set_learning_rate
+from balancebench.training.step import (
+    FeaturesRead,
+    Network,
+    TrainingStep,
+    cross_entropy,
+    forget,
+    make_optimiser,
+    set_learning_rate,
+)
 from balancebench.training.streamed import StreamedImages
 from balancebench.training.visiting_order import WINDOW_BYTES
 from balancebench.training_plan import Phase
@@ -59,6 +67,11 @@ class ImageSets:
         if id(images) not in self._held:
             self._held[id(images)] = self._hold(images)
         return self._held[id(images)]
+
+    def pixels(self, images: LabelledImages) -> Pixels:
+        """Return the pixels of any images on the device; those that no phase trains on are not kept there."""
+        held = self.on_device(images) if id(images) in self._last_phase else self._hold(images)
+        return held.images_NCHW
 
     def _hold(self, images: LabelledImages) -> ResidentImages | StreamedImages:
         resident = sum(held.nbytes for held in self._held.values() if isinstance(held, ResidentImages))
@@ -152,6 +165,9 @@ def _train_phase(
         loss=phase.loss or cross_entropy,
         precision=run.context.precision,
         output=run.output,
+        reads_features=None
+        if phase.feature_loss is None
+        else FeaturesRead(loss=phase.feature_loss, model=run.model, generator=run.generator),
     )
     stretch_step = schedule.first_step
     for steps in schedule.epoch_steps:

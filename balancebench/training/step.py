@@ -16,10 +16,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from balancebench.errors import BalancerError
+from balancebench.training.model import ImageModel
 from balancebench.training.options import TrainingOptions
-from balancebench.training_plan import Batch, Loss
+from balancebench.training_plan import Batch, FeatureLoss, Loss, LossContext
 
-__all__ = ["Network", "TrainingStep", "batch_losses", "cross_entropy", "forget", "make_optimiser", "set_learning_rate"]
+__all__ = [
+    "FeaturesRead",
+    "Network",
+    "TrainingStep",
+    "batch_losses",
+    "cross_entropy",
+    "forget",
+    "make_optimiser",
+    "set_learning_rate",
+]
 
 Network = Callable[[Tensor], Tensor]
 """Normalised images_NCHW -> logits_NK."""
@@ -95,11 +105,21 @@ def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesRead:
+    """What a step needs whose loss reads features: they are taken from between backbone and head of the plain model."""
+
+    loss: FeatureLoss
+    model: ImageModel
+    generator: torch.Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStep:
     """Takes one step of `optimiser` on a batch.
 
-    network: the model, or it compiled. precision: "bf16" runs the network under autocast; logits and losses are float32
-    in any case. output: applied to the logits before the loss, or None.
+    network: the model, or it compiled. precision: "bf16" runs the network under autocast; logits, features and losses
+    are float32 in any case. output: applied to the logits before the loss, or None. reads_features: for a loss that
+    does, instead of `loss` and of the compiled network.
     """
 
     network: Network
@@ -107,17 +127,28 @@ class TrainingStep:
     loss: Loss
     precision: Literal["fp32", "bf16"]
     output: Callable[[Tensor], Tensor] | None = None
+    reads_features: FeaturesRead | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take the step; return the batch's mean loss, a scalar that stays on the device."""
-        device = batch.images_NCHW.device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_NK = self.network(batch.images_NCHW)
-        logits_NK = logits_NK.float()
+        logits_NK, loss_of = self._forward(batch.images_NCHW)
         if self.output is not None:
             logits_NK = self.output(logits_NK)
-        loss = batch_losses(self.loss, logits_NK, batch).mean()
+        loss = batch_losses(loss_of, logits_NK, batch).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         return loss.detach()
+
+    def _forward(self, images_NCHW: Tensor) -> tuple[Tensor, Loss]:
+        """Return logits_NK, and the loss that they and labels go into."""
+        with torch.autocast(images_NCHW.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            if self.reads_features is None:
+                return self.network(images_NCHW).float(), self.loss
+            features_ND = self.reads_features.model.features(images_NCHW)
+            logits_NK = self.reads_features.model.head(features_ND)
+        loss, context = (
+            self.reads_features.loss,
+            LossContext(features_ND=features_ND.float(), generator=self.reads_features.generator),
+        )
+        return logits_NK.float(), lambda logits_NK, labels_N: loss(logits_NK, labels_N, context)

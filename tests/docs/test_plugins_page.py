@@ -122,7 +122,7 @@ def test_every_plan_of_the_table_can_be_built(method):
         "log_prior_K": np.log(train.counts_K / len(train)),
         "context": plan_context(),
         "base_plan": TrainingPlan(phases=(Phase(images=train),)),
-        **dict.fromkeys(("weighted_loss", "balanced_loss", "ldam_loss", "mixup"), lambda *_: None),
+        **dict.fromkeys(("weighted_loss", "balanced_loss", "ldam_loss", "influence_loss", "mixup"), lambda *_: None),
         **{used.__name__: used for used in (TrainingPlan, Phase, Restart, Origin, concatenate, replace)},
     }
     assert isinstance(eval(PLANS[method], names), TrainingPlan)

@@ -13,52 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-from balancebench.cli.console import ConsoleReporter
-from balancebench.cli.shared import errors_console
-from balancebench.execution.executor import Limits, Site
+from balancebench.execution.executor import Site
 from balancebench.execution.gpu_room import GpuRoom
 from balancebench.execution.processes import ProcessExecutor
-from balancebench.execution.run_plan import run_plan
 from balancebench.execution.scheduler import Observers, Scheduler
 from balancebench.execution.survey import survey
-from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
-from balancebench.suite.bind import bind_suite
 
 MIB = 1024**2
 FAKE_PLUGINS = Path(__file__).parents[1] / "fake_plugins"
-
-
-@pytest.fixture
-def harness(fakes, suite_file, tmp_path):
-    """Plan and run suites on one store."""
-
-    class Harness:
-        store = Store.open(tmp_path / "store")
-
-        def plan(self, extra="", profile=None, replace=None):
-            return expand(bind_suite(suite_file(extra, replace=replace), fakes, profile))
-
-        def run(self, plan, jobs=2, seconds=None, memory_bytes=None, stages=None, store=None, **options):
-            return run_plan(
-                plan,
-                store or self.store,
-                registry=fakes,
-                reporter=ConsoleReporter(errors_console()),
-                executor="inline" if jobs == 0 else "processes",
-                device="cpu",
-                jobs=jobs or None,
-                limits=Limits(seconds=seconds, memory_bytes=memory_bytes),
-                stages=stages,
-                **options,
-            )
-
-        def record(self, plan, stage, balancer, seed=0):
-            cell = next(cell for cell in plan.cells if cell.balancer == balancer and cell.seeds.subset == seed)
-            return self.store.read(cell.steps[stage])
-
-    return Harness()
 
 
 def misbehaving(how, **options):

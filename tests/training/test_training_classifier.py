@@ -117,7 +117,8 @@ def test_a_class_without_images_is_allowed(classifier, make_images, make_context
 
 
 def test_phases_with_images_of_different_shapes_are_refused(classifier, make_images, make_context):
-    plan = TrainingPlan(phases=(Phase(images=make_images(40)), Phase(images=make_images(40, size=16))))
+    images = make_images(40)
+    plan = TrainingPlan(phases=(Phase(images=images), Phase(images=make_images(40, size=16))), normalise_on=images)
 
     with pytest.raises(ClassifierError, match="phase 1 has 1x8x8, phase 2 has 1x16x16"):
         classifier.fit(plan, make_context())

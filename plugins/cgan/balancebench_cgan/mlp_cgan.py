@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -82,17 +82,26 @@ class MlpCgan(GeneratorBalancer[MlpCganOptions]):
             self._train(networks, train, context, random)
         save_weights(context.artefacts, "generator", networks.generator)
         save_weights(context.artefacts, "discriminator", networks.discriminator)
-        facts = {"image_shape": image_shape, "learnt_K": (train.counts_K > 0).tolist()}
+        facts = {
+            "image_shape": image_shape,
+            "class_names": train.class_names,
+            "is_learnt_K": (train.counts_K > 0).tolist(),
+        }
         (context.artefacts / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
     def restore_generator(self, folder: Path, device: str) -> TrainedGenerator:
         """Return the generator in evaluation mode."""
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        learnt_K, torch_device = np.array(facts["learnt_K"], dtype=bool), torch.device(device)
+        class_names, torch_device = facts["class_names"], torch.device(device)
         with seeded_globals(0, torch_device):  # the weights drawn here are overwritten
-            networks = make_networks(self.options, facts["image_shape"], len(learnt_K), torch_device)
+            networks = make_networks(self.options, facts["image_shape"], len(class_names), torch_device)
         load_weights(folder, "generator", networks.generator)
-        return TrainedGenerator(networks.generator.eval(), self.options.latent_size, learnt_K)
+        unlearnt = {
+            label: name
+            for label, (name, is_learnt) in enumerate(zip(class_names, facts["is_learnt_K"], strict=True))
+            if not is_learnt
+        }
+        return TrainedGenerator(networks.generator.eval(), self.options.latent_size, unlearnt)
 
     def _train(
         self, networks: Networks, train: LabelledImages, context: SynthesisContext, random: torch.Generator
@@ -126,18 +135,21 @@ class MlpCgan(GeneratorBalancer[MlpCganOptions]):
 
 
 class TrainedGenerator:
-    """The generator, its weights at rest. learnt_K: whether a class had training images."""
+    """The generator, its weights at rest. unlearnt: label -> name of the classes that had no training images."""
 
-    def __init__(self, network: Generator, latent_size: int, learnt_K: NDArray[np.bool_]) -> None:
+    def __init__(self, network: Generator, latent_size: int, unlearnt: Mapping[int, str]) -> None:
         self._network = network
         self._latent_size = latent_size
-        self._learnt_K = learnt_K
+        self._unlearnt = unlearnt
 
     def draw(self, labels_B: NDArray[np.int64], random: torch.Generator) -> NDArray[np.uint8]:
         """Return images_BCHW; raise BalancerError where a class had no images to learn from."""
-        if not self._learnt_K[labels_B].all():
-            unlearnt = sorted({int(label) for label in labels_B if not self._learnt_K[label]})
-            raise BalancerError(f"the GAN saw no images of the classes {unlearnt}")
+        for label, name in self._unlearnt.items():
+            if label in labels_B:
+                raise BalancerError(
+                    f"class {name!r} had no images for the GAN to learn from: keep some of it, or give a target table "
+                    "without it"
+                )
         with torch.inference_mode():
             noise_BZ = _noise(len(labels_B), self._latent_size, random)
             images_BCHW = self._network(noise_BZ, torch.from_numpy(labels_B).to(random.device))

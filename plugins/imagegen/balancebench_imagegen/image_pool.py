@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
-from balancebench.synthesis.target import wanted_counts
+from balancebench.synthesis.target import missing_counts
 from balancebench_imagegen.image_files import list_class_folders
 from balancebench_imagegen.options import ImagePoolOptions
 from balancebench_imagegen.resize import fit, to_channels
@@ -42,7 +42,7 @@ class ImagePool(Balancer[ImagePoolOptions]):
         Raises BalancerError where the pool has too few images of a class, with the shortfall of each, and where an
         image cannot be read.
         """
-        missing_K = (wanted_counts(self.options.target, train) - train.counts_K).clip(min=0)
+        missing_K = missing_counts(self.options.target, train, from_elsewhere=True)
         if not missing_K.any():
             return None
         pool = self._pool(train.class_names)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
-from balancebench.synthesis.target import missing_counts, wanted_counts
+from balancebench.synthesis.target import missing_counts
 from balancebench.training.reproducibility import seeded_globals
 from balancebench_imagegen.pipeline import Pipeline, repeatable
 from balancebench_imagegen.prompts import candidate_seed
@@ -89,10 +89,7 @@ class StableDiffusion(Balancer[StableDiffusionOptions]):
         Raises BalancerError where the model is not on this machine or cannot be loaded, where nearly all images of a
         class are flagged, and, starting from real images, where a class has none.
         """
-        if self.options.source == "kept":
-            missing_K = missing_counts(self.options.target, train)
-        else:
-            missing_K = (wanted_counts(self.options.target, train) - train.counts_K).clip(min=0)
+        missing_K = missing_counts(self.options.target, train, from_elsewhere=self.options.source != "kept")
         if not missing_K.any():
             return None
         device = torch.device(context.device)

@@ -58,7 +58,7 @@ class ClassifierRetraining(Balancer[CrtOptions]):
             reset_head=True,
             restart=Restart(learning_rate=self.options.learning_rate, schedule="cosine"),
         )
-        return replace(plan, phases=(*plan.phases, second_stage))
+        return replace(plan, phases=(*plan.phases, second_stage), normalise_on=plan.normalising_images)
 
 
 class TauNormalisation(Balancer[TauNormOptions]):

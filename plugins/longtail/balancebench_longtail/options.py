@@ -18,6 +18,7 @@ __all__ = [
     "DrsOptions",
     "DrwOptions",
     "FocalOptions",
+    "InfluenceBalancedOptions",
     "LdamChoice",
     "LdamDrwOptions",
     "LdamOptions",
@@ -193,6 +194,17 @@ class DrsOptions(Options):
 
     loss: LossChoice = CrossEntropyChoice()
     defer_at: DeferAt = 0.8
+
+
+class InfluenceBalancedOptions(Options):
+    """The options of `influence_balanced`; the defaults are the authors' program's."""
+
+    defer_at: DeferAt = 0.5
+    alpha: float = Field(default=1000.0, gt=0, description="what the losses of the fine-tuning are multiplied by")
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["keep"] = Field(
+        default=0.001,
+        description="learning rate that the fine-tuning starts anew from; keep: optimiser and schedule go on",
+    )
 
 
 class CrtOptions(Options):

@@ -69,6 +69,13 @@ BALANCERS: tuple[BalancerComponent[Any], ...] = (
         citation=CAO,
     ),
     Method(
+        name="influence_balanced",
+        summary="Fine-tune with each image's loss divided by its influence on the decision boundary.",
+        options=options.InfluenceBalancedOptions,
+        build="balancebench_longtail.influence_balanced:InfluenceBalanced",
+        citation="Park et al., Influence-Balanced Loss for Imbalanced Visual Classification, ICCV 2021",
+    ),
+    Method(
         name="balanced_softmax",
         summary="Add the logarithm of each class's size to its logit while training.",
         options=options.BalancedSoftmaxOptions,

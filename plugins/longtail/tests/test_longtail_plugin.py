@@ -33,7 +33,7 @@ def test_the_entry_point_leads_to_a_plugin_that_offers_every_method():
     manager.check_pending()
     (declared,) = manager.hook.balancebench_balancers()
     assert [component.name for component in declared] == list(COMPONENTS)
-    assert len(COMPONENTS) == 19
+    assert len(COMPONENTS) == 20
 
 
 def test_plans_draw_nothing_so_seeds_of_generators_share_a_training():

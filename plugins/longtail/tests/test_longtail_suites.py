@@ -16,6 +16,8 @@ from balancebench_longtail import plugin
 FOLDER = Path(__file__).parents[3] / "suites"
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 NAMES = ("cifar10_lt", "cifar100_lt", "cifar10_lt_local", "fashion_mnist_lt")
+NEWER_THAN_ITS_RECORDS = {"fashion_mnist_lt": {"influence_balanced"}}
+"""Methods that a suite with committed results takes up when these are made again."""
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the plugin is not beside the suites")
 
@@ -28,7 +30,7 @@ def suite(name: str) -> dict[str, Any]:
 def test_every_method_is_in_the_suite_and_its_options_are_valid(name: str):
     components = {component.name: component for component in plugin.balancebench_balancers()}
     tables = suite(name)["balancer"]
-    assert {table["use"] for table in tables} == {*components, "none"}
+    assert {table["use"] for table in tables} == {*components, "none"} - NEWER_THAN_ITS_RECORDS.get(name, set())
     for table in tables:
         if table["use"] in components:
             options = {key: value for key, value in table.items() if key not in ("use", "label")}
