@@ -50,7 +50,7 @@ def plan_parts(plan: TrainingPlan) -> dict[str, object]:
     parts: dict[str, object] = {
         "the number of phases": len(plan.phases),
         "the head": plan.head,
-        "the images that normalise": plan.normalising_images.digest(),
+        "the images that normalise": None if plan.normalise_on is None else plan.normalise_on.digest(),
     }
     for number, phase in enumerate(plan.phases):
         weight_N = phase.sampling_weight_N

@@ -1,5 +1,6 @@
 """A sound classifier passes the kit; every check has a broken one that it catches."""
 
+from contextlib import suppress
 from unittest import SkipTest
 
 import numpy as np
@@ -38,7 +39,11 @@ class Means:
 
     def refuse(self, plan):
         networks_only = any(
-            phase.loss or phase.batch_transform or phase.trainable == "head" or phase.sampling_weight_N is not None
+            phase.loss
+            or phase.feature_loss
+            or phase.batch_transform
+            or phase.trainable == "head"
+            or phase.sampling_weight_N is not None
             for phase in plan.phases
         )
         if networks_only and not all(self.weights_are_even(phase) for phase in plan.phases):
@@ -47,7 +52,7 @@ class Means:
             raise ClassifierError("class means have no head and adjust nothing")
 
     def weights_are_even(self, phase):
-        plain = not (phase.loss or phase.batch_transform or phase.trainable == "head")
+        plain = not (phase.loss or phase.feature_loss or phase.batch_transform or phase.trainable == "head")
         return plain and (phase.sampling_weight_N is None or np.ptp(phase.sampling_weight_N) == 0)
 
     def noise(self, context, size):
@@ -198,6 +203,22 @@ class CallsLosses(Means):
             phase.loss(torch.zeros(len(labels_N), phase.images.class_count), labels_N)
 
 
+class CallsItsFeatureLossWithPixels(Means):
+    def refuse(self, plan):
+        import torch
+
+        from balancebench import LossContext
+
+        for phase in plan.phases:
+            if phase.feature_loss is not None:
+                images, labels_N = phase.images, torch.tensor(phase.images.labels_N)
+                context = LossContext(
+                    features_ND=torch.zeros(len(labels_N), *images.images_NCHW.shape[1:]), generator=torch.Generator()
+                )
+                with suppress(RuntimeError):  # of shapes that do not add up
+                    phase.feature_loss(torch.zeros(len(labels_N), images.class_count), labels_N, context)
+
+
 class StumblesOverHeads(Means):
     def refuse(self, plan):
         if plan.head == "cosine":
@@ -229,6 +250,8 @@ BROKEN = [
     ("follows losses and sampling weights", lambda: CallsLosses([1], True), "it calls those of"),
     ("follows losses and sampling weights", lambda: CallsLosses([0, 1, 0], True), "one after the other"),
     ("follows losses and sampling weights", lambda: CallsLosses([0, 1], False), r"sees classes \[0, 1, 2\]"),
+    ("follows losses that read features", RefusesNothing, "does not call the plan's feature_loss"),
+    ("follows losses that read features", CallsItsFeatureLossWithPixels, "does not call the plan's feature_loss"),
     ("follows batch transforms and adjustments", RefusesNothing, "batch_transform"),
     ("trains a second phase on the head alone", StumblesOverHeads, "cosine"),
 ]
