@@ -76,12 +76,17 @@ class SubsetMetric(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a cell cost, its synthesis included; of a row, the means over its cells."""
+    """What a cell cost, its synthesis included; of a row, the means over its cells.
+
+    classifier_images_seen: those of images_seen that the cell's classifier was trained on, a generator's training and a
+    filter's classifier left out; None where records do not say.
+    """
 
     duration_seconds: float
     images_seen: int | float
     optimiser_steps: int | float
     peak_memory_bytes: int | float
+    classifier_images_seen: int | float | None = None
 
 
 def _no_generator(_counts_K: NDArray[np.int64]) -> LabelledImages | None:

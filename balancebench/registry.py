@@ -18,6 +18,7 @@ import pluggy
 from balancebench import hookspecs
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
+from balancebench.distributions import distribution_with
 from balancebench.errors import PluginError, nearest
 
 __all__ = ["BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
@@ -104,6 +105,9 @@ class Registry:
             offers = " and ".join(sorted(entry.distribution for entry in candidates))
             examples = " or ".join(sorted(repr(entry.qualified_name) for entry in candidates))
             raise PluginError(f"{kind} {name!r} is offered by {offers}; write {examples}")
+        ours = distribution_with(kind, name)
+        if ours is not None and ours not in self.versions and distribution in ("", ours):
+            raise PluginError(f"{kind} {name!r} comes with a plugin that is not installed: pip install {ours}")
         qualified = [entry.qualified_name for entry in self.all(kind)]
         hint = nearest(use, qualified if distribution else self._components[kind])
         broken = f"; broken plugins: {'; '.join(map(str, self.broken))}" if self.broken else ""

@@ -34,6 +34,8 @@ def run_suite(
 ) -> Leaderboard:
     """Run what is missing of the suite at `path`, and return its leaderboard; nothing else is written than the store.
 
+    The name of a suite that ships with balancebench ("quickstart") will do for its path.
+
     What went wrong stands in the leaderboard's rows. Worker processes import the main module anew, so that a script
     calls this below `if __name__ == "__main__":`; a notebook need not.
 

@@ -22,4 +22,5 @@ def cell_cost(training: Record, balancer: BalancerInputs, read: Callable[[str], 
         images_seen=sum(record.images_seen for record in records),
         optimiser_steps=sum(record.optimiser_steps for record in records),
         peak_memory_bytes=max(record.peak_memory_bytes for record in records),
+        classifier_images_seen=training.images_seen,
     )

@@ -94,7 +94,7 @@ def validate(suite: SuiteArgument) -> None:
     out.print(f"{suite}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
     import tomli
 
-    for profile in tomli.loads(suite.read_text(encoding="utf-8")).get("profile", {}):
+    for profile in tomli.loads(planned.suite.path.read_text(encoding="utf-8")).get("profile", {}):
         small = bound_plan(suite, profile)
         out.print(f"  profile {profile}: good; {len(small.cells)} cells, {len(small.steps)} steps", markup=False)
 

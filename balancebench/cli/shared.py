@@ -33,7 +33,12 @@ __all__ = [
 SOME_FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 SuiteArgument = Annotated[
-    Path, typer.Argument(help="The suite file, for example suites/quickstart.toml.", metavar="SUITE")
+    Path,
+    typer.Argument(
+        help="The suite file, for example suites/quickstart.toml, or the name of one that ships with balancebench: "
+        "quickstart, regression.",
+        metavar="SUITE",
+    ),
 ]
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Replace values as \\[profile.NAME] of the suite says.", metavar="NAME")

@@ -96,6 +96,8 @@ class Row:
     seeds) are one. rank: None for the ceiling, for rows with nothing done, and where `unranked_because` says so.
     score_keys: seeds -> key of the measurement, of the cells that are done.
     optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
+    exposure: images that the row's classifiers saw in training, repeats counted, as a multiple of the floor's; None
+    without a floor, and where records do not tell them from what a generator saw.
     """
 
     balancer: str
@@ -112,6 +114,7 @@ class Row:
     matrices: Mapping[str, Mapping[Seeds, JSON]]
     optimism: Summary | None
     cost: Cost | None
+    exposure: float | None
     used_withheld_data: bool
     outside_data: tuple[str, ...]
 

@@ -12,6 +12,7 @@ from balancebench.leaderboard.format import (
     STATUS_WORDS,
     bytes_text,
     count_text,
+    exposure_text,
     gap_text,
     heading,
     published_texts,
@@ -157,7 +158,8 @@ def _rank(row: Row, notes: Notes) -> str:
 
 def _balancer(row: Row, _notes: Notes) -> str:
     marks = (WITHHELD_MARK if row.used_withheld_data else "") + (OUTSIDE_MARK if row.outside_data else "")
-    return f"{row.balancer}{ROLE_TAGS[row.role]}{' ' if marks else ''}{marks}"
+    exposure = exposure_text(row.exposure)
+    return f"{row.balancer}{ROLE_TAGS[row.role]}{' ' if marks else ''}{marks}{', ' if exposure else ''}{exposure}"
 
 
 def _cells(row: Row, notes: Notes) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "STATUS_WORDS",
     "bytes_text",
     "count_text",
+    "exposure_text",
     "gap_text",
     "heading",
     "published_texts",
@@ -29,6 +30,8 @@ STATUS_WORDS: dict[CellStatus, str] = {
     "skipped": "skipped",
     "missing": "missing",
 }
+
+ALIKE = 0.9, 1.1  # multiples of the images seen: a last batch that is not full makes a difference of a few per cent
 
 REPORT_TITLES: dict[Report, str] = {
     "last": "Last epoch",
@@ -99,6 +102,14 @@ def seconds_text(seconds: float) -> str:
 def count_text(count: float) -> str:
     """Return a whole number with thousands divided by commas."""
     return f"{count:,.0f}"
+
+
+def exposure_text(exposure: float | None) -> str:
+    """Return "2.9 x the images seen" where that is more than a tenth off the floor's, or ""."""
+    if exposure is None or ALIKE[0] <= exposure <= ALIKE[1]:
+        return ""
+    decimals = 2 if exposure < 2 else 1 if exposure < 10 else 0
+    return f"{exposure:,.{decimals}f} x the images seen"
 
 
 def bytes_text(count: float) -> str:

@@ -23,6 +23,7 @@ from balancebench.step import BalancingInputs
 from balancebench.store import Record, Status, StepFiles, Store
 from balancebench.suite.bound import BoundSuite, PublishedNumbers, SeedTriple
 from balancebench.suite.schema import Axis
+from balancebench.suite.shipped import shipped_name
 
 __all__ = [
     "CELL_STATUSES",
@@ -116,7 +117,10 @@ class SuiteHeader(_Frozen):
 
 
 def describe_suite(suite: BoundSuite) -> SuiteHeader:
-    """Return the header of a suite; its file's path is relative to the working folder, else only a name."""
+    """Return the header of a suite; its file's path is relative to the working folder, else only a name.
+
+    A suite that ships inside the package is known by its name.
+    """
     headers: dict[str, list[MetricHeader]] = {"cell": [], "subset": []}
     for metric in suite.metrics:
         component = metric.component
@@ -264,6 +268,8 @@ def _message(record: Record) -> str:
 
 
 def _shown_path(path: Path) -> str:
+    if name := shipped_name(path):
+        return name
     if not path.is_absolute() and ".." not in path.parts:
         return path.as_posix()
     try:

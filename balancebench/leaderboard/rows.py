@@ -89,6 +89,7 @@ def build_row(
         },
         optimism=_optimism(contest, group, ranking) if report == "best_test" else None,
         cost=_cost(measured),
+        exposure=_exposure(measured, contest.floor),
         used_withheld_data=any(cell.used_withheld_data for cell in measured),
         outside_data=tuple(sorted({text for cell in measured for text in cell.outside_data})),
     )
@@ -237,9 +238,32 @@ def _cost(measured: Sequence[CellResult]) -> Cost | None:
     costs = [cell.cost for cell in measured if cell.cost is not None]
     if not costs:
         return None
+    classifier_images = [_classifier_images_seen(cell) for cell in measured]
     return Cost(
         duration_seconds=mean([cost.duration_seconds for cost in costs]),
         images_seen=mean([cost.images_seen for cost in costs]),
         optimiser_steps=mean([cost.optimiser_steps for cost in costs]),
         peak_memory_bytes=mean([cost.peak_memory_bytes for cost in costs]),
+        classifier_images_seen=_mean_of_all(classifier_images),
     )
+
+
+def _exposure(measured: Sequence[CellResult], floor: Group | None) -> float | None:
+    of_floor = _distinct(cell for cell in (floor or {}).values() if cell.status == "done")
+    row_images = _mean_of_all([_classifier_images_seen(cell) for cell in measured])
+    floor_images = _mean_of_all([_classifier_images_seen(cell) for cell in of_floor])
+    return row_images / floor_images if row_images is not None and floor_images else None
+
+
+def _classifier_images_seen(cell: CellResult) -> float | None:
+    if cell.cost is None:
+        return None
+    if cell.cost.classifier_images_seen is None and not {"train_generator", "synthesise"} & set(cell.steps):
+        return cell.cost.images_seen  # of older records: no other step has seen any
+    return cell.cost.classifier_images_seen
+
+
+def _mean_of_all(counts: Sequence[float | None]) -> float | None:
+    """Return the mean, or None where there is no count or one is not known."""
+    known = [count for count in counts if count is not None]
+    return mean(known) if known and len(known) == len(counts) else None

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
 from balancebench.leaderboard.columns import Column, Notes, main_columns, measure_texts, problem_lines, remark_lines
-from balancebench.leaderboard.format import REPORT_TITLES
+from balancebench.leaderboard.format import REPORT_TITLES, exposure_text
 
 __all__ = ["print_leaderboard"]
 
@@ -85,14 +85,19 @@ def _notes() -> Notes:
 def _texts(columns: Sequence[Column], rows: Sequence[Row], notes: Notes) -> list[list[str]]:
     def text(column: Column, row: Row) -> str:
         cell_text = column.cell(row, notes)
-        # "class_balanced_loss(beta=0.9999)" is long by what was swept
-        return (
-            cell_text.replace("(", "\n(", 1)
-            if column.align == "left" and len(cell_text) > MAX_BALANCER_WIDTH
-            else cell_text
-        )
+        if column.align != "left":
+            return cell_text
+        if exposure := exposure_text(row.exposure):
+            name = cell_text.removesuffix(exposure).rstrip()
+            return f"{_broken(name)}\n{exposure}"
+        return _broken(cell_text)
 
     return [[text(column, row) for row in rows] for column in columns]
+
+
+def _broken(name: str) -> str:
+    """Return "class_balanced_loss(beta=0.9999)", which is long by what was swept, on two lines."""
+    return name.replace("(", "\n(", 1) if len(name) > MAX_BALANCER_WIDTH else name
 
 
 def _fitting(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[Column]:

@@ -21,6 +21,7 @@ from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes, Path
 from balancebench.suite.profiles import apply_profile
 from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable, RunTable, SelectionTable, SuiteFile
+from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
 
 __all__ = ["bind_suite"]
 
@@ -30,8 +31,10 @@ Bound = dict[Axis, tuple[BoundComponent, ...]]
 def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -> BoundSuite:
     """Return the suite at `path` with its components found and options validated.
 
-    Raises SuiteError with every mistake in the file. Imports no torch.
+    The name of a suite that ships with balancebench will do for its path. Raises SuiteError with every mistake in the
+    file. Imports no torch.
     """
+    path = suite_file(path)
     text, document = _read(path)
     mistakes = Mistakes(document, line_numbers(text))
     if profile is not None:
@@ -76,18 +79,23 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
 
 
 def _suite_like(path: FilePath) -> str:
-    """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/."""
+    """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/.
+
+    So with the name of a suite that ships with balancebench; a bare name that is like none gets all of these.
+    """
     candidates = {
         candidate.relative_to(path.parent)
         for candidate in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
     }
-    by_stem = {
+    by_stem = {name: name for name in SHIPPED} | {
         candidate.stem: str(candidate)
         for candidate in sorted(candidates, reverse=True)
         if candidate.name != "pyproject.toml"
     }
     close = get_close_matches(path.stem, by_stem, n=1)
-    return f" (did you mean {by_stem[close[0]]!r}?)" if close else ""
+    if close:
+        return f" (did you mean {by_stem[close[0]]!r}?)"
+    return f" (suites that come with balancebench: {', '.join(SHIPPED)})" if is_bare_name(path) else ""
 
 
 def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:

@@ -163,3 +163,11 @@ source = "Table 1"
     assert published.labels["balancer"] == ("sweepy(how=none)", "sweepy(how=raise)")
     assert suite.file == "suite.toml"  # outside the working folder: no absolute path
     assert json.loads(suite.model_dump_json())["name"] == "fakes"
+
+
+def test_the_cost_keeps_what_the_classifier_saw_apart_from_what_its_generator_saw(ran):
+    suite_run = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    for balancer in ("none", "misbehaving"):
+        cell = of(suite_run.results, balancer)
+        trained = suite_run.store.read(cell.steps["train"])
+        assert cell.cost.classifier_images_seen == trained.images_seen

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -347,3 +348,34 @@ def test_ten_thousand_cells_build_in_seconds(make):
     board = build_leaderboard(make.suite(), cells)
     assert time.perf_counter() - start < 10  # 0.5 s on an idle core
     assert board.counts == {"done": 10_000}
+
+
+def with_exposure(make, images_seen, **changes):
+    """Return a cost with these images seen, all of them by the classifier unless told otherwise."""
+    cost = make.cell("any").cost
+    return replace(cost, **{"images_seen": images_seen, "classifier_images_seen": images_seen, **changes})
+
+
+def test_exposure_is_what_the_classifiers_saw_against_the_floor(make):
+    cells = [
+        *make.row("none", [0.6, 0.6], role="floor", cost=with_exposure(make, 1000)),
+        *make.row("oversampled", [0.7, 0.7], cost=with_exposure(make, 2900)),
+        *make.row("generated", [0.7, 0.7], cost=with_exposure(make, 50_000, classifier_images_seen=1050)),
+    ]
+    rows = rows_of(make.suite(), cells)
+    assert [rows[name].exposure for name in ("none", "oversampled", "generated")] == [1, 2.9, 1.05]
+
+
+def test_exposure_is_unknown_without_a_floor(make):
+    assert rows_of(make.suite(), [make.cell("smote", 0, 0.7, cost=with_exposure(make, 10))])["smote"].exposure is None
+
+
+def test_records_that_do_not_tell_the_classifiers_images_from_a_generators_give_no_exposure(make):
+    steps = make.cell("generated").steps | {"synthesise": make.key("synthesise")}
+    cells = [
+        make.cell("none", 0, 0.6, role="floor"),
+        make.cell("reweighted", 0, 0.7, cost=with_exposure(make, 3200, classifier_images_seen=None)),
+        make.cell("generated", 0, 0.7, steps=steps, cost=with_exposure(make, 3200, classifier_images_seen=None)),
+    ]
+    rows = rows_of(make.suite(), cells)
+    assert (rows["reweighted"].exposure, rows["generated"].exposure) == (2, None)
