@@ -206,9 +206,7 @@ class _Planner:
         assert isinstance(component, BalancerComponent)  # noqa: S101 - the registry has checked it
         base = None
         if balancer.base is not None:
-            base = self._make(
-                balancer.base, classifier, load, subset, seeds, synthesises=not component.draws_from_base
-            )
+            base = self._make(balancer.base, classifier, load, subset, seeds, synthesises=not component.draws_from_base)
         balancer_inputs = BalancerInputs(base=base)
         settings = {"seed": seeds.generator if component.seeded else None, **self._arithmetic()}
         components = {"component": balancer}

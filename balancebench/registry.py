@@ -18,10 +18,11 @@ import pluggy
 from balancebench import hookspecs
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
-from balancebench.distributions import distribution_with
 from balancebench.errors import PluginError, nearest
 
-__all__ = ["BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
+__all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
+
+OUR_PLUGINS = tuple(f"balancebench-{name}" for name in ("cgan", "imagegen", "longtail", "quality", "resampling"))
 
 CORE = "balancebench"
 ENTRY_POINT_GROUP = "balancebench"
@@ -105,13 +106,12 @@ class Registry:
             offers = " and ".join(sorted(entry.distribution for entry in candidates))
             examples = " or ".join(sorted(repr(entry.qualified_name) for entry in candidates))
             raise PluginError(f"{kind} {name!r} is offered by {offers}; write {examples}")
-        ours = distribution_with(kind, name)
-        if ours is not None and ours not in self.versions and distribution in ("", ours):
-            raise PluginError(f"{kind} {name!r} comes with a plugin that is not installed: pip install {ours}")
         qualified = [entry.qualified_name for entry in self.all(kind)]
         hint = nearest(use, qualified if distribution else self._components[kind])
         broken = f"; broken plugins: {'; '.join(map(str, self.broken))}" if self.broken else ""
-        raise PluginError(f"unknown {kind} {use!r}{hint}{broken}")
+        absent = [plugin for plugin in OUR_PLUGINS if plugin not in self.versions]
+        brought = f"; or it comes with one of these, not installed here: {', '.join(absent)}" if absent else ""
+        raise PluginError(f"unknown {kind} {use!r}{hint}{broken}{brought}")
 
     def all(self, kind: Kind) -> Sequence[RegisteredComponent]:
         """Return the components of one kind, sorted by name and distribution."""
