@@ -74,13 +74,18 @@ class Outcome(BaseModel):
     @classmethod
     def of(cls, labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64], class_count: int) -> Outcome:
         """Return the outcome of predictions."""
-        confusion_KK = confusion_counts(labels_N, predicted_N, class_count)
+        correct = base64.b64encode(np.packbits(labels_N == predicted_N).tobytes()).decode("ascii")
+        return cls.counted(confusion_counts(labels_N, predicted_N, class_count), correct)
+
+    @classmethod
+    def counted(cls, confusion_KK: NDArray[np.int64], correct: str) -> Outcome:
+        """Return the outcome of a confusion matrix, int64 (K, K), and packed correctness."""
         return cls(
             confusion=[
                 (int(true), int(predicted), int(confusion_KK[true, predicted]))
                 for true, predicted in np.argwhere(confusion_KK)
             ],
-            correct=base64.b64encode(np.packbits(labels_N == predicted_N).tobytes()).decode("ascii"),
+            correct=correct,
         )
 
     def confusion_KK(self, class_count: int) -> NDArray[np.int64]:

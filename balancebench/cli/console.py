@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 
+from balancebench.cli.shared import print_advice
+from balancebench.execution.precision import precision_advice
 from balancebench.hookspecs import hookimpl
 from balancebench.stage import STAGES, Stage
 
@@ -25,10 +27,14 @@ PLAIN_PROGRESS_SECONDS = 15.0
 
 
 class ConsoleReporter:
-    """Progress bars on a terminal; plain lines, one for each step that ended, elsewhere."""
+    """Progress bars on a terminal; plain lines, one for each step that ended, elsewhere.
 
-    def __init__(self, console: Console) -> None:
+    advised_device: where steps run, for advice on their precision; None is for none.
+    """
+
+    def __init__(self, console: Console, advised_device: str | None = None) -> None:
         self._console = console
+        self._advised_device = advised_device
         self._weights: dict[str, float] = {}
         self._total = 0.0
         self._finished = 0
@@ -70,6 +76,8 @@ class ConsoleReporter:
             f"{len(surveyed.done)} in the store; {where}",
             markup=False,
         )
+        if self._advised_device is not None:
+            print_advice(self._console, precision_advice(surveyed.to_run, self._advised_device))
         self._weights = {step.key: STAGES[step.stage].weight for step in surveyed.to_run}
         self._total = sum(self._weights.values())
         self._last_plain = self._start = time.monotonic()

@@ -26,6 +26,11 @@ _TYPE_NAMES = {
     "null": "none",
     "object": "table",
 }
+BF16_TEXT = {
+    True: "in this processor's hardware",
+    False: "not in this processor's hardware: slower than fp32",
+    None: "unknown of this processor",
+}
 
 
 def list_components(
@@ -193,7 +198,7 @@ def doctor(store: StoreOption = DEFAULT_STORE, json: JsonFlag = False) -> None:
 
     Example: [bold]balancebench doctor[/bold]
     """
-    from balancebench.execution.devices import cores, slot_devices
+    from balancebench.execution.devices import cores, processor_has_bf16, slot_devices
     from balancebench.execution.provenance import describe_environment
     from balancebench.registry import load_registry
     from balancebench.store import Store
@@ -202,6 +207,7 @@ def doctor(store: StoreOption = DEFAULT_STORE, json: JsonFlag = False) -> None:
     findings: dict[str, Any] = describe_environment(registry)
     devices = slot_devices("auto", None)
     findings |= {"devices": devices, "device_names": _device_names(devices), "cores": cores()}
+    findings["processor_has_bf16"] = processor_has_bf16()
     findings |= {"data_root": str(data_root()), "store": str(store)}
     if (store / "store.json").is_file():
         findings["store_bytes"] = Store.open(store, create=False).size_bytes()
@@ -210,7 +216,8 @@ def doctor(store: StoreOption = DEFAULT_STORE, json: JsonFlag = False) -> None:
         print_json(findings)
         return
     out = console()
-    for name in ("python", "platform", "processor", "cores", "git_commit"):
+    findings["bf16"] = BF16_TEXT[findings["processor_has_bf16"]]
+    for name in ("python", "platform", "processor", "bf16", "cores", "git_commit"):
         out.print(f"{name:<12} {findings[name]}", markup=False)
     for title in ("versions", "plugins"):
         out.print(f"{title:<12} {', '.join(f'{name} {version}' for name, version in findings[title].items())}")

@@ -37,7 +37,7 @@ def leaderboard(
         Path | None,
         typer.Option(
             "--records",
-            help="Write records.json, and the tables and pictures of it, to DIR/NAME of the suite, to be committed.",
+            help="Write records.json, outcomes.json, tables and pictures to DIR/NAME of the suite, to be committed.",
             metavar="DIR",
         ),
     ] = None,
@@ -65,6 +65,7 @@ def leaderboard(
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_leaderboard, write_records
+    from balancebench.leaderboard.outcomes import collect_outcomes
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
@@ -82,9 +83,9 @@ def leaderboard(
     if json:
         print_json(json_value(board))
     if records is not None:
-        path = write_records(records, planned.suite, results, draw)
+        path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened))
         if not json:
-            out.print(f"Records, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
+            out.print(f"Records, outcomes, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
     if json or (records is not None and output is None):
         return
     folder = output or results_folder(planned)

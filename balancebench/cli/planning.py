@@ -12,6 +12,7 @@ from balancebench.cli.shared import (
     SuiteArgument,
     bound_plan,
     console,
+    print_advice,
     print_json,
 )
 from balancebench.folders import DEFAULT_STORE
@@ -32,6 +33,7 @@ def plan(
 
     Example: [bold]balancebench plan suites/quickstart.toml --json[/bold]
     """
+    from balancebench.execution.precision import precision_advice
     from balancebench.execution.survey import survey
     from balancebench.step import inputs_json
     from balancebench.store import Store
@@ -82,6 +84,7 @@ def plan(
         out.print(f"  {step.key[:12]}  {step.stage:<15} {step.label}", markup=False)
     if len(surveyed.to_run) > SHOWN_STEPS:
         out.print(f"  … and {len(surveyed.to_run) - SHOWN_STEPS} more; --json lists all")
+    print_advice(out, precision_advice(surveyed.to_run, "auto"))
 
 
 def validate(suite: SuiteArgument) -> None:

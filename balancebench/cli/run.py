@@ -73,7 +73,10 @@ OutputOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What a command says of how steps are run; see the options of `run`."""
+    """What a command says of how steps are run; see the options of `run`.
+
+    advises: whether to say where another precision would be faster.
+    """
 
     jobs: int | None = None
     device: str = "auto"
@@ -82,6 +85,7 @@ class RunOptions:
     compilation: Compilation = "auto"
     checkpoint_seconds: float = 180.0
     stages: frozenset[Stage] | None = None
+    advises: bool = False
 
 
 def run(
@@ -112,6 +116,7 @@ def run(
         memory_bytes=parse_size(memory_limit),
         compilation=compilation,
         checkpoint_seconds=parse_duration(checkpoints) or 0.0,
+        advises=True,
     )
     planned = bound_plan(suite, profile)
     opened = Store.open(store)
@@ -154,7 +159,7 @@ def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
         planned,
         store,
         registry=registry,
-        reporter=ConsoleReporter(err),
+        reporter=ConsoleReporter(err, advised_device=options.device if options.advises else None),
         executor="inline" if options.jobs == 0 else "processes",
         device=options.device,
         jobs=options.jobs or None,

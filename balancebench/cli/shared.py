@@ -12,6 +12,7 @@ from rich.console import Console
 from balancebench.errors import BalancebenchError
 
 if TYPE_CHECKING:
+    from balancebench.execution.precision import PrecisionAdvice
     from balancebench.plan import Plan
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "errors_console",
     "parse_duration",
     "parse_size",
+    "print_advice",
     "print_json",
 ]
 
@@ -68,6 +70,12 @@ def print_json(value: Any) -> None:
     import json
 
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_advice(out: Console, advice: PrecisionAdvice | None) -> None:
+    """Print a line of advice, where there is any."""
+    if advice is not None:
+        out.print(advice.text, style="yellow" if advice.is_warning else "dim", markup=False, soft_wrap=True)
 
 
 def bound_plan(suite: Path, profile: str | None) -> Plan:

@@ -1,4 +1,4 @@
-"""Which devices a run uses. torch is asked only where there is a sign of an accelerator."""
+"""Which devices a run uses, and what the processor can. torch is asked only where there is a sign of an accelerator."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 from balancebench.errors import BalancebenchError, nearest
 
-__all__ = ["DEVICES", "default_jobs", "slot_devices", "threads_for"]
+__all__ = ["DEVICES", "default_jobs", "on_processor", "processor_has_bf16", "slot_devices", "threads_for"]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 CPU_JOBS_AT_MOST = 4
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # the instructions that torch's kernels use
 
 
 def slot_devices(device: str, jobs: int | None, jobs_per_gpu: int = 1) -> list[str]:
@@ -50,8 +52,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def on_processor(device: str) -> bool:
+    """Say whether a run asked for `device` computes on the processor, without asking torch.
+
+    Where there is a sign of an accelerator, "auto" counts as that.
+    """
+    return device == "cpu" or (device == "auto" and not _signs_of_cuda() and platform.system() != "Darwin")
+
+
+def processor_has_bf16() -> bool | None:
+    """Say whether the processor computes bfloat16 in hardware, or None where that is unknown: off Linux, off x86."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), None)
+    return None if flags is None else not BF16_FLAGS.isdisjoint(flags)
+
+
+def _signs_of_cuda() -> bool:
+    return bool(shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or shutil.which("rocm-smi"))
+
+
 def _cuda_count() -> int:
-    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or shutil.which("rocm-smi")):
+    if not _signs_of_cuda():
         return 0
     import torch
 

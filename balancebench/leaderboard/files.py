@@ -2,13 +2,15 @@
 
 results/NAME/            leaderboard.md, .csv and .json of a run
 leaderboard/             README.md, the index of what is committed
-leaderboard/NAME/        records.json, and leaderboard.md and .csv made from it; NAME.PROFILE where made under a profile
+leaderboard/NAME/        records.json, leaderboard.md and .csv made from it, and outcomes.json, what became of each test
+                         image; NAME.PROFILE where made under a profile
 
 Either shows the pictures that lie in its folder `pictures`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.export import csv_text, json_text
 from balancebench.leaderboard.format import STATUS_WORDS
 from balancebench.leaderboard.markdown import escape, markdown, markdown_table
+from balancebench.leaderboard.outcomes import OUTCOMES, Outcomes, outcomes_problems, outcomes_text
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
@@ -46,15 +49,21 @@ def write_records(
     suite: BoundSuite | SuiteHeader,
     cells: Sequence[CellResult],
     draw: Callable[[Path, Leaderboard], object] | None = None,
+    outcomes: Outcomes | None = None,
 ) -> Path:
     """Write a suite's records and tables to a folder of its own in `folder`, and the index; returns the records' path.
 
     Results made under a profile are no results of the suite: they get a folder NAME.PROFILE, and say so.
-    draw(folder, board) writes the pictures that the tables will show.
+    draw(folder, board) writes the pictures that the tables will show. outcomes: those of the cells, kept beside them.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
     path = folder / _folder_name(header) / RECORDS
-    _write(path.parent, {RECORDS: records_text(header, cells)})
+    if outcomes is None:
+        _write(path.parent, {RECORDS: records_text(header, cells)})
+    else:
+        text = outcomes_text(outcomes)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        _write(path.parent, {OUTCOMES: text, RECORDS: records_text(header, cells, digest)})
     records = read_records(path)  # the tables are of what was written, without absolute paths
     board = build_leaderboard(records.suite, records.cells)
     if draw is not None:
@@ -81,6 +90,7 @@ def check_leaderboards(folder: Path) -> list[str]:
             continue
         if _folder_name(records.suite) != suite_folder.name:
             problems.append(f"{suite_folder / RECORDS} holds the suite {_folder_name(records.suite)!r}")
+        problems += outcomes_problems(suite_folder, records)
         boards[suite_folder.name] = build_leaderboard(records.suite, records.cells)
         tables = _tables(suite_folder, boards[suite_folder.name])
         problems += _differing(suite_folder, tables)

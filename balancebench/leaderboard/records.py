@@ -20,7 +20,7 @@ from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.results import CellResult, SuiteHeader
 
-__all__ = ["Records", "read_records", "records_text", "without_folders"]
+__all__ = ["Records", "laid_out", "read_records", "records_text", "without_folders"]
 
 FORMAT = 1
 # Fields of a cell that are kept once for all cells, and the list that holds them.
@@ -30,14 +30,21 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """A suite and the results of its cells."""
+    """A suite and the results of its cells.
+
+    outcomes_sha256: of the file of outcomes beside them, None where they were written without.
+    """
 
     suite: SuiteHeader
     cells: tuple[CellResult, ...]
+    outcomes_sha256: str | None = None
 
 
-def records_text(suite: SuiteHeader, cells: Sequence[CellResult]) -> str:
-    """Return the file's text; absolute paths in messages and options lose their folders."""
+def records_text(suite: SuiteHeader, cells: Sequence[CellResult], outcomes_sha256: str | None = None) -> str:
+    """Return the file's text; absolute paths in messages and options lose their folders.
+
+    outcomes_sha256: of the file of outcomes that is written with them.
+    """
     pools: dict[str, dict[str, int]] = {"identities": {}, **{pool: {} for pool in SHARED.values()}}
 
     def pooled_index(pool: str, value: JSON) -> int:
@@ -56,8 +63,10 @@ def records_text(suite: SuiteHeader, cells: Sequence[CellResult]) -> str:
                 line[name] = pooled_index(pool, line[name])
         lines.append(line)
     document: dict[str, JSON] = {"format": FORMAT, "suite": without_folders(suite.model_dump(mode="json"))}
+    if outcomes_sha256 is not None:
+        document["outcomes_sha256"] = outcomes_sha256
     document |= {pool: [json.loads(text) for text in indices] for pool, indices in pools.items()}
-    return _laid_out({**document, "cells": lines})
+    return laid_out({**document, "cells": lines})
 
 
 def read_records(path: Path) -> Records:
@@ -68,10 +77,11 @@ def read_records(path: Path) -> Records:
         if document["format"] != FORMAT:
             raise LeaderboardError(f"{path} has format {document['format']}; this version reads {FORMAT}")
         del document["sha256"]
-        intact = _laid_out(document) == text
+        intact = laid_out(document) == text
         records = Records(
             suite=SuiteHeader.model_validate(document["suite"]),
             cells=tuple(CellResult.model_validate(_whole(line, document)) for line in document["cells"]),
+            outcomes_sha256=document.get("outcomes_sha256"),
         )
     except FileNotFoundError:
         raise LeaderboardError(f"there are no records at {path}") from None
@@ -94,7 +104,7 @@ def _whole(line: dict[str, JSON], document: dict[str, Any]) -> dict[str, JSON]:
     return cell
 
 
-def _laid_out(document: dict[str, JSON]) -> str:
+def laid_out(document: dict[str, JSON]) -> str:
     """Return the document with its digest, one line for each entry of a list."""
     parts: list[str] = []
     for name, value in document.items():

@@ -12,6 +12,43 @@ from benchmarks.finished_store import fill, suite_text
 TINY = ("--rounds", "1", "--workers", "0")
 
 
+@pytest.fixture(autouse=True)
+def tiny_matrix_products(monkeypatch):
+    monkeypatch.setattr("benchmarks.matrix_product.SHAPES", {"cpu": ((8, 8, 8), (16, 8, 4))})
+    monkeypatch.setattr("benchmarks.matrix_product.SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_matrix_products_of_every_size_and_layout_are_timed(precision):
+    from benchmarks.matrix_product import matrix_product_rates
+
+    rates = matrix_product_rates("cpu", precision)
+    assert list(rates) == ["8x8x8 NN", "8x8x8 NT", "8x8x8 TN", "16x8x4 NN", "16x8x4 NT", "16x8x4 TN"]
+    assert min(rates.values()) > 0
+
+
+def test_matrix_products_have_the_layouts_that_they_are_named_after(monkeypatch):
+    multiplied = []
+
+    def timed(left, right, _device):
+        multiplied.append("".join("N" if factor.stride(1) == 1 else "T" for factor in (left, right)))
+        return 1.0
+
+    from benchmarks import matrix_product
+
+    monkeypatch.setattr(matrix_product, "_fastest_seconds", timed)
+    rates = matrix_product.matrix_product_rates("cpu", "fp32")
+    assert multiplied == [name.split()[1] for name in rates]
+    assert rates["16x8x4 NT"] == 2 * 16 * 8 * 4
+
+
+def test_the_fastest_matrix_product_is_what_networks_are_compared_with(run_benchmark, monkeypatch):
+    monkeypatch.setattr("benchmarks.training.matrix_product_rates", lambda *_: {"slow": 1e9, "fast": 4e9})
+    printed = run_benchmark("small_cnn", *TINY, "--steps", "1", "--batch-size", "4", "--width", "4")
+    assert {row[3] for row in printed["tables"][1]["rows"]} == {"4.00"}
+    assert "the fastest of 2" in printed["tables"][1]["note"]
+
+
 @pytest.fixture
 def toy_registry(monkeypatch):
     from balancebench.registry import load_registry

@@ -134,6 +134,46 @@ def test_the_schema_accepts_known_options_and_lists_no_others(balancebench):
     assert entries["means"]["additionalProperties"] is False
 
 
+@pytest.fixture
+def bf16(monkeypatch):
+    """Say of this machine's processor whether it has bf16, and that it has no GPU."""
+    from balancebench.execution import devices, precision
+
+    def has(answer):
+        for module in (devices, precision):
+            monkeypatch.setattr(module, "processor_has_bf16", lambda: answer)
+        monkeypatch.setattr(devices, "_signs_of_cuda", lambda: False)
+        monkeypatch.setattr(devices.platform, "system", lambda: "Linux")
+
+    return has
+
+
+def test_plan_and_run_say_once_that_a_processor_with_bf16_would_be_faster(balancebench, suite_file, bf16):
+    bf16(True)
+    assert balancebench("plan", suite_file())[1].count('precision = "bf16" in [run]') == 1
+    code, out, err = balancebench("run", suite_file(), "--jobs", "0", "--device", "cpu")
+    assert code == 0, err
+    assert (out + err).count('precision = "bf16" in [run]') == 1
+    assert "bf16" not in balancebench("plan", suite_file())[1]  # nothing is left to run
+    assert "bf16" not in balancebench("run", suite_file(), "--jobs", "0", "--device", "cpu")[2]
+
+
+def test_plan_and_run_warn_of_bf16_on_a_processor_without(balancebench, suite_file, bf16):
+    bf16(False)
+    path = suite_file(replace={"[run]": '[run]\nprecision = "bf16"'})
+    assert "slower here" in balancebench("plan", path)[1]
+    assert "slower here" in balancebench("run", path, "--jobs", "0", "--device", "cpu")[2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(True, "in this processor's hardware"), (False, "slower than fp32"), (None, "unknown")]
+)
+def test_doctor_says_whether_the_processor_has_bf16(balancebench, bf16, answer, said):
+    bf16(answer)
+    assert said in balancebench("doctor")[1]
+    assert json.loads(balancebench("doctor", "--json")[1])["processor_has_bf16"] is answer
+
+
 def test_doctor_says_versions_devices_and_store(balancebench, suite_file):
     balancebench("run", suite_file(), "--jobs", "0")
     diagnosis = json.loads(balancebench("doctor", "--json")[1])
