@@ -269,7 +269,9 @@ class FitContext:
     count(images, steps): add to the images seen and optimiser steps taken.
     compilation: whether to use torch.compile: where it pays ("auto"), "always" or "never".
     note(name, value): write into the record's provenance how the step was computed, where that changes no result.
-    checkpoints: where the state of a long training is saved, and found by the next attempt; None: nothing is saved.
+    checkpoints: where the state of a long training is saved between two steps, and found by the next attempt; None:
+    nothing is saved. Whoever asks for the latest state goes on from it: what was counted, noted and reported up to then
+    is counted, noted and reported already.
     """
 
     seed: int

@@ -301,10 +301,8 @@ class Store:
         return array
 
     def checkpoint_folder(self, key: str) -> Path:
-        """Return the folder that attempts at a step share, made where there is none; gone once the step is done."""
-        folder = self.root / "checkpoints" / key
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """Return the folder that attempts at a step share, made by who writes there; gone once the step is done."""
+        return self.root / "checkpoints" / key
 
     def clear_temporary(self) -> None:
         """Delete the temporary folders of this machine's processes that have ended."""

@@ -57,7 +57,7 @@ def synthesis_context(
         return classifier.object.fit(plan, fit_context(workplace, settings["classifier_seed"]))
 
     own = checkpoints / "files"
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     seed = seed_for("generator", settings["seed"] or 0)
     return SynthesisContext(
         seed=seed,

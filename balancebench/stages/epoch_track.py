@@ -5,11 +5,14 @@ Axis suffixes: N images, E epochs, K classes.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from balancebench.artefacts.arrays import write_array, write_json
 from balancebench.artefacts.training_result import Split
 from balancebench.classification import (
     balanced_accuracy_of,
@@ -49,6 +52,24 @@ class EpochTrack:
         score = self._score(predicted_N)
         if score > self.best_score:
             self.best_score, self.best_epoch, self.best_logits_NK = score, epoch, test_logits_NK
+
+    def write(self, folder: Path) -> None:
+        """Write what is known so far into an existing folder."""
+        known = {"losses": self.losses_E, "best_score": self.best_score, "best_epoch": self.best_epoch}
+        write_json(folder / f"{self.split}.json", known)
+        if self.predictions_EN:
+            write_array(folder / f"{self.split}_predictions.npy", np.stack(self.predictions_EN))
+        if self.best_logits_NK is not None:
+            write_array(folder / f"{self.split}_best_logits.npy", self.best_logits_NK)
+
+    def read(self, folder: Path) -> None:
+        """Go on from what `write` wrote."""
+        known = json.loads((folder / f"{self.split}.json").read_bytes())
+        self.losses_E, self.best_score, self.best_epoch = known["losses"], known["best_score"], known["best_epoch"]
+        if self.losses_E:
+            self.predictions_EN = list(np.load(folder / f"{self.split}_predictions.npy", allow_pickle=False))
+        if self.best_epoch >= 0:
+            self.best_logits_NK = np.load(folder / f"{self.split}_best_logits.npy", allow_pickle=False)
 
     def _score(self, predicted_N: NDArray[np.int64]) -> float:
         """Return top-1 accuracy on test images, as the field reports it; balanced accuracy on validation images."""

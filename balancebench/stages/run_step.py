@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 import traceback
 from datetime import UTC, datetime
 from importlib import import_module
@@ -46,12 +45,12 @@ def run_step(
         compilation=compilation,
         checkpoint_seconds=checkpoint_seconds,
         data_root=data_root,
+        provenance=provenance,
         results=results,
         scratch=scratch,
         progress=progress,
     )
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    start = time.monotonic()
     reset_peak_memory(device)
     status: Status = "done"
     failure: Failure | None = None
@@ -74,8 +73,8 @@ def run_step(
         **record_fields(step),
         status=status,
         started_at=started_at,
-        duration_seconds=round(time.monotonic() - start, 3),
-        peak_memory_bytes=peak_memory_bytes(device),
+        duration_seconds=round(workplace.seconds, 3),
+        peak_memory_bytes=max(workplace.earlier_peak_bytes, peak_memory_bytes(device)),
         provenance={**provenance, **_device_name(device), **workplace.notes},
         failure=failure,
         used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),

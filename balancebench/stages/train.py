@@ -19,6 +19,7 @@ from balancebench.errors import BalancerError, ClassifierError, DataError
 from balancebench.evaluation import Report
 from balancebench.stages.balancing import fit_context, plan_context, read_images
 from balancebench.stages.epoch_track import EpochTrack
+from balancebench.stages.training_checkpoints import TrainingCheckpoints
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
 from balancebench.training_plan import TrainingPlan
@@ -49,7 +50,16 @@ def run_train(workplace: Workplace) -> None:
                 own = test_logits_NK if track.split == "test" else _predicted(name, predictor, track.images)
                 track.add(epoch, own, test_logits_NK)
 
-    context = fit_context(workplace, workplace.step.settings["classifier_seed"], epoch_finished=epoch_finished)
+    checkpoints = TrainingCheckpoints(
+        folder=workplace.store.checkpoint_folder(workplace.step.key),
+        seconds=workplace.checkpoint_seconds,
+        workplace=workplace,
+        components=(balancer, classifier),
+        curves=curves,
+        tracks=tracks,
+    )
+    seed = workplace.step.settings["classifier_seed"]
+    context = fit_context(workplace, seed, epoch_finished=epoch_finished, checkpoints=checkpoints)
     predictor = classifier.object.fit(plan, context)
     logits_NK: dict[Report, NDArray[np.float32]] = {"last": _predicted(name, predictor, test)}
     for track in tracks:

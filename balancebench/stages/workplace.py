@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,12 @@ class Built:
     base: Built | None = None
 
     @property
+    def packages(self) -> frozenset[str]:
+        """The packages whose code it is made of, the wrapped balancer's included."""
+        own = self.component.build.partition(":")[0].partition(".")[0]
+        return frozenset({own}) | (self.base.packages if self.base else frozenset())
+
+    @property
     def outside_data(self) -> tuple[str, ...]:
         """Descriptions of the data from outside the suite that it brings in, the wrapped balancer's included."""
         own = self.component.outside_data(self.options)
@@ -37,7 +44,11 @@ class Built:
 
 @dataclass(slots=True, kw_only=True)
 class Workplace:
-    """What a stage is given, and what it notes for the step's record."""
+    """What a stage is given, and what it notes for the step's record.
+
+    provenance: what the record will say of software and machine. earlier_seconds, earlier_peak_bytes: what earlier
+    attempts at the step took up to the state that this one goes on from.
+    """
 
     step: Step
     store: Store
@@ -46,6 +57,7 @@ class Workplace:
     compilation: Compilation
     checkpoint_seconds: float
     data_root: Path
+    provenance: dict[str, JSON]
     results: Path
     scratch: Path
     progress: Progress
@@ -54,6 +66,14 @@ class Workplace:
     images_seen: int = 0
     optimiser_steps: int = 0
     notes: dict[str, JSON] = field(default_factory=dict[str, JSON])
+    earlier_seconds: float = 0.0
+    earlier_peak_bytes: int = 0
+    _start: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """What the step has taken so far: this attempt, and of earlier ones what it goes on from."""
+        return self.earlier_seconds + time.monotonic() - self._start
 
     @property
     def logger(self) -> logging.Logger:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -38,6 +39,7 @@ from balancebench.training.step import (
     set_learning_rate,
 )
 from balancebench.training.streamed import StreamedImages
+from balancebench.training.training_state import EpochState, Position, SavedState, write_state
 from balancebench.training.visiting_order import WINDOW_BYTES
 from balancebench.training_plan import Phase
 
@@ -128,13 +130,20 @@ def train(run: Run, phases: Sequence[Phase]) -> None:
         steps=report.total_steps,
     )
     run.context.note("compiled", f"{'yes' if compiles else 'no'}: {reason}")
+    folder = None if run.context.checkpoints is None else run.context.checkpoints.latest()
+    saved = None if folder is None else SavedState(folder)
     with compiled(run.model, run.generator.device) if compiles else nullcontext(run.model) as network:
-        _train_phases(run, phases, schedules, network, report)
+        _train_phases(run, phases, schedules, network, report, saved)
     run.model.eval()
 
 
 def _train_phases(
-    run: Run, phases: Sequence[Phase], schedules: Sequence[PhaseSchedule], network: Network, report: _Report
+    run: Run,
+    phases: Sequence[Phase],
+    schedules: Sequence[PhaseSchedule],
+    network: Network,
+    report: _Report,
+    saved: SavedState | None,
 ) -> None:
     learnable = [parameter for parameter in run.model.backbone.parameters() if parameter.requires_grad]
     optimiser: Optimizer | None = None
@@ -142,21 +151,35 @@ def _train_phases(
         if optimiser is None or schedule.fresh_optimiser:
             # Over everything, also where this phase trains the head alone: a later phase may go on with it.
             optimiser = make_optimiser(run.model.parameters(), run.options, run.generator.device)
-        if phase.reset_head:
+        if saved is not None and index < saved.position.phase:
+            run.image_sets.release_after(index)
+            continue
+        begun = saved if saved is not None and index == saved.position.phase else None
+        if begun is not None:
+            begun.put_back(run.model, optimiser, run.generator)
+        elif phase.reset_head:
             run.model.head.reset(run.generator)
             forget(optimiser, run.model.head.parameters())
         for parameter in learnable:
             parameter.requires_grad_(phase.trainable == "all")
             parameter.grad = None
-        _train_phase(run, phase, schedule, network, optimiser, report)
+        _train_phase(run, index, phase, schedule, network, optimiser, report, begun)
         run.image_sets.release_after(index)
     for parameter in learnable:
         parameter.requires_grad_(True)
 
 
 def _train_phase(
-    run: Run, phase: Phase, schedule: PhaseSchedule, network: Network, optimiser: Optimizer, report: _Report
+    run: Run,
+    index: int,
+    phase: Phase,
+    schedule: PhaseSchedule,
+    network: Network,
+    optimiser: Optimizer,
+    report: _Report,
+    begun: SavedState | None,
 ) -> None:
+    """Train through one phase, from its beginning or from inside an epoch of it where that has begun before."""
     augment = AUGMENTATIONS[run.options.augmentation]
     drawer = BatchDrawer(run.image_sets.on_device(phase.images), augment, run.normaliser, run.generator)
     step = TrainingStep(
@@ -169,16 +192,32 @@ def _train_phase(
         if phase.feature_loss is None
         else FeaturesRead(loss=phase.feature_loss, model=run.model, generator=run.generator),
     )
-    stretch_step = schedule.first_step
-    for steps in schedule.epoch_steps:
+    first_epoch = 0 if begun is None else begun.position.epoch
+    for epoch, steps in list(enumerate(schedule.epoch_steps))[first_epoch:]:
         _set_modes(run.model, phase)
-        loss_sum = torch.zeros((), device=run.generator.device)
-        for drawn in drawer.epoch(steps, schedule.batch_size, phase.sampling_weight_N):
+        if begun is not None and epoch == first_epoch:
+            indices_SB, loss_sum = begun.epoch(run.generator.device)
+            report.go_on(begun.position, steps - len(indices_SB))
+        else:
+            indices_SB = drawer.epoch_indices(steps, schedule.batch_size, phase.sampling_weight_N)
+            loss_sum = torch.zeros((), device=run.generator.device)
+        stretch_step = schedule.first_step + epoch * schedule.steps_per_epoch + steps - len(indices_SB)
+        for taken, drawn in enumerate(drawer.batches(indices_SB), start=1):
             set_learning_rate(optimiser, schedule.learning_rate.at(stretch_step))
             batch = drawn if phase.batch_transform is None else phase.batch_transform(drawn, drawer)
             loss_sum += step(batch)
             stretch_step += 1
             report.step_finished()
+            if run.context.checkpoints is not None and run.context.checkpoints.due():
+                write = partial(
+                    write_state,
+                    position=Position(phase=index, epoch=epoch, interruptions=report.interruptions),
+                    epoch=EpochState(indices_SB=indices_SB[taken:], loss_sum=loss_sum),
+                    model=run.model,
+                    optimiser=optimiser,
+                    generator=run.generator,
+                )
+                run.context.checkpoints.save(write)
         run.context.count(steps * schedule.batch_size, steps)
         mean_loss = report.epoch_finished(loss_sum / steps)
         values = {"loss": mean_loss, "learning_rate": schedule.learning_rate.at(stretch_step - 1)}
@@ -196,12 +235,25 @@ class _Report:
 
     def __init__(self, context: FitContext, schedules: Sequence[PhaseSchedule]) -> None:
         self._context = context
+        self._schedules = schedules
         self.total_steps = sum(schedule.steps for schedule in schedules)
         self._total_epochs = sum(len(schedule.epoch_steps) for schedule in schedules)
         self._steps = 0
         self._loss = ""
         self._next_report = time.monotonic() + SECONDS_BETWEEN_REPORTS
         self.epochs = 0
+        self.interruptions: tuple[int, ...] = ()
+
+    def go_on(self, position: Position, epoch_steps: int) -> None:
+        """Count on from inside an epoch, of which so many steps are done, and say so in the record."""
+        before, schedule = self._schedules[: position.phase], self._schedules[position.phase]
+        self.epochs = sum(len(earlier.epoch_steps) for earlier in before) + position.epoch
+        phase_steps = position.epoch * schedule.steps_per_epoch + epoch_steps
+        self._steps = sum(earlier.steps for earlier in before) + phase_steps
+        self.interruptions = (*position.interruptions, self._steps)
+        plural = "s" if len(self.interruptions) > 1 else ""
+        steps = ", ".join(str(step) for step in self.interruptions)
+        self._context.note("continued", f"after interruption{plural} at step{plural} {steps}")
 
     def step_finished(self) -> None:
         self._steps += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 # A module whose attributes are properties, which its types do not tell.
 determinism: Any = torch.utils.deterministic
 
-__all__ = ["RunSeeds", "backend_settings", "run_seeds", "seeded_globals"]
+__all__ = ["RunSeeds", "backend_settings", "global_states", "run_seeds", "seeded_globals", "set_global_states"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,7 @@ def seeded_globals(seed: int, device: torch.device) -> Generator[None]:
 
     torch.manual_seed would seed every device there is, and torch.random.fork_rng knows no mps.
     """
-    cpu_state = torch.get_rng_state()
-    device_state = _device_state(device)
+    states = global_states(device)
     try:
         torch.default_generator.manual_seed(seed)
         match device.type:
@@ -50,26 +49,30 @@ def seeded_globals(seed: int, device: torch.device) -> Generator[None]:
                 pass
         yield
     finally:
-        torch.set_rng_state(cpu_state)
-        if device_state is not None:
-            _set_device_state(device, device_state)
+        set_global_states(device, states)
 
 
-def _device_state(device: torch.device) -> torch.Tensor | None:
+def global_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the states of the global generators of the CPU and of `device`, uint8 on the CPU."""
     match device.type:
         case "cuda":
-            return torch.cuda.get_rng_state(device)
+            return {"cpu": torch.get_rng_state(), "device": torch.cuda.get_rng_state(device)}
         case "mps":
-            return torch.mps.get_rng_state()
+            return {"cpu": torch.get_rng_state(), "device": torch.mps.get_rng_state()}
         case _:
-            return None
+            return {"cpu": torch.get_rng_state()}
 
 
-def _set_device_state(device: torch.device, state: torch.Tensor) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.mps.set_rng_state(state)
+def set_global_states(device: torch.device, states: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `global_states` returned."""
+    torch.set_rng_state(states["cpu"])
+    match device.type:
+        case "cuda":
+            torch.cuda.set_rng_state(states["device"], device)
+        case "mps":
+            torch.mps.set_rng_state(states["device"])
+        case _:
+            pass
 
 
 @contextmanager

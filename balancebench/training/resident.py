@@ -101,7 +101,10 @@ class BatchDrawer:
         self, steps: int, batch_size: int, sampling_weight_N: NDArray[np.float64] | None = None
     ) -> Iterator[Batch]:
         """Yield the augmented, normalised batches of one epoch: the images of `epoch_indices`."""
-        indices_SB = self.epoch_indices(steps, batch_size, sampling_weight_N)
+        yield from self.batches(self.epoch_indices(steps, batch_size, sampling_weight_N))
+
+    def batches(self, indices_SB: Tensor) -> Iterator[Batch]:
+        """Yield the augmented, normalised images of each row of indices."""
         for indices_B, pixels_BCHW in zip(indices_SB, self._images.batches(indices_SB), strict=True):
             yield self._finished(indices_B, pixels_BCHW)
 

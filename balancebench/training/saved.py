@@ -8,6 +8,7 @@ The network itself is not written: the classifier that trained it builds it agai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from balancebench.errors import ClassifierError
 
-__all__ = ["Description", "read_saved", "write_saved"]
+__all__ = ["Description", "read_saved", "write_saved", "write_tensors"]
 
 
 class Description(BaseModel):
@@ -37,12 +38,20 @@ class Description(BaseModel):
 
 def write_saved(folder: Path, description: Description, tensors: dict[str, Tensor]) -> None:
     """Write both files into an existing folder."""
-    state = {
+    write_tensors(folder / "model.safetensors", tensors)
+    (folder / "model.json").write_text(description.model_dump_json(indent=1), encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of any device as safetensors; raise OSError where the disk refuses."""
+    on_cpu = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    save_file(state, folder / "model.safetensors")
-    (folder / "model.json").write_text(description.model_dump_json(indent=1), encoding="utf-8")
+    try:
+        save_file(on_cpu, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def read_saved(folder: Path) -> tuple[Description, dict[str, Tensor]]:

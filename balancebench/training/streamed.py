@@ -51,6 +51,8 @@ class StreamedImages:
     def batches(self, indices_SB: Tensor) -> Iterator[Tensor]:
         """Yield images_BCHW uint8 on the device for each row of indices; each block is read in the file's order."""
         steps, batch_size = indices_SB.shape
+        if steps == 0:
+            return
         rows_SB = self._rows.rows_N[indices_SB.cpu().numpy()]
         in_block = max(1, self._block_bytes // (batch_size * self._image_bytes))
         blocks = [rows_SB[begin : begin + in_block] for begin in range(0, steps, in_block)]
