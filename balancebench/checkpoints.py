@@ -46,6 +46,8 @@ class Checkpoints:
 
         Where the disk refuses, the state saved before stays, the log says why, and the step goes on.
         """
+        for leftover in self.folder.glob("unfinished.*"):  # of an attempt that died while it saved
+            shutil.rmtree(leftover, ignore_errors=True)
         unfinished = self.folder / f"unfinished.{uuid.uuid4().hex}"
         try:
             (unfinished / STATE).mkdir(parents=True)

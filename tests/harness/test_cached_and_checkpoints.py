@@ -69,6 +69,7 @@ def test_a_state_that_was_not_written_whole_leaves_the_one_before(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(fail)
     assert (Checkpoints(folder=tmp_path).latest() / "state.txt").read_text() == "whole"
+    Checkpoints(folder=tmp_path).save(write("later"))
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -184,7 +184,8 @@ def test_training_gives_the_same_network_bit_for_bit_wherever_the_images_are(map
             Phase(images=images, share=0.4, batch_transform=paste),
             Phase(images=images.take(np.arange(50).repeat(2)), share=0.3),
             Phase(images=images, share=0.3, sampling_weight_N=rare),
-        )
+        ),
+        normalise_on=images,
     )
 
     resident, partly, streamed = (fitted(plan, budget) for budget in (10**9, 60 * IMAGE_BYTES, 4 * IMAGE_BYTES))
