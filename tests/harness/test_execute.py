@@ -24,6 +24,7 @@ from balancebench.execution.survey import survey
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
+from balancebench.store.index import StoreIndex
 from balancebench.suite.bind import bind_suite
 
 MIB = 1024**2
@@ -251,7 +252,8 @@ def test_two_runs_on_one_store_at_once_both_finish(harness, suite_file, tmp_path
     outputs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     plan = harness.plan("seconds = 0.3\n")
-    assert harness.store.survey(plan.steps) == (set(plan.steps), {}, {})
+    with StoreIndex(harness.store) as index:
+        assert index.survey(plan.steps) == (set(plan.steps), {}, {})
     assert not (harness.store.root / "set_aside").exists()  # no step was computed twice
 
 
