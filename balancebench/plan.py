@@ -23,6 +23,7 @@ from balancebench.step import (
     canonical_json,
     identity_of,
     input_keys,
+    own_identity_of,
     step_key,
 )
 from balancebench.suite.bound import BoundComponent, BoundSuite, SeedTriple
@@ -134,8 +135,14 @@ class _Planner:
         self._needs_extractor = any(_needs_extractor(metric) for metric in suite.metrics)
         self._cell_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "cell")}
         self._subset_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "subset")}
-        self._shared: dict[str, dict[str, JSON]] = {}
+        self._score_settings: dict[str, JSON] = {"reports": list(suite.reports)}
+        self._no_metrics: dict[str, ComponentReference] = {}
+        self._settings: dict[str, dict[str, JSON]] = {}
+        self._train_settings: dict[tuple[int | None, int], dict[str, JSON]] = {}
         self._components: dict[tuple[tuple[str, int], ...], dict[str, ComponentReference]] = {}
+        self._own_identities: dict[tuple[Stage | int, ...], tuple[str, tuple[object, ...]]] = {}
+        self._loads: dict[int, Step] = {}
+        self._subsets: dict[tuple[int, str, int], Step] = {}
 
     def add_cell(self, task: Task, entries: Mapping[Axis, BoundComponent], seeds: SeedTriple, role: CellRole) -> None:
         suite = self._suite
@@ -168,9 +175,19 @@ class _Planner:
         self._plan.cells.append(Cell(task=task, balancer=name, seeds=seeds, role=role, steps=steps))
 
     def _load(self, dataset: BoundComponent) -> Step:
-        return self._step("load", dataset.label, dataset.label, NoInputs(), {"component": dataset}, {})
+        if id(dataset) not in self._loads:
+            self._loads[id(dataset)] = self._step(
+                "load", dataset.label, dataset.label, NoInputs(), {"component": dataset}, {}
+            )
+        return self._loads[id(dataset)]
 
     def _imbalance(self, imbalancer: BoundComponent, load: Step, seeds: SeedTriple) -> Step:
+        choice = id(imbalancer), load.key, seeds.subset
+        if choice not in self._subsets:
+            self._subsets[choice] = self._new_imbalance(imbalancer, load, seeds)
+        return self._subsets[choice]
+
+    def _new_imbalance(self, imbalancer: BoundComponent, load: Step, seeds: SeedTriple) -> Step:
         validation = self._suite.validation
         carved = None if validation is None else validation.model_dump(mode="json")
         seeded = imbalancer.component.seeded or carved is not None
@@ -208,11 +225,14 @@ class _Planner:
         if balancer.base is not None:
             base = self._make(balancer.base, classifier, load, subset, seeds, synthesises=not component.draws_from_base)
         balancer_inputs = BalancerInputs(base=base)
+        if not component.trains_generator and not component.synthesises:
+            return balancer_inputs
         settings = {"seed": seeds.generator if component.seeded else None, **self._arithmetic()}
         components = {"component": balancer}
         if "classifier" in component.requires:
             components["classifier"] = classifier
             settings["classifier_seed"] = seeds.classifier
+        settings = self._settings.setdefault(canonical_json(settings), settings)
         label = f"{subset.label} / {balancer.label}"
 
         def add(stage: Stage, balancer_inputs: BalancerInputs) -> str:
@@ -235,12 +255,15 @@ class _Planner:
         seeds: SeedTriple,
         label: str,
     ) -> Step:
-        settings: dict[str, JSON] = {
-            "generator_seed": seeds.generator if balancer.component.seeded or balancer.base is not None else None,
-            "classifier_seed": seeds.classifier,
-            "track": [report.removeprefix("best_") for report in sorted(self._suite.reports) if report != "last"],
-            **self._arithmetic(),
-        }
+        generator_seed = seeds.generator if balancer.component.seeded or balancer.base is not None else None
+        used_seeds = generator_seed, seeds.classifier
+        if used_seeds not in self._train_settings:
+            self._train_settings[used_seeds] = {
+                "generator_seed": generator_seed,
+                "classifier_seed": seeds.classifier,
+                "track": [report.removeprefix("best_") for report in sorted(self._suite.reports) if report != "last"],
+                **self._arithmetic(),
+            }
         subset = self._plan.steps[inputs.subset]
         # What is trained on all images can serve metrics as their extractor. Its weights change no number: no identity.
         of_all_images = subset.components["component"].identity == self._suite.no_imbalance.reference.identity
@@ -251,7 +274,7 @@ class _Planner:
             subset.dataset,
             inputs,
             {"component": balancer, "classifier": classifier},
-            settings,
+            self._train_settings[used_seeds],
             keep_weights=of_all_images and plain,
         )
 
@@ -285,7 +308,7 @@ class _Planner:
             load.dataset,
             inputs,
             {},
-            {"reports": list(self._suite.reports)},
+            self._score_settings,
             metrics=self._cell_metrics,
             restored=restored,
         )
@@ -307,9 +330,9 @@ class _Planner:
         keep_weights: bool = False,
     ) -> Step:
         references = self._references(components)
-        metrics = metrics or {}
-        profile = self._suite.profile
-        key = step_key(identity_of(stage, references, inputs, settings, metrics, profile))
+        metrics = self._no_metrics if metrics is None else metrics
+        own_identity = self._own_identity(stage, references, settings, metrics)
+        key = step_key(identity_of(own_identity, inputs))
         if key not in self._plan.steps:
             requires = frozenset[str]().union(*(component.component.requires for component in components.values()))
             self._plan.steps[key] = Step(
@@ -319,14 +342,29 @@ class _Planner:
                 dataset=dataset,
                 components=references,
                 inputs=inputs,
-                settings=self._shared.setdefault(canonical_json(settings), settings),
+                settings=settings,
                 metrics=metrics,
                 restored=self._references(restored or {}),
                 keep_weights=keep_weights,
                 requires=requires - {"classifier"},
-                profile=profile if STAGES[stage].carries_profile else None,
+                profile=self._suite.profile if STAGES[stage].carries_profile else None,
+                own_identity=own_identity,
             )
         return self._plan.steps[key]
+
+    def _own_identity(
+        self,
+        stage: Stage,
+        components: Mapping[str, ComponentReference],
+        settings: dict[str, JSON],
+        metrics: Mapping[str, ComponentReference],
+    ) -> str:
+        # By the objects themselves, which are kept so that no other object can ever have their ids.
+        parts = components, settings, metrics
+        ids = stage, *map(id, parts)
+        if ids not in self._own_identities:
+            self._own_identities[ids] = own_identity_of(stage, *parts, self._suite.profile), parts
+        return self._own_identities[ids][0]
 
     def _references(self, components: Mapping[str, BoundComponent]) -> dict[str, ComponentReference]:
         identities = tuple((role, id(component)) for role, component in components.items())

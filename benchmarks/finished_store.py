@@ -48,8 +48,9 @@ sweep = {{ number = {classifiers} }}
 
 
 def suite_text(cells: int) -> str:
-    """Return a suite of 100, 1,000 or 10,000 cells: 1, 10 or 100 tasks of 10 balancers under 10 seeds."""
-    datasets, ratios, classifiers = {1: (1, 1, 1), 10: (2, 5, 1), 100: (2, 5, 10)}[cells // CELLS_A_TASK]
+    """Return a suite of 100 to 100,000 cells: 1, 10, 100 or 1,000 tasks of 10 balancers under 10 seeds."""
+    tasks = cells // CELLS_A_TASK
+    datasets, ratios, classifiers = {1: (1, 1, 1), 10: (2, 5, 1), 100: (2, 5, 10), 1000: (10, 10, 10)}[tasks]
     return SUITE.format(
         datasets=list(range(datasets)),
         ratios=[2 + 2 * number for number in range(ratios)],

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from balancebench.evaluation import Cost
 from balancebench.step import BalancerInputs, input_keys
 from balancebench.store import Record
+from balancebench.store.index import KnownStep
 
-__all__ = ["cell_cost"]
+__all__ = ["Spent", "cell_cost"]
 
 
-def cell_cost(training: Record, balancer: BalancerInputs, read: Callable[[str], Record | None]) -> Cost:
+Spent: TypeAlias = Record | KnownStep
+"""What says how much a step took: its record, or what the store's index has of it."""
+
+
+def cell_cost(training: Spent, balancer: BalancerInputs, read: Callable[[str], Spent | None]) -> Cost:
     """Return what a cell cost: its training, and all that its balancer made for it (shared steps counted in full).
 
-    read: key -> record; a step whose record is gone counts as nothing.
+    read: key -> what the step took; a step whose record is gone counts as nothing.
     """
-    records = [training, *(record for key in input_keys(balancer) if (record := read(key)) is not None)]
+    records: list[Spent] = [training, *(record for key in input_keys(balancer) if (record := read(key)) is not None)]
     return Cost(
         duration_seconds=round(sum(record.duration_seconds for record in records), 3),
         images_seen=sum(record.images_seen for record in records),

@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from balancebench.artefacts.arrays import write_json
 from balancebench.classification import confusion_counts
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
-from balancebench.store import StepFiles, Store
+from balancebench.store import Store
+from balancebench.store.index import KnownStep, StoreIndex
 
 __all__ = [
     "CellOutcomes",
@@ -31,7 +33,7 @@ __all__ = [
     "read_outcomes",
     "read_scores",
     "score_of",
-    "scores_in",
+    "scores_known",
     "write_measures",
     "write_scores",
 ]
@@ -41,19 +43,17 @@ HOLES = "null where a class has no such images, or none are predicted as it"
 ScoreValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
 
 
-class Score(BaseModel):
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Score:
     """A metric's value: a number, one a class (K), a matrix (K, K), or None with the reason."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: ScoreValue
     reason: str = ""
 
 
-class ReportScores(BaseModel):
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class ReportScores:
     """The scores of one report, and the epoch that it reports, counted from 0."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int
     metrics: dict[str, Score]
@@ -117,12 +117,12 @@ def write_scores(folder: Path, scores: CellScores, outcomes: CellOutcomes) -> No
 
 def read_scores(store: Store, key: str) -> CellScores:
     """Return the scores of a finished step."""
-    return scores_in(store.files(key))
+    return _CELL_SCORES.validate_json(store.files(key).content(SCORES))
 
 
-def scores_in(files: StepFiles) -> CellScores:
-    """Return the scores among the files of a finished step."""
-    return _CELL_SCORES.validate_python(files.json(SCORES))
+def scores_known(index: StoreIndex, known: KnownStep) -> CellScores:
+    """Return the scores of a finished step as the store's index has them."""
+    return _CELL_SCORES.validate_json(index.content(known, SCORES))
 
 
 def read_outcomes(store: Store, key: str) -> CellOutcomes:

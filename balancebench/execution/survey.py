@@ -8,6 +8,7 @@ from balancebench.plan import Plan
 from balancebench.stage import Stage
 from balancebench.step import Step, input_keys
 from balancebench.store import Record, Store
+from balancebench.store.index import StoreIndex
 
 __all__ = ["Survey", "survey"]
 
@@ -26,8 +27,12 @@ class Survey:
 
 
 def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[Stage] | None = None) -> Survey:
-    """Look up every step of a plan. `verify` compares files with their SHA-256; `stages` limits what is to run."""
-    done, failed, damaged = store.survey(plan.steps, verify=verify)
+    """Look up every step of a plan.
+
+    verify: see `StoreIndex.survey`. stages: only these are to run.
+    """
+    with StoreIndex(store) as index:
+        done, failed, damaged = index.survey(plan.steps, verify=verify)
     wanted = set(damaged)
     ends = [key for cell in plan.cells for stage, key in cell.steps.items() if stage in ("measure", "score")]
     pending = [key for key in ends if key not in done] + list(damaged)

@@ -11,12 +11,12 @@ Either shows the pictures that lie in its folder `pictures`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.board import Leaderboard
-from balancebench.leaderboard.export import csv_text, json_text
+from balancebench.leaderboard.export import csv_text, json_parts
 from balancebench.leaderboard.format import STATUS_WORDS
 from balancebench.leaderboard.markdown import escape, markdown, markdown_table
 from balancebench.leaderboard.outcomes import OUTCOMES, Outcomes, outcomes_problems, outcomes_text
@@ -40,7 +40,8 @@ hand. `balancebench leaderboard --check` finds what is stale, `balancebench regr
 
 def write_leaderboard(folder: Path, board: Leaderboard) -> Path:
     """Write leaderboard.md, leaderboard.csv and leaderboard.json to a folder; returns the Markdown's path."""
-    _write(folder, {**_tables(folder, board), "leaderboard.json": json_text(board)})
+    _write(folder, _tables(folder, board))
+    _write(folder, {"leaderboard.json": json_parts(board)})
     return folder / "leaderboard.md"
 
 
@@ -144,10 +145,11 @@ def _differing(folder: Path, expected: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
+def _write(folder: Path, files: Mapping[str, str | Iterable[bytes]]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_bytes(text.encode())  # the same line ends everywhere
+        for name, content in files.items():
+            with (folder / name).open("wb") as file:  # the same line ends everywhere
+                file.writelines([content.encode()] if isinstance(content, str) else content)
     except OSError as error:
         raise LeaderboardError(f"{folder} cannot be written: {error.strerror}") from error

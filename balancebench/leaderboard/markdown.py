@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import cast
 
 from balancebench.config import JSON
@@ -67,6 +68,7 @@ def markdown(board: Leaderboard, pictures: tuple[PictureEntry, ...] = ()) -> str
     return "\n".join(lines) + "\n"
 
 
+@lru_cache(maxsize=2**14)  # tables hold the same names and numbers again and again
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, in a table's cell too."""
     one_line = " ".join(text.split())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
@@ -25,6 +25,7 @@ __all__ = ["Records", "laid_out", "read_records", "records_text", "without_folde
 FORMAT = 1
 # Fields of a cell that are kept once for all cells, and the list that holds them.
 SHARED = {"subset": "subsets", "provenance": "environments"}
+_CELL = TypeAdapter(CellResult)
 ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])+")
 
 
@@ -52,7 +53,7 @@ def records_text(suite: SuiteHeader, cells: Sequence[CellResult], outcomes_sha25
 
     lines: list[JSON] = []
     for cell in sorted(cells, key=_order):
-        line = without_folders(cell.model_dump(mode="json", exclude_defaults=True))
+        line = without_folders(_CELL.dump_python(cell, mode="json", exclude_defaults=True))
         identities = line.pop("identities", {})
         line["steps"] = {
             stage: [key, pooled_index("identities", identities[stage]) if stage in identities else None]
@@ -80,7 +81,7 @@ def read_records(path: Path) -> Records:
         intact = laid_out(document) == text
         records = Records(
             suite=SuiteHeader.model_validate(document["suite"]),
-            cells=tuple(CellResult.model_validate(_whole(line, document)) for line in document["cells"]),
+            cells=tuple(_CELL.validate_python(_whole(line, document)) for line in document["cells"]),
             outcomes_sha256=document.get("outcomes_sha256"),
         )
     except FileNotFoundError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Required, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
 from balancebench.artefacts.costs import cell_cost
-from balancebench.artefacts.scores import CellScores, SubsetMeasures, read_measures, scores_in
+from balancebench.artefacts.scores import CellScores, ReportScores, SubsetMeasures, read_measures, scores_known
 from balancebench.artefacts.splits import SplitsDescription
 from balancebench.artefacts.subset import SubsetDescription
 from balancebench.component import MetricComponent
@@ -20,7 +21,8 @@ from balancebench.evaluation import Cost, Report
 from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
 from balancebench.step import BalancingInputs
-from balancebench.store import Record, Status, StepFiles, Store
+from balancebench.store import Status, Store
+from balancebench.store.index import KnownStep, StoreIndex
 from balancebench.suite.bound import BoundSuite, PublishedNumbers, SeedTriple
 from balancebench.suite.schema import Axis
 from balancebench.suite.shipped import shipped_name
@@ -59,11 +61,14 @@ class SubsetSummary(_Frozen):
     measures: SubsetMeasures = {}
 
 
-class CellResult(_Frozen):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
     """All that is known of one cell; `message` says why it is not done.
 
     steps: stage -> key. identities: stage -> what that key is the hash of, the inputs' keys left out.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     task: Task
     balancer: str
@@ -71,14 +76,14 @@ class CellResult(_Frozen):
     role: CellRole
     status: CellStatus
     message: str = ""
-    steps: dict[Stage, str]
-    identities: dict[Stage, dict[str, JSON]] = {}
+    steps: Mapping[Stage, str]
+    identities: dict[Stage, dict[str, JSON]] = field(default_factory=dict[Stage, dict[str, JSON]])
     subset: SubsetSummary | None = None
-    scores: CellScores = {}
+    scores: CellScores = field(default_factory=dict[Report, ReportScores])
     cost: Cost | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()
-    provenance: dict[str, JSON] = {}
+    provenance: dict[str, JSON] = field(default_factory=dict[str, JSON])
 
     @property
     def score_key(self) -> str:
@@ -144,47 +149,66 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
 
 
 def collect(plan: Plan, store: Store) -> list[CellResult]:
-    """Return the result of every cell of a plan, in its order; each record is read once, nothing is written."""
-    reader = _Reader(plan, store)
-    return [reader.result(cell) for cell in plan.cells]
+    """Return the result of every cell of a plan, in its order; nothing is written but the store's index."""
+    with StoreIndex(store) as index:
+        reader = _Reader(plan, store, index)
+        reader.measure_all()
+        return [reader.result(cell) for cell in plan.cells]
+
+
+class _Measured(TypedDict, total=False):
+    """What a result says of its score."""
+
+    status: Required[CellStatus]
+    message: Required[str]
+    scores: CellScores
+    cost: Cost | None
+    used_withheld_data: bool
+    outside_data: tuple[str, ...]
+    provenance: dict[str, JSON]
 
 
 class _Reader:
     """Reads a store for one plan."""
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, index: StoreIndex) -> None:
         self._plan = plan
         self._store = store
-        self._records: dict[str, Record | None] = {}
+        self._index = index
+        self._known: dict[str, KnownStep | None] = {}
         self._subsets: dict[tuple[str, str, str | None], SubsetSummary | None] = {}
         self._test_images: dict[str, int | None] = {}
-        self._measured: dict[str, dict[str, JSON]] = {}
+        self._measured: dict[str, _Measured] = {}
         self._identities: dict[str, dict[str, JSON]] = {}
         self._environments: dict[str, dict[str, JSON]] = {}
 
+    def measure_all(self) -> None:
+        """Read trainings and scores, each once."""
+        cells = {cell.steps["score"]: cell for cell in self._plan.cells}
+        for key in self._index.prefetched({cell.steps["train"] for cell in cells.values()}):
+            self._known[key] = self._index.step(key)
+        for key in self._index.prefetched(cells, contents=True):
+            self._measured[key] = self._measure(cells[key])
+
     def result(self, cell: Cell) -> CellResult:
-        key = cell.steps["score"]
-        if key not in self._measured:
-            self._measured[key] = self._measure(cell)
-        # Every part has been validated, and validating 10,000 cells again would take longer than reading them.
-        return CellResult.model_construct(
+        """Return the result of a cell, once all are measured."""
+        return CellResult(
             task=cell.task,
             balancer=cell.balancer,
             seeds=cell.seeds,
             role=cell.role,
-            steps=dict(cell.steps),
+            steps=cell.steps,
             identities={stage: self._identity(step) for stage, step in cell.steps.items()},
             subset=self._subset(cell),
-            **self._measured[key],
+            **self._measured[cell.steps["score"]],
         )
 
-    def _measure(self, cell: Cell) -> dict[str, JSON]:
-        # Read for this cell alone and not kept: the records of 10,000 cells are hundreds of megabytes.
-        scored, trained = self._store.read(cell.steps["score"]), self._store.read(cell.steps["train"])
+    def _measure(self, cell: Cell) -> _Measured:
+        trained, scored = self._known[cell.steps["train"]], self._index.step(cell.steps["score"])
         if scored is None or scored.status != "done":
             return self._why_not(cell, scored, trained)
         try:
-            scores = scores_in(StepFiles(self._store.folder(scored.key), scored))
+            scores = scores_known(self._index, scored)
         except StoreError as error:
             return {"status": "missing", "message": f"its result is damaged: {error}; run the suite again"}
         inputs = self._plan.steps[cell.steps["train"]].inputs
@@ -193,13 +217,13 @@ class _Reader:
             "status": "done",
             "message": "",
             "scores": scores,
-            "cost": None if trained is None else cell_cost(trained, inputs.balancer, self._record),
-            "used_withheld_data": scored.used_withheld_data,
-            "outside_data": scored.outside_data,
+            "cost": None if trained is None else cell_cost(trained, inputs.balancer, self._step),
+            "used_withheld_data": bool(scored.used_withheld_data),
+            "outside_data": tuple(json.loads(scored.outside_data)),
             "provenance": self._environment(trained or scored),
         }
 
-    def _why_not(self, cell: Cell, scored: Record | None, trained: Record | None) -> dict[str, JSON]:
+    def _why_not(self, cell: Cell, scored: KnownStep | None, trained: KnownStep | None) -> _Measured:
         """Return status and message of a cell that is not done, from the first step on its way that has not ended."""
         for own in (scored, trained):
             if own is not None and own.status != "done":
@@ -207,22 +231,25 @@ class _Reader:
         # A trained cell may still wait for what its metrics compare images with, which is trained by itself.
         awaited = "train" if trained is None else "score"
         for step in reversed(list(self._plan.ancestors(cell.steps[awaited]))):
-            record = self._record(step.key)
-            if record is not None and record.status != "done":
-                ended = ENDED.get(record.status, "was skipped")
-                message = f"{step.stage} of {step.label} {ended}: {_message(record)}"
-                return {"status": "skipped", "message": message, "provenance": self._environment(record)}
+            known = self._step(step.key)
+            if known is not None and known.status != "done":
+                ended = ENDED.get(known.status, "was skipped")
+                message = f"{step.stage} of {step.label} {ended}: {_message(known)}"
+                return {"status": "skipped", "message": message, "provenance": self._environment(known)}
         return {"status": "missing", "message": NOT_RUN if trained is None else NOT_SCORED}
 
-    def _record(self, key: str) -> Record | None:
-        if key not in self._records:
-            self._records[key] = self._store.read(key)
-        return self._records[key]
+    def _step(self, key: str) -> KnownStep | None:
+        if key not in self._known:
+            self._known[key] = self._index.step(key)
+        return self._known[key]
 
-    def _environment(self, record: Record) -> dict[str, JSON]:
-        """Return what a leaderboard says of where a record was made, one object for all that were made alike."""
-        provenance = {key: record.provenance[key] for key in PROVENANCE_KEYS if key in record.provenance}
-        return self._environments.setdefault(json.dumps(provenance), provenance)
+    def _environment(self, known: KnownStep) -> dict[str, JSON]:
+        """Return what a leaderboard says of where a step was run, one object for all that were run alike."""
+        text = known.provenance
+        if text not in self._environments:
+            provenance = json.loads(text)
+            self._environments[text] = {key: provenance[key] for key in PROVENANCE_KEYS if key in provenance}
+        return self._environments[text]
 
     def _subset(self, cell: Cell) -> SubsetSummary | None:
         keys = cell.steps["load"], cell.steps["imbalance"], cell.steps.get("measure")
@@ -263,8 +290,8 @@ class _Reader:
         return self._identities[text]
 
 
-def _message(record: Record) -> str:
-    return record.failure.message if record.failure is not None else record.status
+def _message(known: KnownStep) -> str:
+    return known.failure or known.status
 
 
 def _shown_path(path: Path) -> str:

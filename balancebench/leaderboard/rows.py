@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, cast
 
 from balancebench.artefacts.scores import Score
@@ -24,11 +25,32 @@ from balancebench.suite.schema import Axis
 __all__ = ["Contest", "Form", "Group", "RowName", "build_row", "score_form"]
 
 RowName = tuple[CellRole, str]
-Group = dict[str, CellResult]
-"""The cells of a row by seeds, in the order of seeds."""
 Form = Literal["number", "classes", "matrix"]
 
 NOT_SCORED = Score(value=None, reason="it was not scored")
+
+
+class Group(dict[str, CellResult]):
+    """The cells of a row by seeds, in the order of seeds. Complete before its numbers are read: each is read once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers: dict[tuple[Report, str], dict[str, float]] = {}
+
+    @cached_property
+    def score_keys(self) -> Mapping[str, str]:
+        """Seeds -> the key of the measurement."""
+        return {seeds: cell.score_key for seeds, cell in self.items()}
+
+    def numbers(self, report: Report, label: str) -> Mapping[str, float]:
+        """Return seeds -> value where a finished cell has one number."""
+        if (report, label) not in self._numbers:
+            self._numbers[report, label] = {
+                seeds: value
+                for seeds, cell in self.items()
+                if cell.status == "done" and isinstance(value := _score(cell, report, label).value, float)
+            }
+        return self._numbers[report, label]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,35 +140,30 @@ def _problems(cells: Iterable[CellResult]) -> tuple[Problem, ...]:
     )
 
 
-def _values(group: Group | None, report: Report, label: str) -> dict[str, float]:
-    """Return seeds -> value where a cell has one."""
-    values: dict[str, float] = {}
-    for seeds, cell in (group or {}).items():
-        value = _score(cell, report, label).value
-        if cell.status == "done" and isinstance(value, float):
-            values[seeds] = value
-    return values
-
-
-def _undefined(group: Group | None, report: Report, label: str) -> dict[str, str]:
+def _undefined(group: Group, report: Report, label: str) -> dict[str, str]:
     """Return seeds -> reason where a finished cell has no value."""
+    if len(group.numbers(report, label)) == len(group):
+        return {}
     return {
         seeds: score.reason
-        for seeds, cell in (group or {}).items()
+        for seeds, cell in group.items()
         if cell.status == "done" and (score := _score(cell, report, label)).value is None
     }
 
 
-def _why_none(group: Group | None, report: Report, label: str) -> str:
+def _why_none(undefined: Mapping[str, str]) -> str:
     """Return why no cell of a row has a value."""
-    return "; ".join(sorted(set(_undefined(group, report, label).values()))) or "no cell is done"
+    return "; ".join(sorted(set(undefined.values()))) or "no cell is done"
 
 
 def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> MetricSummary:
     label, group = metric.label, contest.groups[name]
-    values = _values(group, report, label)
-    measured = _distinct(group[seeds] for seeds in values)
-    over_seeds = summarise([values[str(cell.seeds)] for cell in measured], _why_none(group, report, label))
+    values = group.numbers(report, label)
+    undefined = _undefined(group, report, label)
+    measured: dict[str, float] = {}
+    for seeds, value in values.items():
+        measured.setdefault(group.score_keys[seeds], value)
+    over_seeds = summarise(list(measured.values()), _why_none(undefined))
     gap, gap_reason = _gap(contest, name, report, metric)
     published = tuple(
         PublishedComparison(
@@ -161,7 +178,7 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
     )
     return MetricSummary(
         values=values,
-        undefined=_undefined(group, report, label),
+        undefined=undefined,
         over_seeds=over_seeds,
         difference=_difference(contest, name, report, label),
         gap_closed=gap,
@@ -202,22 +219,23 @@ def _lacking(groups: Mapping[str, Group | None], report: Report, label: str) -> 
     for words, group in groups.items():
         if group is None:
             return f"the suite has no {words.removeprefix('the ')}"
-        if not _values(group, report, label):
-            return f"{label} of {words} has no value: {_why_none(group, report, label)}"
+        if not group.numbers(report, label):
+            return f"{label} of {words} has no value: {_why_none(_undefined(group, report, label))}"
     return ""
 
 
 def _paired(groups: Iterable[Group | None], report: Report, label: str) -> list[tuple[float, ...]]:
     present = [group for group in groups if group is not None]
-    return list(paired(present, [_values(group, report, label) for group in present]))
+    return paired([group.score_keys for group in present], [group.numbers(report, label) for group in present])
 
 
 def _optimism(contest: Contest, group: Group, metric: MetricHeader | None) -> Summary | None:
     """Return how much a metric gains when the test set chooses the epoch."""
     if metric is None or "last" not in contest.suite.reports:
         return None
-    best, last = _values(group, "best_test", metric.label), _values(group, "last", metric.label)
-    return summarise([of_best - of_last for of_best, of_last in paired((group, group), (best, last))])
+    keys = group.score_keys
+    best, last = group.numbers("best_test", metric.label), group.numbers("last", metric.label)
+    return summarise([of_best - of_last for of_best, of_last in paired((keys, keys), (best, last))])
 
 
 def _classes(done: Mapping[str, CellResult], report: Report, label: str) -> ClassSummary:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from balancebench.leaderboard.board import Summary
-from balancebench.leaderboard.results import CellResult
 
 __all__ = ["deviation", "gap_closed", "mean", "paired", "summarise"]
 
@@ -35,22 +34,19 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
-def paired(
-    groups: Sequence[Mapping[str, CellResult]], values: Sequence[Mapping[str, float]]
-) -> Iterable[tuple[float, ...]]:
-    """Yield the values of cells with the same seeds, one of each group, where every group has one.
+def paired(keys: Sequence[Mapping[str, str]], values: Sequence[Mapping[str, float]]) -> list[tuple[float, ...]]:
+    """Return the values of cells with the same seeds, one of each row, where every row has one.
 
-    groups, values: for each row, seeds -> cell and seeds -> value. Seeds that lead to the same measurements
-    in all groups are one pair.
+    keys, values: for each row, seeds -> key of the measurement and seeds -> value. Seeds that lead to the same
+    measurements in all rows are one pair.
     """
-    seen: set[tuple[str, ...]] = set()
-    for seeds in values[0]:
-        if not all(seeds in of_group for of_group in values):
-            continue
-        keys = tuple(group[seeds].score_key for group in groups)
-        if keys not in seen:
-            seen.add(keys)
-            yield tuple(of_group[seeds] for of_group in values)
+    common = list(values[0])
+    for of_row in values[1:]:
+        common = [seeds for seeds in common if seeds in of_row]
+    distinct: dict[tuple[str, ...], str] = {}
+    for seeds in common:
+        distinct.setdefault(tuple([of_row[seeds] for of_row in keys]), seeds)
+    return list(zip(*([of_row[seeds] for seeds in distinct.values()] for of_row in values), strict=True))
 
 
 def gap_closed(triples: Sequence[tuple[float, ...]], higher_is_better: bool | None) -> tuple[float | None, str]:

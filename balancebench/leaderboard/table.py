@@ -75,10 +75,11 @@ def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, di
 
     tasks: dict[Task, dict[RowName, Group]] = {}
     for cell in sorted(results, key=order):
-        group = tasks.setdefault(cell.task, {}).setdefault((cell.role, cell.balancer), {})
-        if str(cell.seeds) in group:
+        group = tasks.setdefault(cell.task, {}).setdefault((cell.role, cell.balancer), Group())
+        seeds = str(cell.seeds)
+        if seeds in group:
             raise LeaderboardError(f"there are two results of {cell}")
-        group[str(cell.seeds)] = cell
+        group[seeds] = cell
     return tasks
 
 
@@ -172,9 +173,6 @@ def _measures(metrics: Sequence[MetricHeader], subsets: Sequence[SubsetSummary])
 
 def _environments(results: Sequence[CellResult]) -> tuple[Mapping[str, JSON], ...]:
     """Return the distinct software and machines that finished cells were made with."""
-    provenances = {
-        json.dumps(cell.provenance, sort_keys=True): cell.provenance
-        for cell in results
-        if cell.status == "done" and cell.provenance
-    }
+    objects = {id(cell.provenance): cell.provenance for cell in results if cell.status == "done" and cell.provenance}
+    provenances = {json.dumps(provenance, sort_keys=True): provenance for provenance in objects.values()}
     return tuple(provenances[text] for text in sorted(provenances))

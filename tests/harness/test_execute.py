@@ -20,6 +20,7 @@ from balancebench.execution.scheduler import Observers, Scheduler
 from balancebench.execution.survey import survey
 from balancebench.registry import load_registry
 from balancebench.store import Store
+from balancebench.store.index import StoreIndex
 
 MIB = 1024**2
 FAKE_PLUGINS = Path(__file__).parents[1] / "fake_plugins"
@@ -215,7 +216,8 @@ def test_two_runs_on_one_store_at_once_both_finish(harness, suite_file, tmp_path
     outputs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     plan = harness.plan("seconds = 0.3\n")
-    assert harness.store.survey(plan.steps) == (set(plan.steps), {}, {})
+    with StoreIndex(harness.store) as index:
+        assert index.survey(plan.steps) == (set(plan.steps), {}, {})
     assert not (harness.store.root / "set_aside").exists()  # no step was computed twice
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from balancebench.errors import StoreError
 from balancebench.store import Record, Store, failure_record
+from balancebench.store.index import StoreIndex
 
 KEY = "ab" + "0" * 62
 
@@ -24,6 +25,11 @@ def commit(store, content=b"result", status="done"):
     return store.commit(record(status), folder)
 
 
+def survey(store, keys, **options):
+    with StoreIndex(store) as index:
+        return index.survey(keys, **options)
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store.open(tmp_path / "store")
@@ -39,29 +45,29 @@ def test_a_committed_step_is_read_back_with_its_files_hashes(store):
 @pytest.mark.parametrize("aside_bytes", [0, 2**20], ids=["in a thread", "at once"])
 @pytest.mark.parametrize(("content", "problem"), [(b"resul", "5 bytes instead of 6"), (b"resulT", "was altered")])
 def test_a_truncated_or_altered_file_is_damage(store, monkeypatch, content, problem, aside_bytes):
-    monkeypatch.setattr("balancebench.store.HASHED_ASIDE_BYTES", aside_bytes)
+    monkeypatch.setattr("balancebench.store.index.HASHED_ASIDE_BYTES", aside_bytes)
     commit(store)
-    assert store.survey([KEY]) == ({KEY}, {}, {})
+    assert survey(store, [KEY]) == ({KEY}, {}, {})
     (store.folder(KEY) / "data.npy").write_bytes(content)
     assert problem in store.damage(store.read_done(KEY))
-    done, failed, damaged = store.survey([KEY])
+    done, failed, damaged = survey(store, [KEY])
     assert (done, failed) == (set(), {})
     assert problem in damaged[KEY]
-    assert store.survey([KEY], verify=False) == ({KEY}, {}, {})
+    assert survey(store, [KEY], verify=False) == ({KEY}, {}, {})
 
 
 def test_a_missing_file_and_an_unreadable_record_are_damage(store):
     commit(store)
     (store.folder(KEY) / "data.npy").unlink()
-    assert "missing" in store.survey([KEY])[2][KEY]
+    assert "missing" in survey(store, [KEY])[2][KEY]
     (store.folder(KEY) / "record.json").write_text("{")
-    assert "record.json" in store.survey([KEY])[2][KEY]
+    assert "record.json" in survey(store, [KEY])[2][KEY]
 
 
 def test_a_failure_is_replaced_by_success_and_kept_aside(store):
     store.commit(record("failed"))
     assert store.read_done(KEY) is None
-    assert store.survey([KEY, "f" * 64]) == (set(), {KEY: store.read(KEY)}, {})
+    assert survey(store, [KEY, "f" * 64]) == (set(), {KEY: store.read(KEY)}, {})
     assert store.read(KEY).failure.message == "because"
     commit(store)
     assert store.read_done(KEY) is not None

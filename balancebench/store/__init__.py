@@ -1,0 +1,7 @@
+"""The store: one folder a step, with its record and its files, whatever is in them."""
+
+from balancebench.store.record import Failure, FileEntry, Record, Status, failure_record
+from balancebench.store.step_files import StepFiles
+from balancebench.store.step_folders import Store
+
+__all__ = ["Failure", "FileEntry", "Record", "Status", "StepFiles", "Store", "failure_record"]

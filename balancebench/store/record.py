@@ -1,0 +1,74 @@
+"""What a step leaves: its record, in JSON beside its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from balancebench.config import JSON
+
+__all__ = ["FORMAT", "Failure", "FileEntry", "Record", "Status", "failure_record"]
+
+Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
+FORMAT = 1
+
+
+class FileEntry(BaseModel):
+    """A file of a step, by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size_bytes: int
+
+
+class Failure(BaseModel):
+    """Why a step did not finish."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: str
+    traceback: str = ""
+
+
+class Record(BaseModel):
+    """What a step leaves. Later versions may add fields; those that are missing in older records have defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = FORMAT
+    key: str
+    stage: str
+    label: str
+    status: Status
+    started_at: str
+    duration_seconds: float
+    peak_memory_bytes: int = 0
+    identity: dict[str, JSON]
+    inputs: dict[str, JSON] = Field(default_factory=dict)
+    profile: str | None = None
+    provenance: dict[str, JSON] = Field(default_factory=dict)
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+    failure: Failure | None = None
+    used_withheld_data: bool = False
+    outside_data: tuple[str, ...] = ()
+    images_seen: int = 0
+    optimiser_steps: int = 0
+
+
+def failure_record(
+    step_fields: Mapping[str, JSON], status: Status, message: str, duration_seconds: float = 0.0, traceback: str = ""
+) -> Record:
+    """Return the record of a step that did not finish; `step_fields` are key, stage, label, identity, inputs."""
+    return Record.model_validate(
+        {
+            **step_fields,
+            "status": status,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "duration_seconds": duration_seconds,
+            "failure": Failure(message=message, traceback=traceback),
+        }
+    )
