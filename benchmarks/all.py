@@ -31,6 +31,7 @@ CPU: dict[str, tuple[str, ...]] = {
     "image_folder": (),
     "large_images": (),
     "side_by_side": (),
+    "checkpoints": (),
     "harness": (),
 }
 # As the aims say: bf16, and batches that a GPU needs.

@@ -114,6 +114,16 @@ def test_runs_of_small_cells_are_timed_by_workers(run_benchmark):
     assert [row[0] for row in printed["tables"][0]["rows"]] == ["1 worker", "2 workers"]
 
 
+def test_a_killed_training_is_compared_with_one_that_ran_through(run_benchmark):
+    sizes = ("--epochs", "2", "--steps", "2", "--batch-size", "4", "--depth", "20")
+    printed = run_benchmark("checkpoints", "--rounds", "1", "--kills", "1", "--longest", "0", "--seconds", "0", *sizes)
+    same, rates, saves = printed["tables"]
+    assert [row[1] for row in same["rows"]] == ["0", "1"]
+    assert same["rows"][0][3:] == same["rows"][1][3:]
+    assert [row[0] for row in rates["rows"]] == ["no state", "a state every 0 s"]
+    assert saves["rows"][0][2] == "12", "three epochs of two steps, in a round and the one before it"
+
+
 @pytest.mark.parametrize(("cells", "tasks"), [(100, 1), (1000, 10), (10_000, 100)])
 def test_suites_of_the_harness_have_as_many_tasks_as_they_say(cells, tasks):
     suite = tomli.loads(suite_text(cells))
