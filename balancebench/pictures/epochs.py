@@ -28,6 +28,7 @@ from balancebench.pictures.svg import svg_of
 __all__ = ["RowCurves", "epochs_orders", "f1_by_epoch", "row_curves"]
 
 Average = Literal["macro", "weighted"]
+FAR_APART = 2  # as many steps are more epochs of fewer images: past this ratio the axis is the share of the training
 
 
 @dataclass(slots=True)
@@ -132,14 +133,19 @@ def _draw(
         panels = [_panel("", "~g", {row: losses for row, losses in losses_of.items() if losses}, names)]
     if not any(panel.lines for panel in panels):
         return None
-    chart = line_chart(panels, strokes, title, subject, panel_width=230 if on_test else 460)
-    most = max(line.values_SE.shape[1] for panel in panels for line in panel.lines)
+    epochs = [line.values_SE.shape[1] for panel in panels for line in panel.lines]
+    most = max(epochs)
+    by_share = most > FAR_APART * min(epochs)
+    chart = line_chart(panels, strokes, title, subject, panel_width=230 if on_test else 460, by_share=by_share)
     caption = sentences(
         "Means over seeds; bands go from the lowest to the highest seed.",
         "The test set chose nothing here: each epoch is shown."
         if on_test
         else "Losses need not be comparable: some balancers train on other images or minimise another loss.",
-        f"Each point is the mean of {-(-most // MOST_POINTS)} epochs." if most > MOST_POINTS else "",
+        f"Each point is the mean of {'up to ' if by_share else ''}{-(-most // MOST_POINTS)} epochs."
+        if most > MOST_POINTS
+        else "",
+        f"Rows have {min(epochs)} to {most} epochs, since those of more images are longer." if by_share else "",
         _others(rows, names),
         note,
     )

@@ -61,9 +61,18 @@ def thinned(values_SE: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
 
 
 def line_chart(
-    panels: Sequence[Panel], strokes: Mapping[str, Strokes], title: str, subject: str, panel_width: int
+    panels: Sequence[Panel],
+    strokes: Mapping[str, Strokes],
+    title: str,
+    subject: str,
+    panel_width: int,
+    *,
+    by_share: bool = False,
 ) -> Any:
-    """Return panels side by side under one legend, in the order of `strokes`."""
+    """Return panels side by side under one legend, in the order of `strokes`.
+
+    by_share: the axis is the share of each line's own epochs, for lines of very different numbers of them.
+    """
     import altair as alt
 
     names = list(strokes)
@@ -77,8 +86,13 @@ def line_chart(
     mark: Any = alt.MarkDef(type="line", strokeJoin="round", point=alt.OverlayMarkDef(size=40) if is_dot else False)
     charts: list[Any] = []
     for panel in panels:
-        data = alt.Data(values=[point for line in panel.lines for point in _points(line, strokes[line.name])])
-        x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False), axis=alt.Axis(tickMinStep=1, tickCount=5))
+        data = alt.Data(values=[point for line in panel.lines for point in _points(line, strokes[line.name], by_share)])
+        x = alt.X(
+            "share:Q" if by_share else "epoch:Q",
+            title="share of the training" if by_share else "epoch",
+            scale=alt.Scale(nice=False),
+            axis=alt.Axis(format="%", tickCount=5) if by_share else alt.Axis(tickMinStep=1, tickCount=5),
+        )
         y_axis = alt.Axis(format=panel.format, tickCount=6)
         lines = alt.Chart(mark=mark).encode(
             x=x,
@@ -114,7 +128,7 @@ def line_chart(
     return alt.hconcat(*charts, spacing=48, bounds="flush").properties(title=heading(title, subject), config=CONFIG)
 
 
-def _points(line: Line, strokes: Strokes) -> list[dict[str, Any]]:
+def _points(line: Line, strokes: Strokes, by_share: bool) -> list[dict[str, Any]]:
     """Return the points of a line at the last of the epochs that each stands for, counted from 1."""
     values_SE, together = thinned(line.values_SE)
     epochs = line.values_SE.shape[1]
@@ -124,11 +138,12 @@ def _points(line: Line, strokes: Strokes) -> list[dict[str, Any]]:
         values_S = values_SE[:, index]
         if not np.isfinite(values_S).all():
             continue
+        epoch = min(epochs, (index + 1) * together)
         point = {
             "row": line.row,
             "name": line.name,
             "colour": strokes.colour,
-            "epoch": min(epochs, (index + 1) * together),
+            **({"share": round(epoch / epochs, 5)} if by_share else {"epoch": epoch}),
             "mean": round(float(values_S.mean()), 5),
         }
         band = {"low": round(float(values_S.min()), 5), "high": round(float(values_S.max()), 5)} if banded else {}

@@ -13,7 +13,7 @@ from balancebench.pictures.classes import class_panels
 from balancebench.pictures.confusion import row_confusion
 from balancebench.pictures.epochs import f1_by_epoch, row_curves
 from balancebench.pictures.generator_curves import generator_curves, generator_orders
-from balancebench.pictures.lines import thinned
+from balancebench.pictures.lines import Line, Panel, Strokes, line_chart, thinned
 from balancebench.pictures.samples import LADDER, class_samples
 from balancebench.pictures.syntheses import syntheses
 from balancebench.store import FileEntry
@@ -188,3 +188,15 @@ def test_origins_have_the_names_that_training_steps_write():
     from balancebench.pictures.style import ORIGIN_COLOURS
 
     assert [origin.name.lower() for origin in Origin] == list(ORIGIN_COLOURS)[: len(Origin)]
+
+
+def test_lines_of_very_different_numbers_of_epochs_go_over_the_share_of_their_training():
+    lines = [Line(row=str(epochs), name="loss", values_SE=np.ones((1, epochs))) for epochs in (4, 200)]
+    panel = Panel(title="", format="~g", lines=lines)
+    chart = line_chart([panel], {"loss": Strokes(colour="red")}, "", "", 460, by_share=True).to_dict()
+    (panel_chart,) = chart["hconcat"]
+    points = chart["data"]["values"]
+    shares_of = {row: [point["share"] for point in points if point["row"] == row] for row in ("4", "200")}
+    assert shares_of["4"] == [0.25, 0.5, 0.75, 1.0]
+    assert (shares_of["200"][0], shares_of["200"][-1], len(shares_of["200"])) == (0.01, 1.0, 100)
+    assert {layer["encoding"]["x"]["field"] for layer in panel_chart["layer"]} == {"share"}
