@@ -27,6 +27,7 @@ __all__ = [
     "errors_console",
     "parse_duration",
     "parse_size",
+    "plans_of_all_profiles",
     "print_json",
 ]
 
@@ -72,6 +73,16 @@ def bound_plan(suite: Path, profile: str | None) -> Plan:
     from balancebench.suite.bind import bind_suite
 
     return expand(bind_suite(suite, load_registry(), profile))
+
+
+def plans_of_all_profiles(suite: Path) -> dict[str | None, Plan]:
+    """Return the plan of the suite at a path as it is (None) and under each of its profiles."""
+    import tomli
+
+    plans: dict[str | None, Plan] = {None: bound_plan(suite, None)}
+    for profile in tomli.loads(suite.read_text(encoding="utf-8")).get("profile", {}):
+        plans[profile] = bound_plan(suite, profile)
+    return plans
 
 
 def parse_size(text: str | None) -> int | None:
