@@ -8,7 +8,7 @@ from typing import TypeAlias
 from balancebench.evaluation import Cost
 from balancebench.step import BalancerInputs, input_keys
 from balancebench.store import Record
-from balancebench.store.index import KnownStep
+from balancebench.store.known_step import KnownStep
 
 __all__ = ["Spent", "cell_cost"]
 

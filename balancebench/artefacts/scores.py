@@ -19,7 +19,8 @@ from balancebench.artefacts.arrays import write_json
 from balancebench.classification import confusion_counts
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
 from balancebench.store import Store
-from balancebench.store.index import KnownStep, StoreIndex
+from balancebench.store.index import StoreIndex
+from balancebench.store.known_step import KnownStep
 
 __all__ = [
     "CellOutcomes",

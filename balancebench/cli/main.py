@@ -17,6 +17,7 @@ from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
 from balancebench.cli.run import rescore, run
 from balancebench.cli.shared import USAGE, errors_console
+from balancebench.cli.store import app as store
 from balancebench.errors import BalancebenchError, SuiteError
 
 __all__ = ["main"]
@@ -60,6 +61,7 @@ app.command()(leaderboard)
 app.command()(plot)
 app.command()(rescore)
 app.command()(regress)
+app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)
 

@@ -12,6 +12,7 @@ from balancebench.cli.shared import (
     SuiteArgument,
     bound_plan,
     console,
+    plans_of_all_profiles,
     print_advice,
     print_json,
 )
@@ -92,14 +93,10 @@ def validate(suite: SuiteArgument) -> None:
 
     Example: [bold]balancebench validate suites/quickstart.toml[/bold]
     """
-    planned = bound_plan(suite, None)
     out = console()
-    out.print(f"{suite}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
-    import tomli
-
-    for profile in tomli.loads(planned.suite.path.read_text(encoding="utf-8")).get("profile", {}):
-        small = bound_plan(suite, profile)
-        out.print(f"  profile {profile}: good; {len(small.cells)} cells, {len(small.steps)} steps", markup=False)
+    for profile, planned in plans_of_all_profiles(suite).items():
+        name = suite if profile is None else f"  profile {profile}"
+        out.print(f"{name}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
 
 
 def _state(key: str, surveyed: Survey, to_run: set[str]) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "errors_console",
     "parse_duration",
     "parse_size",
+    "plans_of_all_profiles",
     "print_advice",
     "print_json",
 ]
@@ -85,6 +86,15 @@ def bound_plan(suite: Path, profile: str | None) -> Plan:
     from balancebench.suite.bind import bind_suite
 
     return expand(bind_suite(suite, load_registry(), profile))
+
+
+def plans_of_all_profiles(suite: Path) -> dict[str | None, Plan]:
+    """Return the plan of the suite at a path as it is (None) and under each of its profiles."""
+    import tomli
+
+    unchanged = bound_plan(suite, None)
+    profiles = tomli.loads(unchanged.suite.path.read_text(encoding="utf-8")).get("profile", {})
+    return {None: unchanged, **{profile: bound_plan(suite, profile) for profile in profiles}}
 
 
 def parse_size(text: str | None) -> int | None:

@@ -22,7 +22,8 @@ from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
 from balancebench.step import BalancingInputs
 from balancebench.store import Status, Store
-from balancebench.store.index import KnownStep, StoreIndex
+from balancebench.store.index import StoreIndex
+from balancebench.store.known_step import KnownStep
 from balancebench.suite.bound import BoundSuite, PublishedNumbers, SeedTriple
 from balancebench.suite.schema import Axis
 from balancebench.suite.shipped import shipped_name

@@ -9,7 +9,6 @@ that write at once the later one stays, and what the other had learnt is learnt 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sqlite3
@@ -20,13 +19,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from balancebench.store.record import Record, Status
+from balancebench.store.known_step import KnownStep, known_step
+from balancebench.store.record import Record
 from balancebench.store.step_files import StepFiles
 from balancebench.store.step_folders import Store
 
-__all__ = ["KnownStep", "StoreIndex"]
+__all__ = ["StoreIndex"]
 
 FILE = "index.sqlite"
 FORMAT = 1
@@ -34,40 +34,6 @@ MISSING = -1  # no hash is
 SETTLED_NS = 2 * 10**9  # what changed so recently may change again without its times telling
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 FETCHED_TOGETHER = 500
-NAMES_DIVIDER = "//"  # no path holds it
-
-
-class KnownStep(NamedTuple):
-    """The main points of a step's record, and of its files.
-
-    failure: why it did not finish, "" where it did. provenance, outside_data: JSON. size_bytes: of its files, the
-    record not counted. record_state, files_state: stand for size and times of record.json, and of the files that it
-    names. verified: whether those files, as they are, were compared with their SHA-256. Flags are 0 or 1.
-    """
-
-    key: str
-    stage: str
-    label: str
-    status: Status
-    started_at: str
-    duration_seconds: float
-    peak_memory_bytes: int
-    images_seen: int
-    optimiser_steps: int
-    used_withheld_data: int
-    outside_data: str
-    failure: str
-    provenance: str
-    size_bytes: int
-    names: str
-    record_state: int
-    files_state: int
-    verified: int
-
-    @property
-    def file_names(self) -> list[str]:
-        """The names of its files, record.json left out."""
-        return self.names.split(NAMES_DIVIDER) if self.names else []
 
 
 TABLES = f"""
@@ -145,7 +111,7 @@ class StoreIndex:
         if record is None:
             return None
         files_state, files_changed_ns = _state(folder, record.files)
-        known = _known(record, record_state, files_state)
+        known = known_step(record, record_state, files_state)
         if _is_settled(max(changed_ns, files_changed_ns)):
             self._keep(known)
         return known
@@ -321,29 +287,6 @@ class StoreIndex:
         if self._draft is not None:
             shutil.rmtree(self._draft.parent, ignore_errors=True)
             self._draft = None
-
-
-def _known(record: Record, record_state: int, files_state: int) -> KnownStep:
-    return KnownStep(
-        key=record.key,
-        stage=record.stage,
-        label=record.label,
-        status=record.status,
-        started_at=record.started_at,
-        duration_seconds=record.duration_seconds,
-        peak_memory_bytes=record.peak_memory_bytes,
-        images_seen=record.images_seen,
-        optimiser_steps=record.optimiser_steps,
-        used_withheld_data=int(record.used_withheld_data),
-        outside_data=json.dumps(record.outside_data),
-        failure="" if record.failure is None else record.failure.message,
-        provenance=json.dumps(record.provenance),
-        size_bytes=sum(entry.size_bytes for entry in record.files.values()),
-        names=NAMES_DIVIDER.join(record.files),
-        record_state=record_state,
-        files_state=files_state,
-        verified=0,
-    )
 
 
 def _state(folder: str, names: Iterable[str]) -> tuple[int, int]:

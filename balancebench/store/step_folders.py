@@ -213,7 +213,7 @@ class Store:
         """Return how much disk the store takes."""
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
 
-    def keys(self) -> list[str]:
+    def step_keys(self) -> list[str]:
         """Return the keys of all steps that have a folder, sorted."""
         shards = sorted((self.root / "steps").glob("[0-9a-f][0-9a-f]"))
         return [key for shard in shards for key in sorted(os.listdir(shard)) if KEY.fullmatch(key)]
