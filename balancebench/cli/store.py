@@ -14,6 +14,7 @@ from balancebench.cli.shared import (
     SOME_FAILED,
     JsonFlag,
     StoreOption,
+    bound_plan,
     console,
     errors_console,
     plans_of_all_profiles,
@@ -24,6 +25,7 @@ from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import STAGES
 
 if TYPE_CHECKING:
+    from balancebench.step import Step
     from balancebench.store.known_step import KnownStep
     from balancebench.store.step_folders import Store
 
@@ -264,6 +266,9 @@ def export_archive(
     with progress_bar("Exporting") as progress:
         task = progress.add_task("steps", total=len(finished))
         export_steps(opened, finished, archive, lambda count: progress.update(task, completed=count))
+    asked = {key for path in suite or [] for key, step in bound_plan(path, None).steps.items() if _is_of(step, stage)}
+    if lacking := len(asked.difference(finished)):
+        errors_console().print(f"{lacking:,} steps that the suites need are not done, and left out", style="yellow")
     size = size_text(archive.stat().st_size)
     console().print(f"{archive}: {len(finished):,} steps, {size}", markup=False, soft_wrap=True)
 
@@ -317,6 +322,10 @@ def _known_steps(opened: Store, chosen: Collection[str] | None, stages: Collecti
                 steps.append(known)
             progress.advance(task)
     return steps
+
+
+def _is_of(step: Step, stages: Collection[str] | None) -> bool:
+    return not stages or step.stage in stages
 
 
 def _whole_key(opened: Store, beginning: str) -> str:

@@ -155,6 +155,14 @@ def test_steps_are_chosen_by_stage_and_by_how_their_keys_begin(call, store, tmp_
     assert (code, "not one" in err) == (2, True)
 
 
+def test_export_says_how_many_steps_of_a_suite_are_not_done(call, store, suite_file):
+    larger = suite_file(name="larger.toml", replace={"seeds = [0, 1]": "seeds = [0, 1, 2]"})
+    lacking = len(expand(bind_suite(larger, _registry())).steps) - len(store.step_keys())
+    assert lacking > 0
+    code, _, err = call("store", "export", "some.tar", "--suite", larger)
+    assert (code, f"{lacking} steps that the suites need are not done" in err) == (0, True)
+
+
 def rewritten(path, change):
     """Write an archive again with its entries changed: change(entries) of (TarInfo, content)."""
     with tarfile.open(path) as tar:
