@@ -100,8 +100,13 @@ def _points(suite: BoundSuite) -> Iterator[tuple[Task, Mapping[Axis, BoundCompon
             yield task, unbalanced, "floor"
         for entries in members:
             yield task, entries, "floor" if _is_plain(entries["balancer"], suite.no_balancer) else "entry"
-        if suite.ceiling:
+        if suite.ceiling and not _is_natural(members[0]["imbalancer"], suite):
             yield task, unbalanced, "ceiling"
+
+
+def _is_natural(imbalancer: BoundComponent, suite: BoundSuite) -> bool:
+    """Say whether a task has the imbalance that its data set came with: training on all images is its floor."""
+    return imbalancer.reference.identity == suite.no_imbalance.reference.identity
 
 
 def _is_plain(balancer: BoundComponent, no_balancer: BoundComponent) -> bool:

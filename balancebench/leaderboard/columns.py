@@ -208,7 +208,7 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
     def difference(row: Row, notes: Notes) -> str:
         summary = row.metrics[metric.label]
         if not row.done or (row.role == "floor" and summary.difference.mean is None):
-            return NOTHING
+            return NOTHING  # the floor is not compared with itself
         if summary.difference.mean is None:
             return NOTHING + notes.refer(summary.difference.reason)
         text = signed_text(summary.difference, metric.unit)
@@ -220,7 +220,8 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
         summary = row.metrics[metric.label]
         if summary.gap_closed is not None:
             return gap_text(summary.gap_closed)
-        return NOTHING + notes.refer(summary.gap_reason) if row.done else NOTHING
+        compares_with_itself = row.role in ("floor", "ceiling")
+        return NOTHING if compares_with_itself or not row.done else NOTHING + notes.refer(summary.gap_reason)
 
     roles = {row.role for row in table.rows}
     columns = [Column(heading=floor_heading, cell=difference, priority=1)] if "floor" in roles else []

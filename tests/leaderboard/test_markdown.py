@@ -79,6 +79,19 @@ def test_a_row_of_other_images_says_why_it_has_no_rank(make, small):
     )
 
 
+def test_no_footnote_stands_in_a_row_that_is_compared_with_itself(make):
+    cells = [
+        *make.row("none", [0.6, 0.7], role="floor"),
+        *make.row("smote", [0.5, 0.8]),
+        *make.row("no imbalance", [0.5, 0.6], role="ceiling"),
+    ]
+    text = page(make.suite(), cells)
+    assert "<sup>" not in line_of(text, "none")
+    assert "<sup>" not in line_of(text, "no")
+    assert "<sup>1</sup>" in line_of(text, "smote")
+    assert "1. training on all images is no better than the floor here" in text
+
+
 def test_best_test_tables_warn_and_show_what_choosing_the_epoch_gained(make):
     suite = make.suite(reports=("last", "best_test"))
     cells = [make.cell("a", 0, reports={"last": 0.60, "best_test": 0.63})]
