@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from balancebench.config import JSON
-from balancebench.execution.devices import slot_devices, threads_for
+from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 from balancebench.execution.worker import worker_main
@@ -51,8 +51,8 @@ class ProcessExecutor:
 
     def __init__(self, site: Site, rooms: Mapping[str, GpuRoom] | None = None) -> None:
         """Start nothing yet. rooms: by device, instead of those that shared GPUs get."""
-        devices = slot_devices(site.device, site.jobs, site.jobs_per_gpu)[: max(1, site.most)]
-        threads = threads_for(len(devices))
+        devices = slot_devices(site.device, site.jobs, jobs_per_gpu=site.jobs_per_gpu, threads=site.threads)
+        devices = devices[: max(1, site.most)]
         self.description = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
         self._store = Store(site.store_root)
         self._site = site
@@ -60,7 +60,7 @@ class ProcessExecutor:
         self._spawn = multiprocessing.get_context("spawn")
         self._logs = self._store.temporary_folder()
         self._slots = [
-            _Slot(device=device, settings=self._settings(device, threads), log=self._logs / f"{index}.log")
+            _Slot(device=device, settings=self._settings(device), log=self._logs / f"{index}.log")
             for index, device in enumerate(devices)
         ]
         shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
@@ -128,12 +128,12 @@ class ProcessExecutor:
             log.unlink()
         self._logs.rmdir()
 
-    def _settings(self, device: str, threads: int) -> dict[str, JSON]:
+    def _settings(self, device: str) -> dict[str, JSON]:
         return {
             "store_root": str(self._site.store_root),
             "data_root": str(self._site.data_root),
             "device": device,
-            "threads": threads,
+            "threads": self._site.threads,
             "compilation": self._site.compilation,
             "checkpoint_seconds": self._site.checkpoint_seconds,
         }
@@ -165,6 +165,8 @@ class ProcessExecutor:
                 note = json.loads(pipe.recv_bytes())
                 if note["kind"] == "finished":
                     slot.step = None
+                    if note["is_spent"]:  # the step changed what the next one would compute with
+                        self._end(slot)
                     finished = Finished(step.key, note["status"], note["seconds"], note["message"])
                     memory = note["gpu_memory"]
                     return events + self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)

@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from balancebench.threads import THREAD_VARIABLES
+
 __all__ = ["worker_main"]
 
 PROGRESS_INTERVAL_SECONDS = 0.2
@@ -27,7 +29,7 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     settings = json.loads(settings_json)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
@@ -65,7 +67,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
             note = {"kind": "progress", "done": float(done), "total": float(total), "message": message}
             pipe.send_bytes(json.dumps(note).encode())
 
-    record = run_step(
+    ended = run_step(
         step,
         store=Store(Path(settings["store_root"])),
         registry=registry,
@@ -74,17 +76,20 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
         provenance={
             **describe_environment(registry),
             "device": settings["device"],
-            "threads": settings["threads"],
+            "threads": step.threads,
         },
         progress=progress,
         compilation=settings["compilation"],
         checkpoint_seconds=settings["checkpoint_seconds"],
+        is_worker=True,
     )
+    record = ended.record
     return {
         "kind": "finished",
         "status": record.status,
         "seconds": record.duration_seconds,
         "message": record.failure.message if record.failure else "",
+        "is_spent": bool(ended.lasting_changes),
         "gpu_memory": gpu_memory(settings["device"]),
     }
 

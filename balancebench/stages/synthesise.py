@@ -7,6 +7,7 @@ from balancebench.artefacts.synthesis import SynthesisedImages
 from balancebench.data import LabelledImages, Origin
 from balancebench.errors import BalancerError
 from balancebench.stages.balancing import synthesis_context
+from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
 
@@ -19,7 +20,9 @@ def run_synthesise(workplace: Workplace) -> None:
     subset = Subset.read(workplace.store, inputs.subset, inputs.dataset)
     train = subset.train
     balancer = workplace.build("balancer", "component")
-    synthetic = balancer.object.synthesise(train, synthesis_context(workplace, balancer, subset, inputs.balancer))
+    context = synthesis_context(workplace, balancer, subset, inputs.balancer)
+    with handed_out(balancer.component.name, train):
+        synthetic = balancer.object.synthesise(train, context)
     if synthetic is not None:
         _check(balancer.component.name, synthetic, train)
     SynthesisedImages(images=synthetic).write(workplace.results, train.class_count)

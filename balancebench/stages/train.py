@@ -19,6 +19,7 @@ from balancebench.errors import BalancerError, ClassifierError, DataError
 from balancebench.evaluation import Report
 from balancebench.stages.balancing import fit_context, plan_context, read_images
 from balancebench.stages.epoch_track import EpochTrack
+from balancebench.stages.input_files import handed_out
 from balancebench.stages.training_checkpoints import TrainingCheckpoints
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
@@ -35,7 +36,8 @@ def run_train(workplace: Workplace) -> None:
     balancer = workplace.build("balancer", "component")
     classifier = workplace.build("classifier", "classifier")
     synthetic = read_images(workplace, inputs.balancer, train)
-    plan = balancer.object.plan(train, synthetic, plan_context(workplace, balancer, train, inputs.balancer))
+    with handed_out(balancer.component.name, train):
+        plan = balancer.object.plan(train, synthetic, plan_context(workplace, balancer, train, inputs.balancer))
     if not isinstance(plan, TrainingPlan):
         raise BalancerError(f"{balancer.component.name} planned {type(plan).__name__}, not a TrainingPlan")
     name = classifier.component.name
@@ -60,7 +62,8 @@ def run_train(workplace: Workplace) -> None:
     )
     seed = workplace.step.settings["classifier_seed"]
     context = fit_context(workplace, seed, epoch_finished=epoch_finished, checkpoints=checkpoints)
-    predictor = classifier.object.fit(plan, context)
+    with handed_out(name, *(phase.images for phase in plan.phases)):
+        predictor = classifier.object.fit(plan, context)
     logits_NK: dict[Report, NDArray[np.float32]] = {"last": _predicted(name, predictor, test)}
     for track in tracks:
         if track.best_logits_NK is None:

@@ -37,7 +37,8 @@ class Failure(BaseModel):
 class Record(BaseModel):
     """What a step leaves. Later versions may add fields; those that are missing in older records have defaults.
 
-    warnings: what a reader of any result made from this step must know, those of its inputs included; one line each.
+    duration_seconds: of the work itself. start_up_seconds: of the imports before it, which a warm process has done.
+    outside_data, warnings: the step's own and those of its inputs, for the reader of any row that is made from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,6 +50,7 @@ class Record(BaseModel):
     status: Status
     started_at: str
     duration_seconds: float
+    start_up_seconds: float = 0.0
     peak_memory_bytes: int = 0
     identity: dict[str, JSON]
     inputs: dict[str, JSON] = Field(default_factory=dict)

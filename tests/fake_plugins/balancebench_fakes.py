@@ -83,7 +83,7 @@ class Halving:
 
 class MisbehavingOptions(Options):
     how: str = Field(
-        "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none"
+        "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin, meddle, or none"
     )
     seconds: float = Field(60.0, ge=0, description="how long to sleep")
     once: Path | None = Field(
@@ -123,12 +123,78 @@ class Misbehaving(Balancer[MisbehavingOptions]):
                 return context.withheld().take(np.arange(4), origin=Origin.SYNTHETIC)
             case "real_origin":
                 return train
+            case "meddle":
+                meddle(self.options.seconds)
+            case "patch":
+                np.mean = lambda *_arguments, **_options: 17.0
+            case "write_images":
+                train.images_NCHW[0] = 0
+            case "write_labels":
+                train.labels_N[0] = 1
+            case "write_files":
+                kept = next(context.artefacts.parents[2].glob("steps/*/*/kept.npy"))
+                kept.write_bytes(kept.read_bytes()[:-8] + bytes(8))
             case "copies":
                 return train.take(np.zeros(2, dtype=np.int64), origin=Origin.REPEATED)
             case _:
                 pass
         (context.artefacts / "note.txt").write_text("made")
         return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
+
+
+def meddle(seconds):
+    """Change what can be changed in a process, and leave a child of so many seconds behind."""
+    import random
+    import subprocess
+    import sys
+
+    import numpy as np
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(3)
+    torch.use_deterministic_algorithms(True)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(17)
+    np.random.seed(17)  # noqa: NPY002 - that is what it is about
+    random.seed(17)
+    np.seterr(all="raise")
+    os.environ["MEDDLED"] = "yes"
+    os.chdir("/")
+    sys.path.insert(0, "/meddled")
+    subprocess.Popen(["sleep", str(seconds)])
+
+
+class TellingOptions(Options):
+    which: int = Field(0, description="tells one telling balancer from another")
+
+
+class Telling(Balancer[TellingOptions]):
+    """Leaves what it can see of its process among its artefacts."""
+
+    def synthesise(self, train, context):
+        import json
+        import random
+        import sys
+
+        import numpy as np
+        import torch
+
+        state = {
+            "dtype": str(torch.zeros(1).dtype),
+            "threads": torch.get_num_threads(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "gradients": torch.is_grad_enabled(),
+            "random": [random.random(), float(np.random.random()), float(torch.rand(1))],  # noqa: NPY002
+            "errors": np.geterr(),
+            "mean": float(np.mean([1.0, 2.0])),
+            "environment": os.environ.get("MEDDLED"),
+            "folder": os.getcwd(),
+            "path": sys.path[0],
+        }
+        (context.artefacts / "state.json").write_text(json.dumps(state))
+        (context.artefacts / "process.txt").write_text(str(os.getpid()))
+        return train.take(np.zeros(2, dtype=np.int64), origin=2)
 
 
 class WrappingOptions(Options):
@@ -383,6 +449,13 @@ def balancebench_balancers():
             summary="Fails as told.",
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="telling",
+            summary="Tells what it sees of its process.",
+            options=TellingOptions,
+            build="balancebench_fakes:Telling",
             synthesises=True,
         ),
         BalancerComponent(
