@@ -54,10 +54,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class ReportScores:
-    """The scores of one report, and the epoch that it reports, counted from 0."""
+    """The scores of one report.
+
+    epoch: the one that it reports, counted from 0. searched_from: the first one among which the best was searched.
+    """
 
     epoch: int
     metrics: dict[str, Score]
+    searched_from: int = 0
 
 
 class Outcome(BaseModel):

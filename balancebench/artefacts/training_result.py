@@ -38,6 +38,7 @@ class TrainingDescription(BaseModel):
     curves: list[dict[str, float]]
     epoch_losses: dict[Split, list[float | None]]
     best_epochs: dict[Report, int]
+    searched_from: dict[Report, int] = {}
     phases: list[dict[str, list[int]]]
 
     @classmethod

@@ -36,6 +36,7 @@ class InlineExecutor:
 
     def submit(self, step: Step) -> None:
         """Run the step."""
+        from balancebench.stages.judge import Judge
         from balancebench.stages.run_step import run_step
 
         def progress(done: float, total: float, message: str = "") -> None:
@@ -46,15 +47,16 @@ class InlineExecutor:
                 f"a step changed this process in a way that cannot be undone ({', '.join(self._lasting_changes)}), and "
                 "would change the next one's results; run with --jobs 1 or more, where each gets a process without that"
             )
-        registry = load_registry()
+        registry, store = load_registry(), Store(self._site.store_root)
         ended = run_step(
             step,
-            store=Store(self._site.store_root),
+            store=store,
             registry=registry,
             device=self._device,
             data_root=self._site.data_root,
             provenance={**describe_environment(registry), "device": self._device, "threads": step.threads},
             progress=progress,
+            judge=Judge(store),
             compilation=self._site.compilation,
             checkpoint_seconds=self._site.checkpoint_seconds,
         )

@@ -7,11 +7,12 @@ others (see `room`).
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,6 +24,7 @@ from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 from balancebench.execution.worker import worker_main
+from balancebench.stages.judge import Judge
 from balancebench.step import Step, record_fields, step_to_json
 from balancebench.store import Status, Store, failure_record
 
@@ -65,6 +67,7 @@ class ProcessExecutor:
         ]
         shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
         self._rooms = dict(rooms or {device: GpuRoom() for device in shared})
+        self._judge = Judge(self._store)
         self._again: list[Step] = []  # to be run once more, alone
 
     def offers(self, requirement: str) -> bool:
@@ -170,6 +173,9 @@ class ProcessExecutor:
                     finished = Finished(step.key, note["status"], note["seconds"], note["message"])
                     memory = note["gpu_memory"]
                     return events + self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)
+                if note["kind"] == "judge":
+                    self._answer(pipe, note["dataset"])
+                    continue
                 self._site.on_progress(Progressed(step.key, note["done"], note["total"], note["message"]))
         except (EOFError, OSError):
             process.join()
@@ -183,6 +189,13 @@ class ProcessExecutor:
             message = f"stopped at {used // MIB} MiB, past the memory limit of {limit_mib} MiB"
             return [*events, self._fail(slot, "out_of_memory", message)]
         return events
+
+    def _answer(self, pipe: Connection, dataset_key: str) -> None:
+        """Tell a training how good its test logits are: workers know no test labels."""
+        import numpy as np
+
+        logits_NK = np.load(io.BytesIO(pipe.recv_bytes()), allow_pickle=False)
+        pipe.send_bytes(json.dumps(asdict(self._judge(dataset_key, logits_NK))).encode())
 
     def _ended(self, slot: _Slot, step: Step, finished: Finished, memory: GpuMemory | None) -> list[Finished]:
         """Return the end of a step, or nothing where it is to run once more, alone."""

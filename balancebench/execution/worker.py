@@ -5,6 +5,7 @@ Module level imports nothing heavy: thread counts are set before NumPy and torch
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,9 +15,16 @@ import time
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from balancebench.store.answers import guard_answers
 from balancebench.threads import THREAD_VARIABLES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from balancebench.stages.judge import Judgement
 
 __all__ = ["worker_main"]
 
@@ -32,6 +40,7 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    guard_answers(settings["store_root"])
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -48,8 +57,11 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
 
 
 def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
     from balancebench.execution.provenance import describe_environment
     from balancebench.registry import load_registry
+    from balancebench.stages.judge import Judgement
     from balancebench.stages.memory import gpu_memory
     from balancebench.stages.run_step import run_step
     from balancebench.step import step_from_json
@@ -67,6 +79,14 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
             note = {"kind": "progress", "done": float(done), "total": float(total), "message": message}
             pipe.send_bytes(json.dumps(note).encode())
 
+    def judge(dataset_key: str, logits_NK: NDArray[np.float32]) -> Judgement:
+        """Ask the main process, which knows the test labels."""
+        pipe.send_bytes(json.dumps({"kind": "judge", "dataset": dataset_key}).encode())
+        logits = io.BytesIO()
+        np.save(logits, logits_NK, allow_pickle=False)
+        pipe.send_bytes(logits.getbuffer())
+        return Judgement(**json.loads(pipe.recv_bytes()))
+
     ended = run_step(
         step,
         store=Store(Path(settings["store_root"])),
@@ -79,6 +99,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
             "threads": step.threads,
         },
         progress=progress,
+        judge=judge,
         compilation=settings["compilation"],
         checkpoint_seconds=settings["checkpoint_seconds"],
         is_worker=True,

@@ -19,7 +19,7 @@ __all__ = ["run_imbalance"]
 def run_imbalance(workplace: Workplace) -> None:
     """Select the images kept, carve validation images, and write both."""
     splits = Splits.read(workplace.store, workplace.inputs(SubsetInputs).dataset)
-    train = splits.images.train
+    train = splits.train
     imbalancer = workplace.build("imbalancer", "component")
     seed = workplace.step.settings["seed"] or 0
     rng = np.random.default_rng(seed_for("subset", seed))

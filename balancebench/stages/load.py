@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebench.artefacts.splits import Splits
+from balancebench.artefacts.splits import write_splits
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
@@ -23,4 +23,5 @@ def run_load(workplace: Workplace) -> None:
     for name, split in (("training", images.train), ("test", images.test)):
         if len(split) == 0:
             raise DataError(f"{dataset.component.name} has no {name} images")
-    Splits.of(images).write(workplace.results)
+    with workplace.store.answers.opened():
+        write_splits(images, workplace.results, workplace.answers)

@@ -17,7 +17,10 @@ def run_measure(workplace: Workplace) -> None:
     inputs = workplace.inputs(MeasureInputs)
     subset = Subset.read(workplace.store, inputs.subset, inputs.dataset)
     evaluation = SubsetEvaluation(
-        train=subset.train, test=subset.test, device=workplace.device, cached=workplace.store.cached
+        train=subset.train,
+        test_images_NCHW=subset.test_images_NCHW,
+        device=workplace.device,
+        cached=workplace.store.cached,
     )
     write_measures(
         workplace.results,

@@ -15,6 +15,7 @@ from balancebench.errors import BalancebenchError
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.stages.input_files import InputFiles
+from balancebench.stages.judge import TestJudge
 from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 from balancebench.stages.process_state import ProcessChanges, guarded_process
 from balancebench.stages.start_up import start_up
@@ -44,13 +45,14 @@ def run_step(
     data_root: Path,
     provenance: dict[str, JSON],
     progress: Progress,
+    judge: TestJudge,
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     is_worker: bool = False,
 ) -> StepEnd:
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
 
-    is_worker: whether this process does nothing but run steps.
+    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps.
     """
     start_up_seconds = start_up(step, registry, device)
     results, scratch = store.temporary_folder(), store.temporary_folder()
@@ -66,6 +68,7 @@ def run_step(
         results=results,
         scratch=scratch,
         progress=progress,
+        judge=judge,
     )
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     reset_peak_memory(device)
@@ -91,6 +94,7 @@ def run_step(
     inputs = [record for key in input_keys(step.inputs) if (record := store.read_done(key)) is not None]
     outside = {*workplace.outside_data, *(text for record in inputs for text in record.outside_data)}
     warnings = {*workplace.warnings, *(text for record in inputs for text in record.warnings)}
+    has_answers = status == "done" and workplace.has_answers
     record = Record(
         **record_fields(step),
         status=status,
@@ -99,6 +103,7 @@ def run_step(
         start_up_seconds=round(start_up_seconds, 3),
         peak_memory_bytes=max(workplace.earlier_peak_bytes, peak_memory_bytes(device)),
         provenance={**provenance, **_device_name(device), **workplace.notes, **_change_notes(changes)},
+        has_answers=has_answers,
         failure=failure,
         used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),
         outside_data=tuple(sorted(outside)),
@@ -106,6 +111,9 @@ def run_step(
         images_seen=workplace.images_seen,
         optimiser_steps=workplace.optimiser_steps,
     )
+    if has_answers:
+        with store.answers.opened():
+            store.answers.commit(record.model_copy(update={"has_answers": False}), workplace.answers)
     return StepEnd(record=store.commit(record, results), lasting_changes=tuple(changes.lasting))
 
 

@@ -38,6 +38,7 @@ class Record(BaseModel):
     """What a step leaves. Later versions may add fields; those that are missing in older records have defaults.
 
     duration_seconds: of the work itself. start_up_seconds: of the imports before it, which a warm process has done.
+    has_answers: whether labels of test images belong to it, which lie apart.
     outside_data, warnings: the step's own and those of its inputs, for the reader of any row that is made from it.
     """
 
@@ -57,6 +58,7 @@ class Record(BaseModel):
     profile: str | None = None
     provenance: dict[str, JSON] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(default_factory=dict)
+    has_answers: bool = False
     failure: Failure | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()

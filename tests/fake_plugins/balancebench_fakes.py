@@ -134,6 +134,9 @@ class Misbehaving(Balancer[MisbehavingOptions]):
             case "write_files":
                 kept = next(context.artefacts.parents[2].glob("steps/*/*/kept.npy"))
                 kept.write_bytes(kept.read_bytes()[:-8] + bytes(8))
+            case "labels":
+                (labels,) = context.artefacts.parents[2].rglob("test_labels.npy")
+                np.load(labels)
             case "copies":
                 return train.take(np.zeros(2, dtype=np.int64), origin=Origin.REPEATED)
             case _:
@@ -195,6 +198,18 @@ class Telling(Balancer[TellingOptions]):
         (context.artefacts / "state.json").write_text(json.dumps(state))
         (context.artefacts / "process.txt").write_text(str(os.getpid()))
         return train.take(np.zeros(2, dtype=np.int64), origin=2)
+
+
+class TwoStageOptions(Options):
+    reset_head: bool = Field(True, description="begin the second phase with a new head")
+
+
+class TwoStage(Balancer[TwoStageOptions]):
+    def plan(self, train, synthetic, context):
+        from balancebench import Phase, TrainingPlan
+
+        second = Phase(images=train, share=0.5, reset_head=self.options.reset_head)
+        return TrainingPlan(phases=(Phase(images=train, share=0.5), second))
 
 
 class WrappingOptions(Options):
@@ -319,6 +334,8 @@ class Choosing(Balancer[ChoosingOptions]):
 
 class MeansOptions(Options):
     epochs: int = Field(2, ge=1, description="pretended epochs")
+    epoch_factors: tuple[float, ...] = Field((), description="what each epoch's logits are multiplied by")
+    says_phases: bool = Field(True, description="say when a phase starts")
     seconds: float = Field(0.0, ge=0, description="time that each epoch takes")
 
 
@@ -339,14 +356,20 @@ class Means:
             np.stack([flat_ND[images.labels_N == k].mean(axis=0) + noise for k in range(images.class_count)])
         )
         for epoch in range(self.options.epochs):
+            if self.options.says_phases and epoch * len(plan.phases) % self.options.epochs == 0:
+                context.phase_started(epoch * len(plan.phases) // self.options.epochs)
             time.sleep(self.options.seconds)
             context.count(len(images), 1)
             context.progress(epoch + 1, self.options.epochs, "")
+            if self.options.epoch_factors:
+                predictor.factor = self.options.epoch_factors[epoch]
             context.epoch_finished(epoch, predictor, {"loss": 1.0 / (epoch + 1)})
         return predictor
 
 
 class _MeansPredictor:
+    factor = 1.0
+
     def __init__(self, means_KD):
         self.means_KD = means_KD
 
@@ -354,7 +377,8 @@ class _MeansPredictor:
         import numpy as np
 
         flat_ND = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float64) / 255
-        return -((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2).astype(np.float32)
+        distances_NK = ((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2)
+        return (-self.factor * distances_NK).astype(np.float32)
 
 
 class KeepableMeans(Means):
@@ -450,6 +474,12 @@ def balancebench_balancers():
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
             synthesises=True,
+        ),
+        BalancerComponent(
+            name="two_stage",
+            summary="Trains twice.",
+            options=TwoStageOptions,
+            build="balancebench_fakes:TwoStage",
         ),
         BalancerComponent(
             name="telling",
