@@ -45,11 +45,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedComparison:
-    """A paper's number, and ours minus it."""
+    """A paper's number, and ours minus it. protocol: how the paper's differs from the suite's, "" where it does not."""
 
     value: float
     difference: float | None
     source: str
+    protocol: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,7 @@ class Row:
     exposure: float | None
     used_withheld_data: bool
     outside_data: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from balancebench.evaluation import Cost
 from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.format import (
+    PROTOCOL_MARK,
     STATUS_WORDS,
     bytes_text,
     count_text,
@@ -35,7 +36,7 @@ __all__ = [
     "remark_lines",
 ]
 
-WITHHELD_MARK, OUTSIDE_MARK = "†", "‡"
+WITHHELD_MARK, OUTSIDE_MARK, WARNING_MARK = "†", "‡", "§"
 ROLE_TAGS = {"floor": " (floor)", "ceiling": " (ceiling)", "entry": ""}
 NOTHING = "-"
 FEWER_SEEDS = "its means are over fewer cells than those of other rows"
@@ -122,11 +123,23 @@ def remark_lines(rows: Sequence[Row]) -> list[str]:
     for text in sorted({text for row in rows for text in row.outside_data}):
         balancers = ", ".join(row.balancer for row in rows if text in row.outside_data)
         lines.append(f"{OUTSIDE_MARK} data from outside the suite: {text} ({balancers}).")
-    sources: dict[str, list[str]] = {}
+    for text in sorted({text for row in rows for text in row.warnings}):
+        balancers = ", ".join(row.balancer for row in rows if text in row.warnings)
+        lines.append(f"{WARNING_MARK} {text} ({balancers}).")
+    return lines + _published_lines(rows)
+
+
+def _published_lines(rows: Sequence[Row]) -> list[str]:
+    names_of: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        for source in {number.source: None for metric in row.metrics.values() for number in metric.published}:
-            sources.setdefault(source, []).append(row.balancer)
-    return lines + [f"Published numbers: {source} ({', '.join(names)})." for source, names in sources.items()]
+        numbers = [number for metric in row.metrics.values() for number in metric.published]
+        for origin in dict.fromkeys((number.source, number.protocol) for number in numbers):
+            names_of.setdefault(origin, []).append(row.balancer)
+    lines: list[str] = []
+    for (source, protocol), names in names_of.items():
+        mark, remark = (f"{PROTOCOL_MARK} ", f"; another protocol: {protocol}") if protocol else ("", "")
+        lines.append(f"{mark}Published numbers: {source} ({', '.join(names)}){remark}.")
+    return lines
 
 
 def measure_texts(table: TaskTable) -> list[str]:
@@ -157,7 +170,15 @@ def _rank(row: Row, notes: Notes) -> str:
 
 
 def _balancer(row: Row, _notes: Notes) -> str:
-    marks = (WITHHELD_MARK if row.used_withheld_data else "") + (OUTSIDE_MARK if row.outside_data else "")
+    marks = "".join(
+        mark
+        for mark, marked in (
+            (WITHHELD_MARK, row.used_withheld_data),
+            (OUTSIDE_MARK, row.outside_data),
+            (WARNING_MARK, row.warnings),
+        )
+        if marked
+    )
     exposure = exposure_text(row.exposure)
     return f"{row.balancer}{ROLE_TAGS[row.role]}{' ' if marks else ''}{marks}{', ' if exposure else ''}{exposure}"
 

@@ -86,6 +86,7 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "peak_memory_bytes": None if cost is None else cost.peak_memory_bytes,
         "used_withheld_data": row.used_withheld_data,
         "outside_data": _text("; ".join(row.outside_data)),
+        "warnings": _text("; ".join(row.warnings)),
         "remark": _text(_remark(row, summary)),
     }
 

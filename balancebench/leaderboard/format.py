@@ -7,6 +7,7 @@ from balancebench.leaderboard.board import MetricSummary, Summary
 from balancebench.leaderboard.results import CellStatus, MetricHeader
 
 __all__ = [
+    "PROTOCOL_MARK",
     "REPORT_TITLES",
     "STATUS_WORDS",
     "bytes_text",
@@ -31,6 +32,7 @@ STATUS_WORDS: dict[CellStatus, str] = {
     "missing": "missing",
 }
 
+PROTOCOL_MARK = "¶"  # of published numbers of another protocol
 ALIKE = 0.9, 1.1  # multiples of the images seen: a last batch that is not full makes a difference of a few per cent
 
 REPORT_TITLES: dict[Report, str] = {
@@ -81,8 +83,10 @@ def gap_text(share: float) -> str:
 
 
 def published_texts(metric: MetricSummary, unit: str) -> tuple[str, str]:
-    """Return the published values, and ours minus each; several are divided by slashes."""
-    values = " / ".join(value_text(number.value, unit) for number in metric.published)
+    """Return the published values, those of another protocol marked, and ours minus each; divided by slashes."""
+    values = " / ".join(
+        value_text(number.value, unit) + (f" {PROTOCOL_MARK}" if number.protocol else "") for number in metric.published
+    )
     differences = [
         "-" if number.difference is None else signed_text(Summary(mean=number.difference), unit)
         for number in metric.published

@@ -67,6 +67,7 @@ class CellResult:
     """All that is known of one cell; `message` says why it is not done.
 
     steps: stage -> key. identities: stage -> what that key is the hash of, the inputs' keys left out.
+    warnings: what readers must know of the steps that it was made by.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -84,6 +85,7 @@ class CellResult:
     cost: Cost | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     provenance: dict[str, JSON] = field(default_factory=dict[str, JSON])
 
     @property
@@ -166,6 +168,7 @@ class _Measured(TypedDict, total=False):
     cost: Cost | None
     used_withheld_data: bool
     outside_data: tuple[str, ...]
+    warnings: tuple[str, ...]
     provenance: dict[str, JSON]
 
 
@@ -221,6 +224,7 @@ class _Reader:
             "cost": None if trained is None else cell_cost(trained, inputs.balancer, self._step),
             "used_withheld_data": bool(scored.used_withheld_data),
             "outside_data": tuple(json.loads(scored.outside_data)),
+            "warnings": tuple(json.loads(scored.warnings)),
             "provenance": self._environment(trained or scored),
         }
 

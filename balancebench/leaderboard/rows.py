@@ -114,6 +114,7 @@ def build_row(
         exposure=_exposure(measured, contest.floor),
         used_withheld_data=any(cell.used_withheld_data for cell in measured),
         outside_data=tuple(sorted({text for cell in measured for text in cell.outside_data})),
+        warnings=tuple(sorted({text for cell in measured for text in cell.warnings})),
     )
 
 
@@ -170,6 +171,7 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
             value=numbers.values[label],
             difference=None if over_seeds.mean is None else over_seeds.mean - numbers.values[label],
             source=numbers.source,
+            protocol=numbers.protocol,
         )
         for numbers in contest.suite.published
         if numbers.report == report

@@ -69,6 +69,7 @@ def run_step(
         shutil.rmtree(scratch, ignore_errors=True)
     inputs = [record for key in input_keys(step.inputs) if (record := store.read_done(key)) is not None]
     outside = {*workplace.outside_data, *(text for record in inputs for text in record.outside_data)}
+    warnings = {*workplace.warnings, *(text for record in inputs for text in record.warnings)}
     record = Record(
         **record_fields(step),
         status=status,
@@ -79,6 +80,7 @@ def run_step(
         failure=failure,
         used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),
         outside_data=tuple(sorted(outside)),
+        warnings=tuple(sorted(warnings)),
         images_seen=workplace.images_seen,
         optimiser_steps=workplace.optimiser_steps,
     )

@@ -63,6 +63,7 @@ class Workplace:
     progress: Progress
     used_withheld_data: bool = False
     outside_data: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
     images_seen: int = 0
     optimiser_steps: int = 0
     notes: dict[str, JSON] = field(default_factory=dict[str, JSON])
@@ -107,6 +108,10 @@ class Workplace:
         """Add to the images seen and optimiser steps taken."""
         self.images_seen += images
         self.optimiser_steps += steps
+
+    def warn(self, text: str) -> None:
+        """Tell readers of every result that is made from this step, in one line, what they must know of it."""
+        self.warnings.append(" ".join(text.split()))
 
     def note(self, name: str, value: JSON) -> None:
         """Write into the record's provenance how the step was computed."""

@@ -29,7 +29,7 @@ from balancebench.store.step_folders import Store
 __all__ = ["StoreIndex"]
 
 FILE = "index.sqlite"
-FORMAT = 1
+FORMAT = 2
 MISSING = -1  # no hash is
 SETTLED_NS = 2 * 10**9  # what changed so recently may change again without its times telling
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more

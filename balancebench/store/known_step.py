@@ -15,8 +15,8 @@ NAMES_DIVIDER = "//"  # no path holds it
 class KnownStep(NamedTuple):
     """The main points of a step's record, and of its files.
 
-    failure: why it did not finish, "" where it did. provenance, outside_data: JSON. size_bytes: of its files, the
-    record not counted. record_state, files_state: stand for size and times of record.json, and of the files that it
+    failure: why it did not finish, "" where it did. provenance, outside_data, warnings: JSON. size_bytes: of its files,
+    the record not counted. record_state, files_state: stand for size and times of record.json, and of the files that it
     names. verified: whether those files, as they are, were compared with their SHA-256. Flags are 0 or 1.
     """
 
@@ -31,6 +31,7 @@ class KnownStep(NamedTuple):
     optimiser_steps: int
     used_withheld_data: int
     outside_data: str
+    warnings: str
     failure: str
     provenance: str
     size_bytes: int
@@ -59,6 +60,7 @@ def known_step(record: Record, record_state: int, files_state: int) -> KnownStep
         optimiser_steps=record.optimiser_steps,
         used_withheld_data=int(record.used_withheld_data),
         outside_data=json.dumps(record.outside_data),
+        warnings=json.dumps(record.warnings),
         failure="" if record.failure is None else record.failure.message,
         provenance=json.dumps(record.provenance),
         size_bytes=sum(entry.size_bytes for entry in record.files.values()),

@@ -35,7 +35,10 @@ class Failure(BaseModel):
 
 
 class Record(BaseModel):
-    """What a step leaves. Later versions may add fields; those that are missing in older records have defaults."""
+    """What a step leaves. Later versions may add fields; those that are missing in older records have defaults.
+
+    warnings: what a reader of any result made from this step must know, those of its inputs included; one line each.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -55,6 +58,7 @@ class Record(BaseModel):
     failure: Failure | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     images_seen: int = 0
     optimiser_steps: int = 0
 

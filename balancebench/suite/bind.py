@@ -262,6 +262,7 @@ class _Binder:
                     ceiling=entry.ceiling,
                     values=values,
                     source=entry.source,
+                    protocol=" ".join((entry.protocol or "").split()),
                 )
             )
         return tuple(bound)

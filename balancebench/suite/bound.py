@@ -98,7 +98,10 @@ class Selection:
 
 
 class PublishedNumbers(BaseModel):
-    """A paper's numbers (metric label -> value) for the rows whose labels are listed; an axis of None matches all."""
+    """A paper's numbers (metric label -> value) for the rows whose labels are listed; an axis of None matches all.
+
+    protocol: how the paper's protocol differs from the suite's; "" where it does not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -107,6 +110,7 @@ class PublishedNumbers(BaseModel):
     ceiling: bool = False
     values: dict[str, float]
     source: str
+    protocol: str = ""
 
     def matches(self, labels: Mapping[Axis, str], *, ceiling: bool) -> bool:
         """Say whether the numbers are of the row with these labels; a ceiling's balancer is "none"."""

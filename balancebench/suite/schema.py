@@ -125,6 +125,9 @@ class PublishedTable(BaseModel):
     report: Report = "last"
     ceiling: bool = Field(False, description="the numbers are of training without imbalance")
     source: str = Field(description="where the numbers stand: paper, table")
+    protocol: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="how the protocol of these numbers differs from the suite's, where it does: one line"
+    )
 
     @property
     def values(self) -> dict[str, JSON]:

@@ -55,7 +55,7 @@ def test_records_come_back_as_they_were(tmp_path, make, small):
     cells = [
         *small.cells,
         make.cell("half", 1, status="failed", message="it broke", subset=None),
-        make.cell("marked", 0, 0.5, used_withheld_data=True, outside_data=("weights",)),
+        make.cell("marked", 0, 0.5, used_withheld_data=True, outside_data=("weights",), warnings=("it is old",)),
         make.cell("classes", 0, {"accuracy": [0.5, None]}),
     ]
     path = tmp_path / "records.json"

@@ -59,11 +59,14 @@ def test_an_undefined_value_is_a_dash_with_its_reason_never_0(make):
 
 
 def test_marks_are_explained_below_the_table(make):
-    cells = [make.cell("a", 0, 0.5, used_withheld_data=True, outside_data=("ImageNet-1k weights",))]
+    cells = [
+        make.cell("a", 0, 0.5, used_withheld_data=True, outside_data=("ImageNet-1k weights",), warnings=("it is old",))
+    ]
     text = page(make.suite(), cells)
-    assert "| a †‡ " in text
+    assert "| a †‡§ " in text
     assert "† has seen training images that the imbalancer removed." in text
     assert "‡ data from outside the suite: ImageNet-1k weights (a)." in text
+    assert "§ it is old (a)." in text
 
 
 def test_a_row_of_other_images_says_why_it_has_no_rank(make, small):
@@ -94,6 +97,19 @@ def test_published_numbers_have_columns_of_their_own_and_a_source(make):
     assert "60.00" in line_of(text, "a")
     assert "+5.00" in line_of(text, "a")
     assert "Published numbers: Kim 2020, Table 1 (a)." in text
+
+
+def test_published_numbers_of_another_protocol_are_marked_and_say_which(make):
+    numbers = {"values": {"accuracy": 0.6}, "source": "Table 1"}
+    published = (
+        PublishedNumbers(labels={"balancer": ("a",)}, **numbers),
+        PublishedNumbers(labels={"balancer": ("b",)}, **numbers, protocol="200 epochs, best test epoch"),
+    )
+    text = page(make.suite(published=published), [make.cell("a", 0, 0.65), make.cell("b", 0, 0.65)])
+    assert " 60.00 ¶ " in line_of(text, "b")
+    assert "¶" not in line_of(text, "a")
+    assert "\nPublished numbers: Table 1 (a).\n" in text
+    assert "\n¶ Published numbers: Table 1 (b); another protocol: 200 epochs, best test epoch.\n" in text
 
 
 def test_a_metric_of_each_class_has_a_table_of_its_own(make):

@@ -7,9 +7,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from balancebench.execution.run_plan import run_plan
+from balancebench.leaderboard.export import csv_text, json_text
+from balancebench.leaderboard.notebook import leaderboard_html
 from balancebench.leaderboard.results import CellResult, collect, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
+from balancebench.stages import synthesise as synthesis_stage
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
 
@@ -66,6 +69,25 @@ def test_the_mark_of_withheld_data_reaches_the_row(ran):
     rows = {row.balancer: row for row in build_leaderboard(suite_run.plan.suite, suite_run.results).tables[0].rows}
     assert rows["misbehaving"].used_withheld_data
     assert not rows["none"].used_withheld_data
+
+
+def test_what_one_step_warns_of_reaches_every_row_made_from_it(ran, monkeypatch):
+    synthesise = synthesis_stage.run_synthesise
+
+    def warn_too(workplace):
+        synthesise(workplace)
+        workplace.warn("3 of 600 synthetic images\nequal test images")
+
+    monkeypatch.setattr(synthesis_stage, "run_synthesise", warn_too)
+    suite_run = ran('\n[[balancer]]\nuse = "misbehaving"\nhow = "none"\n')
+    board = build_leaderboard(suite_run.plan.suite, suite_run.results)
+    rows = {row.balancer: row for row in board.tables[0].rows}
+    assert rows["misbehaving"].warnings == ("3 of 600 synthetic images equal test images",)
+    assert rows["none"].warnings == ()
+    assert collect(suite_run.plan, suite_run.store) == suite_run.results  # from the index too
+    assert "3 of 600 synthetic images equal test images" in csv_text(board)
+    assert "3 of 600 synthetic images equal test images" in json_text(board)
+    assert "<small>§ 3 of 600 synthetic images equal test images (misbehaving).</small>" in leaderboard_html(board)
 
 
 def test_what_depends_on_a_failed_step_is_skipped_and_names_it(ran):

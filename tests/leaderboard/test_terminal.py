@@ -52,6 +52,12 @@ def test_tables_fit_the_width_and_say_what_they_leave_out(make, small, width):
         assert "Not shown here:" in text
 
 
+def test_what_a_step_warns_of_is_printed_below(make, small):
+    text = printed(small.suite, [*small.cells, make.cell("old", 0, 0.5, warnings=("it is old",))], 120)
+    assert "old §" in line_of(text, "old")
+    assert "§ it is old (old)." in text
+
+
 def test_what_failed_is_printed_below(make, small):
     text = printed(small.suite, [*small.cells, make.cell("half", 0, status="failed", message="it broke")])
     assert "0 of 1" in line_of(text, "half")

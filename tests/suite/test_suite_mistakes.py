@@ -80,6 +80,15 @@ def test_labels_in_selections_and_published_numbers_must_exist(fakes, suite_file
     assert "is a number" in mistakes[2].message
 
 
+def test_a_published_number_may_say_how_its_protocol_differs_in_words(fakes, suite_file):
+    table = '\n[[published]]\nhits = 0.5\nsource = "Table 1"\nprotocol = {}\n'
+    (numbers,) = bind_suite(suite_file(table.format('"best test epoch,\\n  200 epochs"')), fakes).published
+    assert numbers.protocol == "best test epoch, 200 epochs"
+    for nonsense in ("3", '""'):
+        with pytest.raises(SuiteError, match="protocol"):
+            bind_suite(suite_file(table.format(nonsense)), fakes)
+
+
 def test_mistakes_of_many_tables_are_reported_together_in_the_order_of_the_file(fakes, suite_file):
     path = suite_file(
         '\n[[balancer]]\nuse = "smot"\n',
