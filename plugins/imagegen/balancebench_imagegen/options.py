@@ -85,8 +85,8 @@ class DcganOptions(GeneratorOptions):
     )
     variant: Literal["text", "code"] = Field(
         default="text",
-        description="text: what the paper says; code: as the authors ran it, with noise on what the discriminator sees "
-        "and the lowest FID forgotten every 100 epochs",
+        description="text: what the paper says; code: as the authors ran it, with noise on what the discriminator "
+        "sees, FID of the last batch of that, forgotten every 100 epochs, and images whose negative values wrap around",
     )
     checkpoint: Literal["best_fid", "last"] = Field(
         default="best_fid", description="which generator makes the images: that of the epoch of lowest FID, or the last"
