@@ -258,6 +258,11 @@ class RemixOptions(Options):
         default=3.0, ge=1, description="how many times larger a class must be for its label to give way"
     )
     tau: float = Field(default=0.5, ge=0, le=1, description="the larger class gives way where its share is below this")
+    label_share: Literal["each_image", "batch_mean"] = Field(
+        default="each_image",
+        description="each_image: each pair's losses are mixed by its own share, as in the paper; batch_mean: those of "
+        "all pairs by the mean of the batch's shares, as in the code of BagofTricks-LT",
+    )
     base: MixedBase = None
 
 
