@@ -73,6 +73,7 @@ class NetworkClassifier:
                 image_size=image_shape[1:],
                 class_count=len(plan.class_names),
                 head=plan.head,
+                head_begins="kaiming" if self._options.recipe == "cao2019" else "uniform",
             )
             _refuse_single_images(model, plan, self._options)
             memory_format = memory_format_for(model, device)
