@@ -15,6 +15,7 @@ from functools import partial
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - the base has no public name
 from torch.optim import Optimizer
 
 from balancebench.contracts import FitContext
@@ -227,8 +228,14 @@ def _train_phase(
 
 def _set_modes(model: ImageModel, phase: Phase) -> None:
     model.train()
+    if phase.trains_batch_norm:
+        return
     if phase.trainable == "head":
-        model.backbone.eval()  # batch normalisation must neither use nor move its statistics
+        model.backbone.eval()
+        return
+    for module in model.backbone.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 class _Report:

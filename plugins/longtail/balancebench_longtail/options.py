@@ -216,6 +216,11 @@ class CrtOptions(Options):
     learning_rate: float | None = Field(
         default=None, gt=0, description="learning rate the second stage starts from; left out: the classifier's"
     )
+    batch_norm: Literal["train", "frozen"] = Field(
+        default="train",
+        description="batch normalisation of the second stage, train: goes by its batches, and its running statistics "
+        "move, as in the authors' code; frozen: stays as the first stage left it",
+    )
     base: TrainedBase = None
 
 

@@ -102,6 +102,7 @@ BALANCERS: tuple[BalancerComponent[Any], ...] = (
         options=options.CrtOptions,
         build="balancebench_longtail.decoupling:ClassifierRetraining",
         citation=KANG,
+        revision=2,
     ),
     Method(
         name="tau_norm",

@@ -162,8 +162,14 @@ def test_crt_retrains_a_new_head_on_balanced_batches_beyond_the_budget(train: La
     assert (first.share, first.trainable, first.reset_head) == (1.0, "all", False)
     assert (second.share, second.trainable, second.reset_head) == (0.15, "head", True)
     assert second.restart == Restart(learning_rate=0.02, schedule="cosine")
+    assert second.trains_batch_norm, "as in the authors' code, whose networks stay in training mode"
     assert second.loss is None
     np.testing.assert_allclose(class_probabilities(second), np.full(3, 1 / 3))
+
+
+def test_crt_can_freeze_batch_normalisation_with_the_rest(train: LabelledImages, plan: Plan):
+    _, second = plan("crt", train, batch_norm="frozen").phases
+    assert not second.trains_batch_norm
 
 
 def test_crt_can_follow_another_balancer(train: LabelledImages, plan: Plan):
