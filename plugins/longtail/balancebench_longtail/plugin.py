@@ -131,6 +131,7 @@ BALANCERS: tuple[BalancerComponent[Any], ...] = (
         options=options.ProgressiveSamplingOptions,
         build="balancebench_longtail.sampling:ProgressiveSampling",
         citation=KANG,
+        revision=2,
         smoke={"stages": 2},
     ),
     Method(
