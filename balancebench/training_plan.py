@@ -113,7 +113,10 @@ class Phase:
     loss: None is the mean cross-entropy. feature_loss: one that reads features too, instead of `loss`.
     sampling_weight_N: float64 >= 0, one for each image; batches are drawn with replacement in proportion. None
     visits every image once an epoch, shuffled.
-    trainable: "head" freezes everything but the last linear layer (batch-norm statistics included).
+    trainable: "head" freezes the parameters of everything but the last linear layer.
+    batch_norm: "train": batches are normalised by their own statistics, and the running ones that predictions use move;
+    "frozen": by the running ones, which stay. None: "train" where all is trainable, "frozen" for the head alone. A
+    backbone frozen with its batch normalisation is in evaluation mode altogether: it drops nothing.
     reset_head: initialise the head afresh before the phase.
     restart: None continues optimiser and schedule across the phase's beginning.
     """
@@ -125,6 +128,7 @@ class Phase:
     sampling_weight_N: NDArray[np.float64] | None = None
     batch_transform: BatchTransform | None = None
     trainable: Literal["all", "head"] = "all"
+    batch_norm: Literal["train", "frozen"] | None = None
     reset_head: bool = False
     restart: Restart | None = None
 
@@ -146,6 +150,11 @@ class Phase:
                 raise BalancerError(f"{len(self.images)} images but sampling weights of shape {weight_N.shape}")
             if not (np.isfinite(weight_N).all() and (weight_N >= 0).all() and weight_N.sum() > 0):
                 raise BalancerError("sampling weights must be finite, not negative, and not all zero")
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether batch normalisation goes by its batches, and its running statistics move."""
+        return self.trainable == "all" if self.batch_norm is None else self.batch_norm == "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

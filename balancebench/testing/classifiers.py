@@ -206,7 +206,10 @@ def follows_batch_transforms_and_adjustments(component: ClassifierComponent) -> 
 
 
 def trains_a_second_phase_on_the_head_alone(component: ClassifierComponent) -> None:
-    """A reset head, trained alone, restarted and class-balanced (cRT), and a cosine head, train; or are refused."""
+    """A reset head, trained alone, restarted and class-balanced (cRT), and a cosine head, train; or are refused.
+
+    The first with the rest's batch normalisation frozen and in training.
+    """
     train = tiny_training_set(COUNTS)
     counts_K = train.counts_K
     second = Phase(
@@ -219,6 +222,7 @@ def trains_a_second_phase_on_the_head_alone(component: ClassifierComponent) -> N
     )
     for plan in (
         TrainingPlan(phases=(Phase(images=train), second)),
+        TrainingPlan(phases=(Phase(images=train), replace(second, batch_norm="train"))),
         TrainingPlan(phases=(Phase(images=train),), head="cosine"),
     ):
         predictor = _fits(component, plan)

@@ -58,7 +58,7 @@ def plan_parts(plan: TrainingPlan) -> dict[str, object]:
             "images": phase.images.digest(),
             "origins": phase.images.origins_N.tobytes(),
             "sampling weights": None if weight_N is None else weight_N.tobytes(),
-            "settings": (phase.share, phase.trainable, phase.reset_head, phase.restart),
+            "settings": (phase.share, phase.trainable, phase.batch_norm, phase.reset_head, phase.restart),
         }
         parts |= {f"the {name} of phase {number}": value for name, value in of_phase.items()}
     if has_callables(plan):

@@ -73,6 +73,7 @@ class NetworkClassifier:
                 image_size=image_shape[1:],
                 class_count=len(plan.class_names),
                 head=plan.head,
+                head_begins="kaiming" if self._options.recipe == "cao2019" else "uniform",
             )
             _refuse_single_images(model, plan, self._options)
             memory_format = memory_format_for(model, device)
@@ -175,6 +176,6 @@ def _refuse_single_images(model: nn.Module, plan: TrainingPlan, options: Trainin
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return
     for phase in plan.phases:
-        if phase.trainable == "all" and min(options.batch_size, len(phase.images)) == 1:
+        if phase.trains_batch_norm and min(options.batch_size, len(phase.images)) == 1:
             cause = "the training set has 1 image" if len(phase.images) == 1 else "batch_size is 1"
             raise ClassifierError(f"{cause}, but batch normalisation needs at least 2 images in a batch")

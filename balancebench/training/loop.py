@@ -15,6 +15,7 @@ from functools import partial
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - the base has no public name
 from torch.optim import Optimizer
 
 from balancebench.contracts import FitContext
@@ -204,7 +205,8 @@ def _train_phase(
             indices_SB = drawer.epoch_indices(steps, schedule.batch_size, phase.sampling_weight_N)
             loss_sum = torch.zeros((), device=run.generator.device)
         stretch_step = schedule.first_step + epoch * schedule.steps_per_epoch + steps - len(indices_SB)
-        for taken, drawn in enumerate(drawer.batches(indices_SB), start=1):
+        batches = drawer.batches(indices_SB, schedule.last_batch_of(steps))
+        for taken, drawn in enumerate(batches, start=1):
             set_learning_rate(optimiser, schedule.learning_rate.at(stretch_step))
             batch = drawn if phase.batch_transform is None else phase.batch_transform(drawn, drawer)
             loss_sum += step(batch)
@@ -220,7 +222,7 @@ def _train_phase(
                     generator=run.generator,
                 )
                 run.context.checkpoints.save(write)
-        run.context.count(steps * schedule.batch_size, steps)
+        run.context.count(schedule.images_in(steps), steps)
         mean_loss = report.epoch_finished(loss_sum / steps)
         values = {"loss": mean_loss, "learning_rate": schedule.learning_rate.at(stretch_step - 1)}
         run.context.epoch_finished(report.epochs - 1, run.predictor, values)
@@ -228,8 +230,14 @@ def _train_phase(
 
 def _set_modes(model: ImageModel, phase: Phase) -> None:
     model.train()
+    if phase.trains_batch_norm:
+        return
     if phase.trainable == "head":
-        model.backbone.eval()  # batch normalisation must neither use nor move its statistics
+        model.backbone.eval()
+        return
+    for module in model.backbone.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 class _Report:

@@ -19,6 +19,7 @@ from balancebench.errors import ClassifierError
 __all__ = [
     "BackboneBuilder",
     "Head",
+    "HeadBeginning",
     "ImageModel",
     "PointwiseConv2d",
     "adjusted_head",
@@ -32,26 +33,44 @@ BackboneBuilder = Callable[[int, tuple[int, int]], nn.Module]
 It is called under a seeded global generator, so that plain torch initialisation is reproducible.
 """
 
+HeadBeginning = Literal["uniform", "kaiming"]
+
 
 class Head(nn.Module):
     """The last layer: features_ND -> logits_NK.
 
     linear: features @ weight.T + bias. cosine: the cosine between features and each row of weight, in -1..1, without
     bias and without scale (Cao et al. 2019, LDAM, section 3.1: scaling belongs to the loss); always in float32.
+    begins: how a linear head's weights are drawn. uniform: as torch's linear layers; kaiming: normal, variance 2 / D
+    (He et al. 2015, "Delving Deep into Rectifiers", eq. 10), as LDAM-DRW's code has it.
     """
 
-    def __init__(self, feature_count: int, class_count: int, kind: Literal["linear", "cosine"] = "linear") -> None:
+    def __init__(
+        self,
+        feature_count: int,
+        class_count: int,
+        kind: Literal["linear", "cosine"] = "linear",
+        *,
+        begins: HeadBeginning = "uniform",
+    ) -> None:
         super().__init__()
         self.kind: Literal["linear", "cosine"] = kind
+        self.begins: HeadBeginning = begins
         self.weight = nn.Parameter(torch.empty(class_count, feature_count))
         self.bias = nn.Parameter(torch.empty(class_count)) if kind == "linear" else None
         self.reset()
 
     @torch.no_grad()
     def reset(self, generator: Generator | None = None) -> None:
-        """Draw new weights: uniform in +-1/sqrt(D), as torch's linear layers; a cosine head's rows get length 1."""
+        """Draw new weights, as `begins` says, and a bias uniform in +-1/sqrt(D).
+
+        A cosine head's rows are drawn uniformly and get length 1.
+        """
         bound = 1.0 / math.sqrt(self.weight.shape[1])
-        self.weight.uniform_(-bound, bound, generator=generator)
+        if self.begins == "kaiming" and self.kind == "linear":
+            self.weight.normal_(0.0, math.sqrt(2.0) * bound, generator=generator)
+        else:
+            self.weight.uniform_(-bound, bound, generator=generator)
         if self.bias is None:
             self.weight.copy_(F.normalize(self.weight, dim=1))
         else:
@@ -104,6 +123,7 @@ def build_model(
     image_size: tuple[int, int],
     class_count: int,
     head: Literal["linear", "cosine"],
+    head_begins: HeadBeginning = "uniform",
 ) -> ImageModel:
     """Return a new model on the CPU; one image is sent through the backbone to learn how many features it gives.
 
@@ -126,7 +146,7 @@ def build_model(
     if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
         shape_or_type = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ClassifierError(f"the backbone must turn {shape} images into features (N, D), but gave {shape_or_type}")
-    return ImageModel(backbone, Head(features.shape[1], class_count, head))
+    return ImageModel(backbone, Head(features.shape[1], class_count, head, begins=head_begins))
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ __all__ = [
     "Normalisation",
     "Optimiser",
     "PeakLearningRate",
+    "Recipe",
     "Schedule",
     "Steps",
     "TrainingOptions",
@@ -83,6 +84,15 @@ Normalisation = Annotated[
     Field(description="pixels to mean 0 and deviation 1 over the training set, to -1..1, or by given mean and std"),
 ]
 
+Recipe = Annotated[
+    Literal["standard", "cao2019"],
+    Field(
+        description="standard: the warm-up rises with every step, epochs drop a last, partial batch, and heads begin "
+        "as torch's linear layers; cao2019, as the code of LDAM-DRW: it rises with every epoch, the partial batch is "
+        "kept, and linear heads begin as He et al. 2015 have it"
+    ),
+]
+
 
 class TrainingOptions(Options):
     """How a network is trained. The budget is either `epochs` or `steps`; giving `steps` alone clears `epochs`."""
@@ -102,6 +112,7 @@ class TrainingOptions(Options):
     warmup: Warmup = 0.0
     augmentation: Augmentation = "none"
     normalisation: Normalisation = "training_set"
+    recipe: Recipe = "standard"
 
     @model_validator(mode="before")
     @classmethod

@@ -88,14 +88,15 @@ class BatchDrawer:
     ) -> Tensor:
         """Return the images of one epoch's batches, indices_SB int64 on the device, all drawn at once.
 
-        Without weights no image comes twice (steps * batch_size is at most N); with weights they are drawn with
-        replacement.
+        Without weights no image comes twice; with weights they are drawn with replacement. Where steps * batch_size is
+        more than N, the rest of the last batch holds first images again: `batches` leaves them out.
         """
         if sampling_weight_N is not None:
             return self._draw_indices(steps * batch_size, sampling_weight_N).view(steps, batch_size)
         image_bytes = self._images.nbytes // len(self._images)
         order_N = visiting_order(len(self._images), image_bytes, batch_size, self._generator)
-        return order_N[: steps * batch_size].view(steps, batch_size)
+        missing = max(0, steps * batch_size - len(order_N))
+        return torch.cat([order_N, order_N[:missing]])[: steps * batch_size].view(steps, batch_size)
 
     def epoch(
         self, steps: int, batch_size: int, sampling_weight_N: NDArray[np.float64] | None = None
@@ -103,10 +104,12 @@ class BatchDrawer:
         """Yield the augmented, normalised batches of one epoch: the images of `epoch_indices`."""
         yield from self.batches(self.epoch_indices(steps, batch_size, sampling_weight_N))
 
-    def batches(self, indices_SB: Tensor) -> Iterator[Batch]:
-        """Yield the augmented, normalised images of each row of indices."""
-        for indices_B, pixels_BCHW in zip(indices_SB, self._images.batches(indices_SB), strict=True):
-            yield self._finished(indices_B, pixels_BCHW)
+    def batches(self, indices_SB: Tensor, last_batch_size: int | None = None) -> Iterator[Batch]:
+        """Yield the augmented, normalised images of each row of indices; of the last row only so many, where given."""
+        last = len(indices_SB) - 1
+        for step, (indices_B, pixels_BCHW) in enumerate(zip(indices_SB, self._images.batches(indices_SB), strict=True)):
+            size = last_batch_size if step == last else None
+            yield self._finished(indices_B[:size], pixels_BCHW[:size])
 
     def batch(self, indices_B: Tensor) -> Batch:
         """Return the augmented, normalised images at `indices_B`."""

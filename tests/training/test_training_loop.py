@@ -142,6 +142,49 @@ def test_a_head_only_phase_leaves_the_backbone_bit_identical(make_run, make_imag
     assert not torch.equal(head_during["weight"], head_after["weight"])
 
 
+STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
+
+
+@pytest.mark.parametrize(
+    ("trainable", "batch_norm", "moving"),
+    [
+        ("head", None, False),
+        ("head", "frozen", False),
+        ("head", "train", True),
+        ("all", None, True),
+        ("all", "train", True),
+        ("all", "frozen", False),
+    ],
+)
+def test_a_phase_says_whether_batch_normalisation_trains(make_run, make_images, trainable, batch_norm, moving):
+    phases = (Phase(images=make_images(40), trainable=trainable, batch_norm=batch_norm),)
+    run = make_run(phases)
+    before = state_of(run.model.backbone)
+
+    train(run, phases)
+
+    moved = {name for name, tensor in run.model.backbone.state_dict().items() if not torch.equal(tensor, before[name])}
+    kinds = {name.rpartition(".")[2] for name in moved}
+    assert kinds & STATISTICS == (STATISTICS if moving else set())
+    assert kinds - STATISTICS == ({"weight", "bias"} if trainable == "all" else set())
+
+
+def test_running_statistics_of_a_head_only_phase_move_towards_those_of_its_batches(make_run, make_images):
+    images = make_images(40)
+    phases = (Phase(images=images, trainable="head", batch_norm="train"),)
+    run = make_run(phases, TrainingOptions(epochs=1, batch_size=40))
+    convolution, norm = run.model.backbone.layers[:2]
+    pixels = images.images_NCHW.astype(np.float64) / 255
+    inputs = torch.from_numpy(((pixels - pixels.mean()) / pixels.std()).astype(np.float32))
+
+    train(run, phases)
+
+    # Ioffe and Szegedy 2015, with torch's momentum of 0.1, from mean 0 and variance 1.
+    maps = convolution(inputs).detach().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(norm.running_mean, 0.1 * maps.mean(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * maps.var(1), atol=1e-5, rtol=1e-4)
+
+
 def test_the_whole_network_learns_again_after_a_head_only_phase(make_run, make_images):
     images = make_images(40)
     phases = (Phase(images=images, share=0.5, trainable="head"), Phase(images=images, share=0.5))

@@ -54,7 +54,7 @@ def cutmix(batch, source):
     return Batch(images_NCHW=pasted, labels_N=batch.labels_N, second_labels_N=other.labels_N, first_weight_N=share_N)
 
 
-def two_phases(images, restart=None, trainable="all"):
+def two_phases(images, restart=None, trainable="all", batch_norm=None):
     """All that draws numbers or has state: 5 epochs of 4 steps."""
     return TrainingPlan(
         phases=(
@@ -66,6 +66,7 @@ def two_phases(images, restart=None, trainable="all"):
                 reset_head=True,
                 restart=restart,
                 trainable=trainable,
+                batch_norm=batch_norm,
             ),
         )
     )
@@ -126,6 +127,23 @@ def test_every_optimiser_remembers_what_it_knew(fit, interrupted, make_images, o
     settings = {"optimiser": optimiser, "schedule": "multi_step", "warmup": 0.2, "weight_decay": 1e-3}
 
     assert_same(interrupted(plan, step, later=3, **settings), fit(plan, **settings))
+
+
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+@pytest.mark.parametrize("step", [12, 13, 18])
+def test_statistics_of_batch_normalisation_go_on_where_they_were(fit, interrupted, make_images, batch_norm, step):
+    plan = two_phases(make_images(40), trainable="head", batch_norm=batch_norm)
+
+    assert_same(interrupted(plan, step), fit(plan))
+
+
+def test_streamed_phases_train_batch_normalisation_as_resident_ones(fit, make_images, monkeypatch):
+    plans = [two_phases(make_images(40), trainable="head", batch_norm=kind) for kind in ("train", "frozen")]
+    trained, frozen = (fit(plan) for plan in plans)
+    monkeypatch.setattr(loop, "image_budget_bytes", lambda device: 39 * IMAGE_BYTES)
+
+    assert_same(fit(plans[0]), trained)
+    assert trained[0].tobytes() != frozen[0].tobytes()
 
 
 @pytest.mark.parametrize("step", [2, 4, 11, 16])

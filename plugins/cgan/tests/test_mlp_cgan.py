@@ -158,6 +158,35 @@ def test_curves_weights_and_cost_are_kept(make_train, tmp_path):
     assert load_file(context.artefacts / "discriminator.safetensors")["first.weight"].shape == (1024, 74)
 
 
+@pytest.mark.parametrize("variant", ["text", "code"])
+def test_fewer_epochs_are_the_beginning_of_more_so_that_an_earlier_save_can_be_asked_for(
+    make_train, tmp_path, variant, monkeypatch
+):
+    from balancebench_cgan import mlp_cgan
+
+    generators, after_epoch = [], []
+    real_make, real_add = mlp_cgan.make_networks, mlp_cgan.Curves.add
+
+    def make(*arguments):
+        networks = real_make(*arguments)
+        generators.append(networks.generator)
+        return networks
+
+    def add(self, epoch, **values):
+        real_add(self, epoch, **values)
+        after_epoch.append({name: tensor.clone() for name, tensor in generators[-1].state_dict().items()})
+
+    monkeypatch.setattr(mlp_cgan, "make_networks", make)
+    monkeypatch.setattr(mlp_cgan.Curves, "add", add)
+    for epochs in (5, 3):
+        (tmp_path / str(epochs)).mkdir()
+        options = MlpCganOptions(generator="small_mlp_leaky", variant=variant, epochs=epochs, batch_size=16)
+        MlpCgan(options).train_generator(make_train(20, 9), synthesis_context(tmp_path / str(epochs)))
+    weights = load_file(tmp_path / "3" / "artefacts" / "generator.safetensors")
+    assert all(torch.equal(weights[name], after_epoch[2][name]) for name in weights)
+    assert not all(torch.equal(weights[name], after_epoch[4][name]) for name in weights)
+
+
 def test_a_single_image_left_over_is_no_batch(make_train, tmp_path):
     counted = []
     context = synthesis_context(tmp_path, count=lambda images, steps: counted.append(steps))

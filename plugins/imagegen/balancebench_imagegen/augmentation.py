@@ -16,7 +16,7 @@ Axis suffixes: B images of a batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from balancebench_imagegen.options import AugmentationOptions
 
 __all__ = ["Augmentation", "Draws", "augment"]
 
+INNER_SOLARIZE_PROBABILITY = 0.5  # torchvision's default of RandomSolarize
 BATCH_PIXELS = 2**17  # of one channel: what the caches of a processor hold
 BATCH_PIXELS_CUDA = 2**24
 
@@ -58,7 +59,7 @@ class Draws:
         brightness, hue = options.brightness, options.hue
         reach = [int(options.distortion * (side // 2)) for side in (columns, rows)]
         inwards_B42 = rng.integers(0, np.array(reach) + 1, (count, 4, 2))
-        return cls(
+        draws = cls(
             brightness_B=rng.uniform(max(0.0, 1 - brightness), 1 + brightness, count).astype(np.float32),
             hue_B=rng.uniform(-hue, hue, count).astype(np.float32),
             hue_first_B=rng.random(count) < 0.5,
@@ -66,6 +67,9 @@ class Draws:
             degrees_B=rng.uniform(*options.rotation_degrees, count),
             solarized_B=rng.random(count) < options.solarize_probability,
         )
+        if options.solarize_draws == "once":
+            return draws
+        return replace(draws, solarized_B=draws.solarized_B & (rng.random(count) < INNER_SOLARIZE_PROBABILITY))
 
 
 INWARDS = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])

@@ -5,9 +5,14 @@ made is resized back. The discriminator D minimises, and the generator G in turn
 
     D:  bce(D(x), 0.9) + bce(D(G(z)), 0.1)        G:  bce(D(G(z)), 0.9)        z ~ N(0, 1), 100 numbers
 
-In the variant "code" D sees 0.9 x + 0.1 e with e ~ N(0, 1) instead of x, of real and made images alike. Sigmoid and
-cross-entropy are computed as one, from D's logit, which is the same up to rounding. The generator of the epoch of the
-lowest FID makes the images; "code" forgets the lowest value every 100 epochs.
+Sigmoid and cross-entropy are computed as one, from D's logit, which is the same up to rounding. The generator of the
+epoch of the lowest FID makes the images. The variant "code" does what the authors' programs did:
+
+    D sees 0.9 x + 0.1 e, e ~ N(0, 1), drawn twice a step: for the real images, and for the made ones, once for both
+    updates.
+    FID is of what D saw in the epoch's last step, a partial batch where the batch size does not divide the images; the
+    lowest value is forgotten every 100 epochs.
+    Images are made with a conversion that expects 0..1: of -1..1, negative values wrap around (see `wrapped`).
 
 Axis suffixes: N images of a class, B images of a batch, C channels, H rows, W columns.
 """
@@ -18,7 +23,7 @@ import copy
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,75 +38,17 @@ from balancebench.synthesis.frechet import Moments, frechet_distance, moments_of
 from balancebench.synthesis.generator_balancer import GeneratorBalancer
 from balancebench.synthesis.seeded_run import from_unit_range, load_weights, save_weights, seeded_run, to_unit_range
 from balancebench.training.reproducibility import seeded_globals
-from balancebench_imagegen.features import load_features
+from balancebench_imagegen.dcgan_networks import build_discriminator, build_generator
+from balancebench_imagegen.features import Features, load_features
 from balancebench_imagegen.options import DcganOptions
 from balancebench_imagegen.resize import fit
 
-__all__ = ["Dcgan", "TrainedModels", "build_discriminator", "build_generator"]
+__all__ = ["Dcgan", "TrainedModels", "wrapped"]
 
 SIDE = 64
 FORGET_LOWEST_AFTER_EPOCHS = 100
 RESIZE_AT_ONCE = 1024
 FACTS = "generator.json"
-
-
-def build_generator(channels: int, latent: int, width: int) -> nn.Sequential:
-    """Return G: noise (B, latent, 1, 1) -> images_BCHW of 64x64 in -1..1.
-
-    With 3 channels, latent 100 and width 64 it has the paper's 3,576,704 parameters.
-    """
-
-    def up(channels_in: int, channels_out: int, stride: int, padding: int) -> list[nn.Module]:
-        return [
-            nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        ]
-
-    generator = nn.Sequential(
-        *up(latent, 8 * width, 1, 0),
-        *up(8 * width, 4 * width, 2, 1),
-        *up(4 * width, 2 * width, 2, 1),
-        *up(2 * width, width, 2, 1),
-        nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False),
-        nn.Tanh(),
-    )
-    return _initialised(generator)
-
-
-def build_discriminator(channels: int, width: int) -> nn.Sequential:
-    """Return D without its sigmoid: images_BCHW of 64x64 in -1..1 -> logits_B.
-
-    With 3 channels and width 64 it has the paper's 2,765,568 parameters.
-    """
-
-    def down(channels_in: int, channels_out: int) -> list[nn.Module]:
-        return [
-            nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-
-    discriminator = nn.Sequential(
-        nn.Conv2d(channels, width, 4, 2, 1, bias=False),
-        nn.LeakyReLU(0.2, inplace=True),
-        *down(width, 2 * width),
-        *down(2 * width, 4 * width),
-        *down(4 * width, 8 * width),
-        nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False),
-        nn.Flatten(0),
-    )
-    return _initialised(discriminator)
-
-
-def _initialised(network: nn.Sequential) -> nn.Sequential:
-    for module in network:
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
-    return network
 
 
 class Dcgan(GeneratorBalancer[DcganOptions]):
@@ -157,7 +104,13 @@ class Dcgan(GeneratorBalancer[DcganOptions]):
                 network = build_generator(channels, self.options.latent, self.options.generator_width)
                 load_weights(folder, name, network)
                 networks[int(label)] = network.to(torch_device).eval()
-        return TrainedModels(networks, (channels, rows, columns), self.options.latent, facts["class_names"])
+        return TrainedModels(
+            networks,
+            (channels, rows, columns),
+            self.options.latent,
+            facts["class_names"],
+            wraps=self.options.variant == "code",
+        )
 
     def _labels_to_train(self, train: LabelledImages) -> list[int]:
         """Return the classes that get a model; raise BalancerError where one of those listed does not exist."""
@@ -176,7 +129,10 @@ class Dcgan(GeneratorBalancer[DcganOptions]):
 
 
 class TrainedModels:
-    """One generator for each class that was trained for, at rest. networks: by label."""
+    """One generator for each class that was trained for, at rest.
+
+    networks: by label. wraps: make pixels with `wrapped`, as the authors' program does.
+    """
 
     def __init__(
         self,
@@ -184,11 +140,14 @@ class TrainedModels:
         image_shape: tuple[int, int, int],
         latent: int,
         class_names: Sequence[str],
+        *,
+        wraps: bool,
     ) -> None:
         self._networks = networks
         self._image_shape = image_shape
         self._latent = latent
         self._class_names = class_names
+        self._wraps = wraps
 
     @torch.no_grad()
     def draw(self, labels_B: NDArray[np.int64], random: torch.Generator) -> NDArray[np.uint8]:
@@ -203,8 +162,23 @@ class TrainedModels:
             is_drawn_B = labels_B == label
             noise = _noise(int(is_drawn_B.sum()), self._latent, random)
             at_64 = self._networks[label](noise).float()
-            images_BCHW[is_drawn_B] = from_unit_range(fit(at_64, self._image_shape[1:], "squash")).cpu().numpy()
+            images_BCHW[is_drawn_B] = self._as_pixels(at_64).cpu().numpy()
         return images_BCHW
+
+    def _as_pixels(self, at_64_BCHW: Tensor) -> Tensor:
+        """Return images of 64x64 in -1..1 as uint8 of the training images' size."""
+        if not self._wraps:
+            return from_unit_range(fit(at_64_BCHW, self._image_shape[1:], "squash"))
+        levels_BCHW = wrapped(at_64_BCHW).float()  # the authors resize what is uint8 already
+        return fit(levels_BCHW, self._image_shape[1:], "squash").round_().clamp_(0, 255).to(torch.uint8)
+
+
+def wrapped(images_BCHW: Tensor) -> Tensor:
+    """Return images in -1..1 as uint8, as a conversion does that expects 0..1: times 255, cut off, modulo 256.
+
+    So 0.5 becomes 127, but -0.5 becomes 129 and -0.1 becomes 231: what should be dark is bright.
+    """
+    return images_BCHW.float().mul(255).trunc_().remainder_(256).to(torch.uint8)
 
 
 class _Training:
@@ -236,11 +210,12 @@ class _Training:
         self._discriminator_adam = torch.optim.Adam(
             self._discriminator.parameters(), options.discriminator_learning_rate, betas, fused=fused
         )
+        self._last_seen = images_NCHW[:0].float(), images_NCHW[:0].float()  # real and made, as D saw them
 
     def run(self, title: str, *, first_epoch: int, all_epochs: int) -> nn.Module:
         """Return the generator that `checkpoint` chooses, set to make images."""
         options, context = self._options, self._context
-        judge = _Judge(options, self._images_NCHW, self._random) if options.checkpoint == "best_fid" else None
+        judge = self._judge() if options.checkpoint == "best_fid" else None
         lowest, best = math.inf, copy.deepcopy(self._generator.state_dict())
         for epoch in range(options.epochs):
             sums_2 = torch.zeros(2, device=self._images_NCHW.device)
@@ -252,8 +227,7 @@ class _Training:
             discriminator_loss, generator_loss = (sums_2 / steps).tolist()  # the epoch's one wait for the device
             values = {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
             if judge is not None:
-                values["fid"] = judge(self._generator.eval())
-                self._generator.train()
+                values["fid"] = judge()
                 if options.variant == "code" and epoch % FORGET_LOWEST_AFTER_EPOCHS == 0:
                     lowest = math.inf
                 if values["fid"] < lowest:
@@ -272,6 +246,26 @@ class _Training:
             if len(indices_B) > 1:
                 yield to_unit_range(self._images_NCHW.index_select(0, indices_B))
 
+    def _judge(self) -> Callable[[], float]:
+        """Return what gives the FID of an epoch that has just ended."""
+        features = load_features(self._options.features, self._images_NCHW.device)
+        if self._options.variant == "code":
+            return lambda: frechet_distance(
+                *(_moments(features, from_unit_range(seen_BCHW)) for seen_BCHW in self._last_seen)
+            )
+        count = min(self._options.batch_size, len(self._images_NCHW))
+        chosen_B = torch.randperm(len(self._images_NCHW), generator=self._random, device=self._random.device)[:count]
+        real = _moments(features, self._images_NCHW.index_select(0, chosen_B))
+        noise = _noise(count, self._options.latent, self._random)
+
+        @torch.no_grad()
+        def distance_of_the_same_batch_at_every_epoch() -> float:
+            made_BCHW = from_unit_range(self._generator.eval()(noise))
+            self._generator.train()
+            return frechet_distance(real, _moments(features, made_BCHW))
+
+        return distance_of_the_same_batch_at_every_epoch
+
     def _step(self, real_BCHW: Tensor) -> Tensor:
         """Move D, then G, by one step; return (D's loss, G's loss) without waiting for the device."""
         options, count = self._options, len(real_BCHW)
@@ -282,8 +276,9 @@ class _Training:
         )
         with torch.autocast(real_BCHW.device.type, dtype=torch.bfloat16, enabled=half):
             made_BCHW = self._generator(_noise(count, options.latent, self._random))
-            on_real_B = self._discriminator(self._as_seen(real_BCHW))
-            on_made_B = self._discriminator(self._as_seen(made_BCHW.detach()))
+            seen_real_BCHW, seen_made_BCHW = self._as_seen(real_BCHW), self._as_seen(made_BCHW)
+            on_real_B = self._discriminator(seen_real_BCHW)
+            on_made_B = self._discriminator(seen_made_BCHW.detach())
         # Real and made images go through D apart, each with batch statistics of its own.
         discriminator_loss = binary_cross_entropy_with_logits(on_real_B.float(), real_B)
         discriminator_loss = discriminator_loss + binary_cross_entropy_with_logits(on_made_B.float(), fake_B)
@@ -292,11 +287,12 @@ class _Training:
         self._discriminator_adam.step()
 
         with torch.autocast(real_BCHW.device.type, dtype=torch.bfloat16, enabled=half):
-            on_made_B = self._discriminator(self._as_seen(made_BCHW))
+            on_made_B = self._discriminator(seen_made_BCHW)
         generator_loss = binary_cross_entropy_with_logits(on_made_B.float(), real_B)
         self._generator_adam.zero_grad(set_to_none=True)
         generator_loss.backward()
         self._generator_adam.step()
+        self._last_seen = seen_real_BCHW, seen_made_BCHW.detach()
         return torch.stack([discriminator_loss.detach(), generator_loss.detach()])
 
     def _as_seen(self, images_BCHW: Tensor) -> Tensor:
@@ -309,22 +305,8 @@ class _Training:
         return 0.9 * images_BCHW + 0.1 * noise_BCHW
 
 
-class _Judge:
-    """generator -> FID between one batch of real images and as many made from noise, both the same at every epoch."""
-
-    def __init__(self, options: DcganOptions, images_NCHW: Tensor, random: torch.Generator) -> None:
-        self._features = load_features(options.features, images_NCHW.device)
-        count = min(options.batch_size, len(images_NCHW))
-        chosen_B = torch.randperm(len(images_NCHW), generator=random, device=random.device)[:count]
-        self._real = self._moments(images_NCHW.index_select(0, chosen_B))
-        self._noise = _noise(count, options.latent, random)
-
-    @torch.no_grad()
-    def __call__(self, generator: nn.Module) -> float:
-        return frechet_distance(self._real, self._moments(from_unit_range(generator(self._noise))))
-
-    def _moments(self, images_BCHW: Tensor) -> Moments:
-        return moments_of(self._features(images_BCHW).cpu().numpy())
+def _moments(features: Features, images_BCHW: Tensor) -> Moments:
+    return moments_of(features(images_BCHW).cpu().numpy())
 
 
 def _noise(count: int, latent: int, random: torch.Generator) -> Tensor:

@@ -49,7 +49,12 @@ class AugmentationOptions(Options):
         description="scale of the threshold: 0..1 as the paper's text reads; 0..255 as the authors' code ran it, where "
         "0.75 inverts every pixel but black",
     )
-    solarize_probability: float = Field(default=0.5, ge=0, le=1, description="share of the images that are solarized")
+    solarize_probability: float = Field(default=0.5, ge=0, le=1, description="with which an image is solarized")
+    solarize_draws: Literal["once", "twice"] = Field(
+        default="once",
+        description="once: `solarize_probability` is the share of the images, a half as the paper's text reads; twice: "
+        "of those only every second, by a draw of its own, a quarter in all as the authors' code ran it",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -80,8 +85,8 @@ class DcganOptions(GeneratorOptions):
     )
     variant: Literal["text", "code"] = Field(
         default="text",
-        description="text: what the paper says; code: as the authors ran it, with noise on what the discriminator sees "
-        "and the lowest FID forgotten every 100 epochs",
+        description="text: what the paper says; code: as the authors ran it, with noise on what the discriminator "
+        "sees, FID of the last batch of that, forgotten every 100 epochs, and images whose negative values wrap around",
     )
     checkpoint: Literal["best_fid", "last"] = Field(
         default="best_fid", description="which generator makes the images: that of the epoch of lowest FID, or the last"

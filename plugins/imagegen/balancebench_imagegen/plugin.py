@@ -60,7 +60,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             ready=dcgan_ready,
             synthesises=True,
             trains_generator=True,
-            revision=2,
+            revision=3,
         ),
         BalancerComponent(
             name="stable_diffusion",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchvision.transforms import ColorJitter, InterpolationMode, RandomPerspective, RandomRotation
+from torchvision.transforms import (
+    ColorJitter,
+    InterpolationMode,
+    RandomApply,
+    RandomPerspective,
+    RandomRotation,
+    RandomSolarize,
+)
 from torchvision.transforms import functional as reference
 
 from balancebench import BalancerError, LabelledImages, Origin
@@ -92,6 +99,32 @@ def test_parameters_are_drawn_from_the_ranges_that_torchvision_draws_from():
     angles = [RandomRotation.get_params([0.0, 180.0]) for _ in range(2000)]
     assert draws.degrees_B.mean() == pytest.approx(np.mean(angles), abs=5)
     assert draws.solarized_B.mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("draws", "share"), [("once", 1 / 2), ("twice", 1 / 4)])
+def test_a_half_is_solarized_as_the_text_says_and_a_quarter_as_the_authors_transforms_did(draws, share):
+    count = 20_000
+    images_BCHW = torch.full((count, 1, 2, 2), 200, dtype=torch.uint8)
+    given = only(solarize_probability=0.5, solarize_draws=draws)
+    drawn = Draws.draw(np.random.default_rng(5), count, (2, 2), given)
+    solarized = augment(images_BCHW, drawn, threshold=given.threshold_levels)[:, 0, 0, 0] == 55
+    assert solarized.float().mean().item() == pytest.approx(share, abs=0.015)  # over four standard errors
+    if draws == "twice":
+        torch.manual_seed(0)
+        authors = RandomApply([RandomSolarize(0.75 * 255)], p=0.5)
+        theirs = torch.stack([authors(image) for image in images_BCHW[:4000]])[:, 0, 0, 0] == 55
+        assert theirs.float().mean().item() == pytest.approx(share, abs=0.03)
+
+
+def test_drawing_solarization_twice_leaves_every_other_parameter_as_it_is():
+    once, twice = (
+        Draws.draw(np.random.default_rng(2), 50, (8, 8), AugmentationOptions(solarize_draws=draws))
+        for draws in ("once", "twice")
+    )
+    for name in ("brightness_B", "hue_B", "hue_first_B", "corners_B42", "degrees_B"):
+        assert np.array_equal(getattr(once, name), getattr(twice, name))
+    assert (twice.solarized_B <= once.solarized_B).all()
+    assert (twice.solarized_B < once.solarized_B).any()
 
 
 @pytest.fixture

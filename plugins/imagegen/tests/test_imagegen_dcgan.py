@@ -14,7 +14,8 @@ from balancebench import BalancerError, DataError, LabelledImages, Origin
 from balancebench.synthesis.frechet import frechet_distance, moments_of
 from balancebench.testing import synthesis_context, trained_and_drawn
 from balancebench_imagegen import plugin
-from balancebench_imagegen.dcgan import Dcgan, build_discriminator, build_generator
+from balancebench_imagegen.dcgan import Dcgan, TrainedModels, wrapped
+from balancebench_imagegen.dcgan_networks import build_discriminator, build_generator
 from balancebench_imagegen.features import load_features
 from balancebench_imagegen.options import DcganOptions
 
@@ -127,6 +128,68 @@ def test_only_the_codes_variant_shows_the_discriminator_noisy_images(tmp_path):
         Dcgan(DcganOptions(**TINY, epochs=1, checkpoint="last", variant=variant)).train_generator(train, context)
         losses[variant] = (context.artefacts / "curves_1_cat_kitten.json").read_text()
     assert losses["text"] != losses["code"]
+
+
+@pytest.mark.parametrize(("variant", "draws_a_step"), [("text", 0), ("code", 2)])
+def test_noise_on_images_is_drawn_twice_a_step_by_the_code_and_never_by_the_text(
+    variant, draws_a_step, tmp_path, monkeypatch
+):
+    drawn, real_randn = [], torch.randn
+
+    def randn(*size, **settings):
+        if tuple(size[0])[-2:] == (64, 64):
+            drawn.append(size[0])
+        return real_randn(*size, **settings)
+
+    monkeypatch.setattr(torch, "randn", randn)
+    train = painted([[0] * 12, [100] * 10])  # three steps an epoch: 4, 4 and 2 images
+    Dcgan(DcganOptions(**TINY, epochs=5, variant=variant)).train_generator(train, synthesis_context(tmp_path))
+    assert len(drawn) == 15 * draws_a_step
+
+
+def test_the_code_judges_an_epoch_by_the_noisy_images_of_its_last_partial_batch(tmp_path, monkeypatch):
+    from balancebench_imagegen import dcgan
+
+    judged = []
+    pixels = load_features("pixels", torch.device("cpu"))
+
+    def load(*_):
+        return lambda images_BCHW: judged.append(images_BCHW.float()) or pixels(images_BCHW)
+
+    monkeypatch.setattr(dcgan, "load_features", load)
+    train = painted([[0] * 12, [230] * 10])  # the last of an epoch's batches has 2 images
+    Dcgan(DcganOptions(**TINY, epochs=3, variant="code")).train_generator(train, synthesis_context(tmp_path))
+    assert [len(images) for images in judged] == [2] * 6
+    for real in judged[0::2]:
+        assert real.mean().item() == pytest.approx(0.9 * (230 - 127.5) + 127.5, abs=0.5)
+        assert real.std().item() == pytest.approx(0.1 * 127.5, rel=0.03)
+
+
+def test_a_conversion_that_expects_0_to_1_wraps_negative_values_as_the_authors_does():
+    # Worked out by hand: -127.5 and -25.5, cut off, are -127 and -25; modulo 256 they are 129 and 231.
+    values = torch.tensor([-1.0, -0.5, -0.1, 0.0, 0.5, 1.0])
+    assert wrapped(values).tolist() == [1, 129, 231, 0, 127, 255]
+
+
+@pytest.mark.parametrize(("variant", "expected"), [("text", [64, 115, 191]), ("code", [129, 231, 127])])
+def test_images_of_the_code_are_wrapped_and_those_of_the_text_are_not(variant, expected, tmp_path):
+    context = synthesis_context(tmp_path)
+    balancer = Dcgan(DcganOptions(**TINY, epochs=1, checkpoint="last", variant=variant))
+    balancer.train_generator(painted([[0] * 6, [9] * 4], size=(64, 64)), context)
+    models = TrainedModels({0: Painter()}, (3, 12, 10), 8, ("sky",), wraps=variant == "code")
+    images_BCHW = models.draw(np.array([0]), torch.Generator())
+    assert images_BCHW[0, :, 3, 3].tolist() == expected
+    restored = balancer.restore_generator(context.artefacts, "cpu")
+    level = np.median(restored.draw(np.array([1] * 40), torch.Generator().manual_seed(0)))
+    # After one epoch the networks paint near 0: the middle of -1..1, and black to who expects 0..1.
+    assert level == pytest.approx({"text": 127.5, "code": 0}[variant], abs=3)
+
+
+class Painter(nn.Module):
+    """Paints red -0.5, green -0.1 and blue 0.5, whatever the noise."""
+
+    def forward(self, noise):
+        return torch.tensor([-0.5, -0.1, 0.5]).view(1, 3, 1, 1).expand(len(noise), 3, 64, 64)
 
 
 def test_withheld_images_are_trained_on_only_where_that_is_asked_for(tmp_path):

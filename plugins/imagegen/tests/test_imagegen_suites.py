@@ -9,18 +9,21 @@ import tomllib
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 
-from balancebench import BalancebenchError
+from balancebench import BalancebenchError, LabelledImages
 from balancebench.execution.run_plan import run_plan
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
+from balancebench.synthesis.target import missing_counts
 from balancebench_imagegen import plugin
 
 FOLDER = Path(__file__).parents[3] / "suites"
 RECORDS = FOLDER.parent / "leaderboard" / "imagegen_cifar10_cat_local.cpu" / "records.json"
+STAGES = ("train_generator", "synthesise")
 T_OF_3_SEEDS = 4.302652729911275  # Student's t, 97.5 %, 2 degrees of freedom (any table)
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -62,6 +65,7 @@ def test_published_numbers_are_those_of_the_readme():
     in_suite = sorted(
         (round(100 * table["cat accuracy"], 2), round(100 * table["accuracy"], 2), table["loss"])
         for table in suite("imagegen_cifar10_cat")["published"]
+        if "50 added" not in table.get("balancer", "")  # the GAN's numbers once more
     )
     assert len(in_suite) == 5
     assert in_suite == in_readme
@@ -96,6 +100,32 @@ def test_the_local_suite_is_the_other_without_stable_diffusion_and_downloads():
         assert local[part] == other[part]
     assert local["published"] == [table for table in other["published"] if table.get("balancer") != "stable_diffusion"]
     assert local["dataset"] == [{"use": "image_folder", "label": "cifar10", "root": "../data/cifar10"}]
+
+
+@beside_the_suites
+def test_both_doubtful_counts_of_the_published_gan_row_are_rows_of_one_generator_beside_its_numbers():
+    planned = expand(bind_suite(FOLDER / "imagegen_cifar10_cat.toml", load_registry()))
+    keys = {
+        name: {stage: {cell.steps[stage] for cell in planned.cells if cell.balancer == name} for stage in STAGES}
+        for name in ("dcgan, withheld too", "dcgan, withheld too, 50 added")
+    }
+    many, few = keys.values()
+    assert many["train_generator"] == few["train_generator"]
+    assert many["synthesise"].isdisjoint(few["synthesise"])
+    rows = {table["balancer"]: table for table in suite("imagegen_cifar10_cat")["published"] if "balancer" in table}
+    pair = [rows[name] for name in keys]
+    assert pair[0]["accuracy"] == pair[1]["accuracy"] == 0.8555
+    assert all("50" in row["protocol"] and "4,950" in row["protocol"] for row in pair)
+
+
+@beside_the_suites
+def test_a_target_of_twice_the_kept_cats_adds_as_many_as_there_are():
+    labels_N = np.repeat([0, 1], [5000, 50])
+    images = LabelledImages(
+        images_NCHW=np.zeros((5050, 1, 1, 1), np.uint8), labels_N=labels_N, class_names=("dog", "cat")
+    )
+    (target,) = (table["target"] for table in suite("imagegen_cifar10_cat")["balancer"] if "target" in table)
+    assert missing_counts(target, images).tolist() == [0, 50]
 
 
 @beside_the_suites

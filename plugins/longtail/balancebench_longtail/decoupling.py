@@ -1,6 +1,8 @@
 """Decoupling: the network is trained on images as they are, and only its head is balanced (Kang et al. 2020).
 
-    cRT        a second stage trains a new head on class-balanced batches; the rest is frozen (section 4.1)
+    cRT        a second stage trains a new head on class-balanced batches; the rest is frozen (section 4.1). Its batch
+               normalisation is not: the authors' code leaves all networks in training mode, so that it goes by the
+               balanced batches, and so do its running statistics in the end
     tau-norm   w_c / ||w_c|| ** tau for the weights w_c of each class; the bias is left out (section 4.3)
 
 Axis suffixes: K classes, D features.
@@ -55,6 +57,7 @@ class ClassifierRetraining(Balancer[CrtOptions]):
             share=self.options.head_share,
             sampling_weight_N=balanced_N,
             trainable="head",
+            batch_norm=self.options.batch_norm,
             reset_head=True,
             restart=Restart(learning_rate=self.options.learning_rate, schedule="cosine"),
         )

@@ -7,7 +7,8 @@
                   1      where n_i / n_j <= 1 / kappa and 1 - share < tau
                   share  otherwise
 
-n_i is the number of training images of image i's class.
+n_i is the number of training images of image i's class. The code of BagofTricks-LT multiplies the mean of s_y over the
+batch with the batch's mean losses, as if all pairs had that share: `label_share = "batch_mean"`.
 
 Axis suffixes: N images of a batch, K classes, C channels, H rows, W columns.
 """
@@ -62,15 +63,17 @@ def remix_label_share(
     return label_share_N.masked_fill(first_gives_way_N, 0.0)
 
 
-def remix_transform(counts_K: NDArray[np.float64], alpha: float, kappa: float, tau: float) -> BatchTransform:
+def remix_transform(counts_K: NDArray[np.float64], options: RemixOptions) -> BatchTransform:
     """Return the transform of Remix."""
-    shares, counts = BetaShares(alpha), DeviceVector(counts_K)
+    shares, counts = BetaShares(options.alpha), DeviceVector(counts_K)
 
     def transform(batch: Batch, source: BatchSource) -> Batch:
         partner_N = draw_partners(batch, source)
         share_1 = shares.draw(source)
         count_N = counts.on(batch.labels_N.device).index_select(0, batch.labels_N)
-        label_share_N = remix_label_share(count_N, count_N[partner_N], share_1, kappa, tau)
+        label_share_N = remix_label_share(count_N, count_N[partner_N], share_1, options.kappa, options.tau)
+        if options.label_share == "batch_mean":
+            label_share_N = label_share_N.mean().expand(len(partner_N))
         return replace(interpolated(batch, partner_N, share_1), first_weight_N=label_share_N)
 
     return transform
@@ -89,5 +92,4 @@ class Remix(Balancer[RemixOptions]):
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train as the base does, on mixed batches; classes are counted over each phase's images."""
-        alpha, kappa, tau = self.options.alpha, self.options.kappa, self.options.tau
-        return mixed_plan(train, context, lambda images: remix_transform(class_counts_of(images), alpha, kappa, tau))
+        return mixed_plan(train, context, lambda images: remix_transform(class_counts_of(images), self.options))

@@ -216,6 +216,11 @@ class CrtOptions(Options):
     learning_rate: float | None = Field(
         default=None, gt=0, description="learning rate the second stage starts from; left out: the classifier's"
     )
+    batch_norm: Literal["train", "frozen"] = Field(
+        default="train",
+        description="batch normalisation of the second stage, train: goes by its batches, and its running statistics "
+        "move, as in the authors' code; frozen: stays as the first stage left it",
+    )
     base: TrainedBase = None
 
 
@@ -258,6 +263,11 @@ class RemixOptions(Options):
         default=3.0, ge=1, description="how many times larger a class must be for its label to give way"
     )
     tau: float = Field(default=0.5, ge=0, le=1, description="the larger class gives way where its share is below this")
+    label_share: Literal["each_image", "batch_mean"] = Field(
+        default="each_image",
+        description="each_image: each pair's losses are mixed by its own share, as in the paper; batch_mean: those of "
+        "all pairs by the mean of the batch's shares, as in the code of BagofTricks-LT",
+    )
     base: MixedBase = None
 
 

@@ -102,6 +102,7 @@ BALANCERS: tuple[BalancerComponent[Any], ...] = (
         options=options.CrtOptions,
         build="balancebench_longtail.decoupling:ClassifierRetraining",
         citation=KANG,
+        revision=2,
     ),
     Method(
         name="tau_norm",
@@ -130,6 +131,7 @@ BALANCERS: tuple[BalancerComponent[Any], ...] = (
         options=options.ProgressiveSamplingOptions,
         build="balancebench_longtail.sampling:ProgressiveSampling",
         citation=KANG,
+        revision=2,
         smoke={"stages": 2},
     ),
     Method(

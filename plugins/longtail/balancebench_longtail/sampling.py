@@ -2,7 +2,7 @@
 
     class-balanced   p_c = 1 / K
     square-root      p_c proportional to sqrt(n_c)
-    progressive      p_c = (1 - t) * n_c / N + t / K,   t from 0 to 1 over training
+    progressive      p_c = (1 - t) * n_c / N + t / K,   t = 1/T, 2/T, ..., 1 over the T stages of training
 
 Images are drawn with replacement, those of a class equally often; an epoch stays as long as it was.
 
@@ -46,14 +46,17 @@ class SquareRootSampling(PowerSampling):
 
 
 class ProgressiveSampling(Balancer[ProgressiveSamplingOptions]):
-    """Moves in equal stages from the images as they are to balanced classes; stage s has t = (s + 1/2) / stages."""
+    """Moves in equal stages from the images as they are to balanced classes, which the last stage draws.
+
+    Kang et al. write t / T for epoch t of T; with as many stages as epochs this is that.
+    """
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Train in one phase a stage; the schedule runs on across them."""
         counts_K = class_counts_of(train)
         as_it_is_K, balanced_K = counts_K / counts_K.sum(), np.full_like(counts_K, 1 / len(counts_K))
         stages = self.options.stages
-        progress = (np.arange(stages) + 0.5) / stages
+        progress = np.arange(1, stages + 1) / stages
         phases = [
             Phase(
                 images=train,

@@ -12,10 +12,12 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
 from balancebench import BalancerError, Batch, BatchSource, LabelledImages, TrainingPlan
+from balancebench.training.step import batch_losses, cross_entropy
 from balancebench_longtail.cutmix import inside_box, pasted
 from balancebench_longtail.mixing import BetaShares
 from balancebench_longtail.mixup import interpolated, remix_label_share
@@ -115,6 +117,28 @@ def test_remix_mixes_images_as_mixup_and_only_labels_otherwise(
     first_N, second_N = counts_N[by_mixup.labels_N], counts_N[weights_of(by_mixup)[0]]
     alike_N = torch.maximum(first_N / second_N, second_N / first_N) < 3
     torch.testing.assert_close(weights_of(by_remix)[1][alike_N], weights_of(by_mixup)[1][alike_N])
+
+
+def test_remix_over_the_batch_multiplies_mean_shares_with_mean_losses(
+    train: LabelledImages, plan: Plan, make_source: MakeSource
+):
+    picked_N = torch.tensor([0, 1, 2, 60, 61, 80, 81, 82])  # of classes of 60, 20 and 4 images
+    batch = make_source(train).batch(picked_N)
+    after = {}
+    for label_share in ("each_image", "batch_mean"):
+        transform = plan("remix", train, label_share=label_share).phases[0].batch_transform
+        assert transform is not None
+        after[label_share] = transform(batch, make_source(train, 4))
+    assert torch.equal(after["batch_mean"].images_NCHW, after["each_image"].images_NCHW)
+    logits_NK = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    second_labels_N, share_N = weights_of(after["each_image"])
+    assert share_N.unique().numel() > 1  # else both are the same
+    first, second = (F.cross_entropy(logits_NK, labels_N) for labels_N in (batch.labels_N, second_labels_N))
+    expected = share_N.mean() * first + (1 - share_N.mean()) * second
+    ours = batch_losses(cross_entropy, logits_NK, after["batch_mean"]).mean()
+    torch.testing.assert_close(ours, expected)
+    by_image = batch_losses(cross_entropy, logits_NK, after["each_image"]).mean()
+    assert not torch.isclose(by_image, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (28, 28), (17, 40)])

@@ -149,12 +149,22 @@ def test_sampling_draws_classes_with_their_probabilities(
 
 def test_progressive_sampling_moves_from_the_images_to_balanced_classes(make_train: MakeTrain, plan: Plan):
     phases = plan("progressive_sampling", make_train(6, 2), stages=4).phases
-    # t is 1/8, 3/8, 5/8, 7/8 of the way from 6/8 to 1/2.
+    # t is 1/4, 2/4, 3/4, 1 of the way from 6/8 to 1/2.
     first_class = [class_probabilities(phase)[0] for phase in phases]
-    np.testing.assert_allclose(first_class, [0.75 - 0.25 * t for t in (1 / 8, 3 / 8, 5 / 8, 7 / 8)])
+    np.testing.assert_allclose(first_class, [0.6875, 0.625, 0.5625, 0.5])
     schedules = schedule_phases(TrainingOptions(epochs=10), phases)
     assert sum(len(schedule.epoch_steps) for schedule in schedules) == 10
     assert not any(schedule.fresh_optimiser for schedule in schedules[1:])
+
+
+def test_progressive_sampling_of_a_stage_an_epoch_is_the_papers_and_ends_balanced(make_train: MakeTrain, plan: Plan):
+    phases = plan("progressive_sampling", make_train(60, 30, 10), stages=20).phases
+    schedules = schedule_phases(TrainingOptions(epochs=20, batch_size=50), phases)
+    assert [len(schedule.epoch_steps) for schedule in schedules] == [1] * 20
+    for epoch, phase in enumerate(phases, start=1):
+        expected_K = (1 - epoch / 20) * np.array([0.6, 0.3, 0.1]) + epoch / 20 / 3
+        np.testing.assert_allclose(class_probabilities(phase), expected_K)
+    np.testing.assert_allclose(class_probabilities(phases[-1]), np.full(3, 1 / 3))
 
 
 def test_crt_retrains_a_new_head_on_balanced_batches_beyond_the_budget(train: LabelledImages, plan: Plan):
@@ -162,8 +172,14 @@ def test_crt_retrains_a_new_head_on_balanced_batches_beyond_the_budget(train: La
     assert (first.share, first.trainable, first.reset_head) == (1.0, "all", False)
     assert (second.share, second.trainable, second.reset_head) == (0.15, "head", True)
     assert second.restart == Restart(learning_rate=0.02, schedule="cosine")
+    assert second.trains_batch_norm, "as in the authors' code, whose networks stay in training mode"
     assert second.loss is None
     np.testing.assert_allclose(class_probabilities(second), np.full(3, 1 / 3))
+
+
+def test_crt_can_freeze_batch_normalisation_with_the_rest(train: LabelledImages, plan: Plan):
+    _, second = plan("crt", train, batch_norm="frozen").phases
+    assert not second.trains_batch_norm
 
 
 def test_crt_can_follow_another_balancer(train: LabelledImages, plan: Plan):

@@ -56,6 +56,28 @@ def test_published_numbers_are_those_of_the_readme(name: str, column: int):
     assert in_suite == in_readme
 
 
+@pytest.mark.parametrize(("name", "epochs"), [("cifar10_lt", "1,241"), ("cifar100_lt", "1,419")])
+def test_published_numbers_of_another_protocol_say_so_and_options_follow_those_that_can_be_followed(
+    name: str, epochs: str
+):
+    described = suite(name)
+    protocols = {(table["balancer"], table["source"]): table.get("protocol") for table in described["published"]}
+    google = "google-research logit_adjustment, README"
+    for form in ("loss", "post hoc"):
+        assert protocols[f"logit adjustment, {form}", google] == f"{epochs} epochs"
+    assert protocols["remix", "BagofTricks-LT, trick gallery"] == "400 epochs"
+    assert all(protocol for (_, source), protocol in protocols.items() if "MiSLAS" in source)
+    assert all(
+        protocol
+        for (balancer, source), protocol in protocols.items()
+        if "imbalanced-DL" in source and balancer.endswith("drw")
+    )
+    balancers = {table.get("label", table["use"]): table for table in described["balancer"]}
+    assert protocols["class-balanced focal", "BagofTricks-LT, trick gallery"] is None
+    assert balancers["class-balanced focal"]["normalise_by"] == "images"
+    assert balancers["remix"]["label_share"] == "batch_mean"
+
+
 def test_reproduced_numbers_in_the_readme_are_those_of_the_committed_records():
     records = json.loads((FOLDER.parent / "leaderboard" / "fashion_mnist_lt" / "records.json").read_text("utf-8"))
     measured: dict[tuple[str, str], list[float]] = {}
