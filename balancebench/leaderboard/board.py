@@ -94,7 +94,7 @@ class Row:
     """One balancer in one task and report.
 
     planned, done: measurements; cells that share a score (a balancer that draws nothing, under several generator
-    seeds) are one. rank: None for the ceiling, for rows with nothing done, and where `unranked_because` says so.
+    seeds) are one. rank: None for the ceiling, and where `unranked_because` says why.
     score_keys: seeds -> key of the measurement, of the cells that are done.
     optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
     exposure: images that the row's classifiers saw in training, repeats counted, as a multiple of the floor's; None
@@ -126,7 +126,8 @@ class TaskTable:
     """Balancers that compete on one task, under one report, best first.
 
     metrics: those with one number a cell, in the suite's order. class_metrics: those with one a class.
-    ranked_by: the label of the metric that ranks, or None. train_counts_K: images kept of each class, the mean over
+    ranked_by: the label of the metric that ranks, or None. ranking_note: which seeds rank the rows, or why nobody is
+    ranked; "" where all rows have all seeds. train_counts_K: images kept of each class, the mean over
     subsets. subset_metrics: metrics of the training subset with one number; measures: label -> over the subsets.
     """
 
@@ -135,6 +136,7 @@ class TaskTable:
     metrics: tuple[MetricHeader, ...]
     class_metrics: tuple[MetricHeader, ...]
     ranked_by: str | None
+    ranking_note: str
     class_names: tuple[str, ...]
     train_counts_K: tuple[float, ...]
     subset_metrics: tuple[MetricHeader, ...]

@@ -115,9 +115,10 @@ def class_columns(table: TaskTable, metric: MetricHeader) -> tuple[list[str], li
     return headings, lines
 
 
-def remark_lines(rows: Sequence[Row]) -> list[str]:
-    """Return what marks and published numbers in a table mean."""
-    lines: list[str] = []
+def remark_lines(table: TaskTable) -> list[str]:
+    """Return what must be known of a table's ranking and rows, and what its marks and published numbers mean."""
+    rows = table.rows
+    lines = [f"{table.ranking_note}."] if table.ranking_note else []
     if any(row.used_withheld_data for row in rows):
         lines.append(f"{WITHHELD_MARK} has seen training images that the imbalancer removed.")
     for text in sorted({text for row in rows for text in row.outside_data}):

@@ -163,7 +163,7 @@ def _task_lines(table: TaskTable) -> list[str]:
     notes = Notes(lambda number: f"<sup>{number}</sup>")
     lines += [*_rows(main_columns(table), table.rows, notes), ""]
     lines += _footnotes(notes)
-    for remark in remark_lines(table.rows):
+    for remark in remark_lines(table):
         lines += [escape(remark), ""]
     if problems := problem_lines(table.rows):
         lines += ["**Not done:**", "", *(f"- {escape(problem)}" for problem in problems), ""]

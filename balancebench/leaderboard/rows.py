@@ -52,6 +52,10 @@ class Group(dict[str, CellResult]):
             }
         return self._numbers[report, label]
 
+    def why_no_number(self, report: Report, label: str, seeds: str) -> str:
+        """Return why the finished cell of these seeds has no number."""
+        return _score(self[seeds], report, label).reason or "it is not one number"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
