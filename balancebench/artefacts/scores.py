@@ -16,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from balancebench.artefacts.arrays import write_json
-from balancebench.classification import confusion_counts
+from balancebench.classification import balanced_accuracy_of, confusion_counts
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
 from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 from balancebench.store.known_step import KnownStep
 
 __all__ = [
+    "AgainstGuessing",
     "CellOutcomes",
     "CellScores",
     "Outcome",
@@ -52,12 +53,43 @@ class Score:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class AgainstGuessing:
+    """A balanced accuracy, and what guessing gives: each of K classes with probability 1/K, whatever the image.
+
+    balanced_accuracy: 0..1, the mean recall of the classes that have test images. chance: 1/K, what a guesser has on
+    average. standard_error: the standard deviation of a guesser's balanced accuracy. The recall of a class with n_k
+    test images is then binomial with variance p (1 - p) / n_k, p = 1/K, and the mean over the C classes that have
+    any has sqrt(p (1 - p) sum_k 1 / n_k) / C.
+    """
+
+    balanced_accuracy: float
+    chance: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, confusion_KK: NDArray[np.int64]) -> AgainstGuessing:
+        """Return it of a confusion matrix, int64 (K, K) with the true class along its rows, that counts an image."""
+        chance = 1 / len(confusion_KK)
+        images_C = confusion_KK.sum(axis=1)
+        images_C = images_C[images_C > 0]
+        return cls(
+            balanced_accuracy=balanced_accuracy_of(confusion_KK),
+            chance=chance,
+            standard_error=math.sqrt(chance * (1 - chance) * float((1 / images_C).sum())) / len(images_C),
+        )
+
+
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class ReportScores:
-    """The scores of one report, and the epoch that it reports, counted from 0."""
+    """The scores of one report, and the epoch that it reports, counted from 0.
+
+    guessing: how its predictions stand against guessing; None in what was scored before this was kept.
+    """
 
     epoch: int
     metrics: dict[str, Score]
+    guessing: AgainstGuessing | None = None
 
 
 class Outcome(BaseModel):

@@ -99,6 +99,8 @@ class Row:
     optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
     exposure: images that the row's classifiers saw in training, repeats counted, as a multiple of the floor's; None
     without a floor, and where records do not tell them from what a generator saw.
+    at_chance: whether its balanced accuracy is no better than guessing; None where records do not say.
+    above_ceiling: by how much the metric that ranks is better than the ceiling's, paired, > 0; None where it is not.
     """
 
     balancer: str
@@ -119,6 +121,8 @@ class Row:
     used_withheld_data: bool
     outside_data: tuple[str, ...]
     warnings: tuple[str, ...]
+    at_chance: bool | None
+    above_ceiling: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

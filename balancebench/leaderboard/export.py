@@ -97,6 +97,8 @@ def _remark(table: TaskTable, row: Row, summary: MetricSummary) -> str:
     undefined = [f"undefined ({seeds}): {reason}" for seeds, reason in summary.undefined.items()]
     unranked = [row.unranked_because] if row.unranked_because and row.done else []
     ranking = [table.ranking_note] if table.ranking_note and row.rank is not None else []
+    ranking += ["at chance"] if row.at_chance else []
+    ranking += ["above its ceiling"] if row.above_ceiling is not None else []
     return " ".join("; ".join([*ranking, *unranked, *undefined, *problems]).split())
 
 

@@ -33,12 +33,13 @@ BEST_TEST_WARNING = (
     "report them."
 )
 HOW_TO_READ = (
-    "Each number is a mean over seeds ± the standard deviation. *vs floor* is the mean of the differences from the "
-    "imbalanced baseline with the same seed, hence with the same training images. *gap closed* is how much of the way "
-    "from that floor to the ceiling, training on all images, a balancer goes. ↓ marks metrics where lower is "
-    "better. *time* covers synthesis and training. *2.9 x the images seen* stands at a balancer whose classifiers were "
-    "shown that many times the images that the floor's were, repeats counted, where it is more than a tenth off: it "
-    "may be better or worse for having trained longer or shorter."
+    "Each number is a mean over seeds ± the standard deviation, or says how many seeds gave the very same. Rows are "
+    "ranked by the first metric that has a better direction, on seeds that all ranked rows have. *vs floor* is the "
+    "mean of the differences from the imbalanced baseline with the same seed, hence with the same training images. "
+    "*gap closed* is how much of the way from that floor to the ceiling, training on all images, a balancer goes. ↓ "
+    "marks metrics where lower is better. *time* covers synthesis and training. *2.9 x the images seen* stands at a "
+    "balancer whose classifiers were shown that many times the images that the floor's were, repeats counted, where "
+    "it is more than a tenth off: it may be better or worse for having trained longer or shorter."
 )
 
 

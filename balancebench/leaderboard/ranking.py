@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from balancebench.evaluation import Report
 from balancebench.leaderboard.board import Row, Seeds
+from balancebench.leaderboard.contest import Contest, Group
 from balancebench.leaderboard.format import seeds_text
 from balancebench.leaderboard.results import ENDED, MetricHeader
-from balancebench.leaderboard.rows import Contest, Group
 from balancebench.leaderboard.statistics import mean
 
 __all__ = ["Ranking", "ranking_of"]

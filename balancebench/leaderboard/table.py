@@ -10,6 +10,7 @@ from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.evaluation import Report
 from balancebench.leaderboard.board import Leaderboard, Summary, TaskTable
+from balancebench.leaderboard.contest import Contest, Form, Group, RowName, score_form
 from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
 from balancebench.leaderboard.ranking import ranking_of
 from balancebench.leaderboard.results import (
@@ -20,7 +21,7 @@ from balancebench.leaderboard.results import (
     SuiteHeader,
     describe_suite,
 )
-from balancebench.leaderboard.rows import Contest, Form, Group, RowName, build_row, score_form
+from balancebench.leaderboard.rows import build_row
 from balancebench.leaderboard.statistics import mean, summarise
 from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite

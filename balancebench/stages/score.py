@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from balancebench.artefacts.costs import cell_cost
-from balancebench.artefacts.scores import CellOutcomes, CellScores, Outcome, ReportScores, write_scores
+from balancebench.artefacts.scores import AgainstGuessing, CellOutcomes, CellScores, Outcome, ReportScores, write_scores
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.training_result import TrainingResult
 from balancebench.classification import predicted_classes
@@ -41,9 +41,10 @@ def run_score(workplace: Workplace) -> None:
             cost=cost,
             images=images,
         )
+        outcomes[report] = Outcome.of(test.labels_N, predicted_classes(logits_NK), test.class_count)
         scores[report] = ReportScores(
             epoch=training.description.best_epochs.get(report, last_epoch),
             metrics={label: scored(label, metric, evaluation) for label, metric in metrics.items()},
+            guessing=AgainstGuessing.of(outcomes[report].confusion_KK(test.class_count)),
         )
-        outcomes[report] = Outcome.of(test.labels_N, predicted_classes(logits_NK), test.class_count)
     write_scores(workplace.results, scores, outcomes)
