@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from balancebench.artefacts.arrays import write_json
 from balancebench.classification import balanced_accuracy_of, confusion_counts
+from balancebench.errors import BalancebenchError
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
 from balancebench.store import Store
 from balancebench.store.index import StoreIndex
@@ -150,17 +151,17 @@ def write_scores(folder: Path, scores: CellScores, outcomes: CellOutcomes) -> No
 
 def read_scores(store: Store, key: str) -> CellScores:
     """Return the scores of a finished step."""
-    return _CELL_SCORES.validate_json(store.files(key).content(SCORES))
+    return store.files(key).parsed(SCORES, _CELL_SCORES.validate_json)
 
 
 def scores_known(index: StoreIndex, known: KnownStep) -> CellScores:
     """Return the scores of a finished step as the store's index has them."""
-    return _CELL_SCORES.validate_json(index.content(known, SCORES))
+    return index.parsed(known, SCORES, _CELL_SCORES.validate_json)
 
 
 def read_outcomes(store: Store, key: str) -> CellOutcomes:
     """Return what became of each test image in a finished step."""
-    return _CELL_OUTCOMES.validate_python(store.files(key).json(OUTCOMES))
+    return store.files(key).parsed(OUTCOMES, _CELL_OUTCOMES.validate_json)
 
 
 def write_measures(folder: Path, measures: SubsetMeasures) -> None:
@@ -170,21 +171,40 @@ def write_measures(folder: Path, measures: SubsetMeasures) -> None:
 
 def read_measures(store: Store, key: str) -> SubsetMeasures:
     """Return the measures of a finished step."""
-    return _SUBSET_MEASURES.validate_python(store.files(key).json(MEASURES))
+    return store.files(key).parsed(MEASURES, _SUBSET_MEASURES.validate_json)
 
 
-def score_of(value: MetricValue) -> Score:
-    """Return what a metric returned as JSON holds it; what is not finite becomes None with a reason."""
+def score_of(value: MetricValue, class_count: int) -> Score:
+    """Return what a metric returned as JSON holds it; what is not finite becomes None with a reason.
+
+    Raises BalancebenchError where it is neither a number nor one a class (K,) nor a matrix (K, K); K is class_count.
+    """
     if isinstance(value, Undefined):
         return Score(value=None, reason=value.reason)
     reason = HOLES
     if isinstance(value, PartlyUndefined):
         value, reason = value.values_K, value.reason
-    array: Any = np.asarray(value, dtype=np.float64)
+    array = _numbers(value)
+    if array.shape not in ((), (class_count,), (class_count, class_count)):
+        raise BalancebenchError(
+            f"it returned an array of shape {array.shape}; a metric of {class_count} classes returns a number, "
+            f"({class_count},) or ({class_count}, {class_count})"
+        )
     if array.ndim == 0:
         number = float(array)
         return Score(value=number) if math.isfinite(number) else Score(value=None, reason=f"the metric is {number}")
     return Score(value=_with_holes(array.tolist()), reason="" if np.isfinite(array).all() else reason)
+
+
+def _numbers(value: object) -> NDArray[np.float64]:
+    kind = type(value).__name__
+    try:
+        array = np.asarray(value)
+    except ValueError:  # nested lists of different lengths
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "buif":
+        raise BalancebenchError(f"it returned {kind}; a metric returns numbers, or Undefined with the reason")
+    return array.astype(np.float64)
 
 
 def _with_holes(values: list[Any]) -> list[Any]:

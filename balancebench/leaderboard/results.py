@@ -38,6 +38,7 @@ __all__ = [
     "SuiteHeader",
     "collect",
     "describe_suite",
+    "unreadable_text",
 ]
 
 CellStatus = Literal["done", "failed", "out_of_memory", "timeout", "skipped", "missing"]
@@ -219,7 +220,7 @@ class _Reader:
         try:
             scores = scores_known(self._index, scored)
         except StoreError as error:
-            return {"status": "missing", "message": f"its result is damaged: {error}; run the suite again"}
+            return {"status": "missing", "message": unreadable_text(str(error))}
         balancer = self._training_inputs(cell).balancer
         return {
             "status": "done",
@@ -308,6 +309,11 @@ class _Reader:
         if text not in self._identities:
             self._identities[text] = json.loads(text)
         return self._identities[text]
+
+
+def unreadable_text(reason: str) -> str:
+    """Return the message of a cell whose result is there but cannot be used."""
+    return f"its result cannot be read: {reason}; run the suite again"
 
 
 def _message(known: KnownStep) -> str:

@@ -22,6 +22,7 @@ from balancebench.leaderboard.results import (
     describe_suite,
 )
 from balancebench.leaderboard.rows import build_row
+from balancebench.leaderboard.shapes import without_misfits
 from balancebench.leaderboard.statistics import mean, summarise
 from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite
@@ -38,6 +39,7 @@ def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellRes
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
     tables: list[TaskTable] = []
+    results = without_misfits(results)
     for task, groups in _grouped(header, results).items():
         contest = _contest(header, task, groups)
         tables += [_table(contest, report) for report in header.reports]

@@ -19,10 +19,10 @@ def built_metrics(workplace: Workplace) -> Mapping[str, Any]:
     }
 
 
-def scored(label: str, metric: Any, evaluation: object) -> Score:
-    """Return the value of a metric; what it raises names it."""
+def scored(label: str, metric: Any, evaluation: object, class_count: int) -> Score:
+    """Return the value of a metric of `class_count` classes; what it raises names it."""
     try:
-        return score_of(metric(evaluation))
+        return score_of(metric(evaluation), class_count)
     except BalancebenchError as error:
         raise type(error)(f"metric {label}: {error}") from error
     except Exception as error:

@@ -44,7 +44,7 @@ def run_score(workplace: Workplace) -> None:
         outcomes[report] = Outcome.of(test.labels_N, predicted_classes(logits_NK), test.class_count)
         scores[report] = ReportScores(
             epoch=training.description.best_epochs.get(report, last_epoch),
-            metrics={label: scored(label, metric, evaluation) for label, metric in metrics.items()},
+            metrics={label: scored(label, metric, evaluation, test.class_count) for label, metric in metrics.items()},
             guessing=AgainstGuessing.of(outcomes[report].confusion_KK(test.class_count)),
         )
     write_scores(workplace.results, scores, outcomes)
