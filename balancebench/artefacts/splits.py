@@ -87,4 +87,4 @@ def read_test_labels(store: Store, key: str) -> NDArray[np.int64]:
 
 
 def _description(files: StepFiles) -> SplitsDescription:
-    return SplitsDescription.model_validate(files.json(DESCRIPTION))
+    return files.parsed(DESCRIPTION, SplitsDescription.model_validate_json)

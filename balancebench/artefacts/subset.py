@@ -34,7 +34,7 @@ class SubsetDescription(BaseModel):
     @classmethod
     def read(cls, store: Store, key: str) -> SubsetDescription:
         """Return the description of a finished step's subset."""
-        return cls.model_validate(store.files(key).json(DESCRIPTION))
+        return store.files(key).parsed(DESCRIPTION, cls.model_validate_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

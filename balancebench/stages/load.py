@@ -17,7 +17,10 @@ def run_load(workplace: Workplace) -> None:
     context = LoadContext(
         data_root=workplace.data_root, scratch=workplace.scratch, progress=workplace.progress, logger=workplace.logger
     )
-    images = dataset.object.load(context)
+    try:
+        images = dataset.object.load(context)
+    except DataError as error:
+        raise DataError(f"dataset {dataset.component.name}: {error}") from error
     if not isinstance(images, DatasetSplits):
         raise DataError(f"{dataset.component.name} returned {type(images).__name__}, not DatasetSplits")
     for name, split in (("training", images.train), ("test", images.test)):

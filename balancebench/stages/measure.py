@@ -24,5 +24,8 @@ def run_measure(workplace: Workplace) -> None:
     )
     write_measures(
         workplace.results,
-        {label: scored(label, metric, evaluation) for label, metric in built_metrics(workplace).items()},
+        {
+            label: scored(label, metric, evaluation, subset.train.class_count)
+            for label, metric in built_metrics(workplace).items()
+        },
     )

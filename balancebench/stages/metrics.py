@@ -24,11 +24,11 @@ def built_metrics(workplace: Workplace) -> Mapping[str, Any]:
     }
 
 
-def scored(label: str, metric: Any, evaluation: Evaluation | SubsetEvaluation) -> Score:
-    """Return the value of a metric; what it raises names it, and so does what it wrote into its inputs."""
+def scored(label: str, metric: Any, evaluation: Evaluation | SubsetEvaluation, class_count: int) -> Score:
+    """Return the value of a metric of `class_count` classes; what it raises names it, as does what it wrote to."""
     try:
         with handed_out("it", *_arrays(evaluation)):
-            return score_of(metric(evaluation))
+            return score_of(metric(evaluation), class_count)
     except BalancebenchError as error:
         raise type(error)(f"metric {label}: {error}") from error
     except Exception as error:

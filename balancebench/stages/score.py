@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from balancebench.artefacts.costs import cell_cost
-from balancebench.artefacts.scores import CellOutcomes, CellScores, Outcome, ReportScores, write_scores
+from balancebench.artefacts.scores import AgainstGuessing, CellOutcomes, CellScores, Outcome, ReportScores, write_scores
 from balancebench.artefacts.splits import read_test_labels
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.training_result import TrainingResult
@@ -43,10 +43,13 @@ def run_score(workplace: Workplace) -> None:
             cost=cost,
             images=images,
         )
+        outcomes[report] = Outcome.of(labels_N, predicted_classes(logits_NK), classes.class_count)
         scores[report] = ReportScores(
             epoch=training.description.best_epochs.get(report, last_epoch),
             searched_from=training.description.searched_from.get(report, 0),
-            metrics={label: scored(label, metric, evaluation) for label, metric in metrics.items()},
+            metrics={
+                label: scored(label, metric, evaluation, classes.class_count) for label, metric in metrics.items()
+            },
+            guessing=AgainstGuessing.of(outcomes[report].confusion_KK(classes.class_count)),
         )
-        outcomes[report] = Outcome.of(labels_N, predicted_classes(logits_NK), classes.class_count)
     write_scores(workplace.results, scores, outcomes)

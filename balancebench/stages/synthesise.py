@@ -5,7 +5,7 @@ from __future__ import annotations
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.synthesis import SynthesisedImages
 from balancebench.data import LabelledImages, Origin
-from balancebench.errors import BalancerError
+from balancebench.errors import BalancerError, DataError
 from balancebench.stages.balancing import synthesis_context
 from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
@@ -21,8 +21,11 @@ def run_synthesise(workplace: Workplace) -> None:
     train = subset.train
     balancer = workplace.build("balancer", "component")
     context = synthesis_context(workplace, balancer, subset, inputs.balancer)
-    with handed_out(balancer.component.name, train):
-        synthetic = balancer.object.synthesise(train, context)
+    try:
+        with handed_out(balancer.component.name, train):
+            synthetic = balancer.object.synthesise(train, context)
+    except DataError as error:
+        raise BalancerError(f"{balancer.component.name} made images that do not fit: {error}") from error
     if synthetic is not None:
         _check(balancer.component.name, synthetic, train)
     SynthesisedImages(images=synthetic).write(workplace.results, train.class_count)

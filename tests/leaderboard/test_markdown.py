@@ -47,7 +47,7 @@ def test_cells_that_are_not_done_stand_below_the_table_with_their_reason(make, s
         make.cell("half", 1, status="failed", message="class 'bag' has\n1 | image"),
     ]
     text = page(small.suite, cells)
-    assert "1 of 2<sup>1</sup>" in line_of(text, "half")
+    assert "1 of 2<sup>2</sup>" in line_of(text, "half")
     assert "**Not done:**" in text
     assert r"- half, seed 1, failed: class 'bag' has 1 \| image" in text
 
