@@ -255,6 +255,10 @@ class SynthesisContext:
         return torch.Generator(device=device or self.device).manual_seed(self.seed)
 
 
+def _ignore_phase(_index: int) -> None:
+    return
+
+
 def _note_nothing(_name: str, _value: JSON) -> None:
     return
 
@@ -266,6 +270,8 @@ class FitContext:
     seed: of the cell's classifier stream; initialise and shuffle from it and from nothing else.
     epoch_finished(epoch, predictor, values): call after each epoch (numbered from 0) with a predictor for the state
     of training and any values worth a curve ({"loss": 0.7}); it returns at once unless predictions are wanted.
+    phase_started(index): call as each phase of the plan begins, counted from 0; not again where a saved state is inside
+    it. Best epochs are searched from the last phase on that resets the head or restarts.
     count(images, steps): add to the images seen and optimiser steps taken.
     compilation: whether to use torch.compile: where it pays ("auto"), "always" or "never".
     note(name, value): write into the record's provenance how the step was computed, where that changes no result.
@@ -282,6 +288,7 @@ class FitContext:
     logger: logging.Logger
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None]
     count: Callable[[int, int], None]
+    phase_started: Callable[[int], None] = _ignore_phase
     compilation: Compilation = "auto"
     note: Callable[[str, JSON], None] = _note_nothing
     checkpoints: Checkpoints | None = None

@@ -39,7 +39,7 @@ class LabelledImages:
     superclass_K: for each class the name of its super-class, or None where there are none.
     origin_N: uint8, values of `Origin`; all REAL when left out.
 
-    Raises DataError where shapes, dtypes or label values do not fit.
+    Raises DataError where shapes, dtypes, label values or origins do not fit, or a class name is no text.
     """
 
     images_NCHW: NDArray[np.uint8] | ImageRows
@@ -49,6 +49,8 @@ class LabelledImages:
     origin_N: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
+        _check_names("class_names", self.class_names)
+        _check_names("superclass_K", self.superclass_K or ())
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4:
             raise DataError(f"images must be uint8 NCHW, got {self.images_NCHW.dtype} {self.images_NCHW.shape}")
         if self.labels_N.dtype != np.int64 or self.labels_N.shape != self.images_NCHW.shape[:1]:
@@ -68,6 +70,9 @@ class LabelledImages:
             raise DataError(
                 f"origins must be uint8 of shape {self.labels_N.shape}, got {self.origin_N.dtype} {self.origin_N.shape}"
             )
+        elif len(self.origin_N) and self.origin_N.max() > max(Origin):  # its values are 0, 1, ... without a gap
+            known = ", ".join(f"{origin.value} ({origin.name.lower()})" for origin in Origin)
+            raise DataError(f"origin {self.origin_N.max()} is none of Origin, which has {known}")
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -133,6 +138,14 @@ class DatasetSplits:
                     f"{name} images have shape {split.images_NCHW.shape[1:]}, training images "
                     f"{self.train.images_NCHW.shape[1:]}"
                 )
+
+
+def _check_names(field: str, names: Sequence[object]) -> None:
+    for label, name in enumerate(names):
+        if not isinstance(name, str):
+            raise DataError(
+                f"{field}[{label}] is {name!r}, of type {type(name).__name__}; a name is text: {str(name)!r}"
+            )
 
 
 def class_counts(labels_N: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:

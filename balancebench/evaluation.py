@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from balancebench.contracts import FeaturePredictor
     from balancebench.data import LabelledImages
+    from balancebench.large_images import ImageRows
 
 __all__ = [
     "Cost",
@@ -155,10 +156,10 @@ class Evaluation:
 class SubsetEvaluation:
     """What a metric of the training subset sees: the images kept, before any balancing, and the test images.
 
-    Classes and super-classes are those of `train`. device, cached: as in `EvaluationImages`.
+    test_images_NCHW: uint8, without their labels. device, cached: as in `EvaluationImages`.
     """
 
     train: LabelledImages
-    test: LabelledImages
+    test_images_NCHW: NDArray[np.uint8] | ImageRows
     device: str
     cached: Cached = cached_nowhere

@@ -100,8 +100,13 @@ def _points(suite: BoundSuite) -> Iterator[tuple[Task, Mapping[Axis, BoundCompon
             yield task, unbalanced, "floor"
         for entries in members:
             yield task, entries, "floor" if _is_plain(entries["balancer"], suite.no_balancer) else "entry"
-        if suite.ceiling:
+        if suite.ceiling and not _is_natural(members[0]["imbalancer"], suite):
             yield task, unbalanced, "ceiling"
+
+
+def _is_natural(imbalancer: BoundComponent, suite: BoundSuite) -> bool:
+    """Say whether a task has the imbalance that its data set came with: training on all images is its floor."""
+    return imbalancer.reference.identity == suite.no_imbalance.reference.identity
 
 
 def _is_plain(balancer: BoundComponent, no_balancer: BoundComponent) -> bool:
@@ -135,7 +140,8 @@ class _Planner:
         self._needs_extractor = any(_needs_extractor(metric) for metric in suite.metrics)
         self._cell_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "cell")}
         self._subset_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "subset")}
-        self._score_settings: dict[str, JSON] = {"reports": list(suite.reports)}
+        self._score_settings: dict[str, JSON] = {"reports": list(suite.reports), "threads": suite.threads}
+        self._measure_settings: dict[str, JSON] = {"threads": suite.threads}
         self._no_metrics: dict[str, ComponentReference] = {}
         self._settings: dict[str, dict[str, JSON]] = {}
         self._train_settings: dict[tuple[int | None, int], dict[str, JSON]] = {}
@@ -203,7 +209,9 @@ class _Planner:
 
     def _measure(self, load: Step, subset: Step) -> Step:
         inputs = MeasureInputs(dataset=load.key, subset=subset.key)
-        return self._step("measure", subset.label, load.dataset, inputs, {}, {}, metrics=self._subset_metrics)
+        return self._step(
+            "measure", subset.label, load.dataset, inputs, {}, self._measure_settings, metrics=self._subset_metrics
+        )
 
     def _make(
         self,
@@ -314,7 +322,11 @@ class _Planner:
         )
 
     def _arithmetic(self) -> dict[str, JSON]:
-        return {"precision": self._suite.precision, "deterministic": self._suite.deterministic}
+        return {
+            "precision": self._suite.precision,
+            "deterministic": self._suite.deterministic,
+            "threads": self._suite.threads,
+        }
 
     def _step(
         self,

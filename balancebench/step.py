@@ -144,6 +144,13 @@ class Step:
     profile: str | None
     own_identity: str
 
+    @property
+    def threads(self) -> int:
+        """The CPU threads that it computes with: the suite's where that may change the outcome, else one."""
+        threads = self.settings.get("threads", 1)
+        assert isinstance(threads, int)  # noqa: S101 - the plan's
+        return threads
+
 
 def own_identity_of(
     stage: Stage,

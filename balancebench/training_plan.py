@@ -132,6 +132,11 @@ class Phase:
     reset_head: bool = False
     restart: Restart | None = None
 
+    @property
+    def begins_stage(self) -> bool:
+        """Whether training begins anew with this phase: a best epoch is searched from here on, not before."""
+        return self.reset_head or self.restart is not None
+
     def __post_init__(self) -> None:
         if not self.share > 0:
             raise BalancerError(f"a phase's share of the budget must be above 0, got {self.share}")

@@ -63,6 +63,7 @@ def fill(suite: Path, store_root: Path) -> int:
     from balancebench.execution.provenance import describe_environment
     from balancebench.plan import expand
     from balancebench.registry import load_registry
+    from balancebench.stages.judge import Judge
     from balancebench.stages.run_step import run_step
     from balancebench.step import ScoreInputs, Step, record_fields
     from balancebench.store import Store
@@ -82,7 +83,8 @@ def fill(suite: Path, store_root: Path) -> int:
             data_root=store_root,
             provenance=provenance,
             progress=lambda _done, _total, _message="": None,
-        )
+            judge=Judge(store),
+        ).record
         if ended.status != "done":
             raise RuntimeError(f"{step.label}: {ended.failure}")
 

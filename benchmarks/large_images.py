@@ -134,7 +134,7 @@ def measured(asked: argparse.Namespace, what: str, folder: Path, *more: str) -> 
 def load(folder: Path) -> dict[str, Any]:
     """Decode the folder and write the arrays, as the stage `load` does."""
     from balancebench import large_images
-    from balancebench.artefacts.splits import Splits
+    from balancebench.artefacts.splits import write_splits
     from balancebench.builtin.datasets.image_folder import ImageFolder
     from balancebench.builtin.datasets.options import ImageFolderOptions
     from balancebench.contracts import LoadContext
@@ -153,7 +153,7 @@ def load(folder: Path) -> dict[str, Any]:
     reset_peak_memory("cpu")
     before = peak_memory_bytes("cpu")
     begin, cpu_begin = time.perf_counter(), time.process_time()
-    Splits.of(dataset.load(context)).write(folder / "arrays")
+    write_splits(dataset.load(context), folder / "arrays", folder / "arrays")
     return {
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": time.process_time() - cpu_begin,

@@ -16,13 +16,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from balancebench.artefacts.arrays import write_json
-from balancebench.classification import confusion_counts
+from balancebench.classification import balanced_accuracy_of, confusion_counts
+from balancebench.errors import BalancebenchError
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
 from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 from balancebench.store.known_step import KnownStep
 
 __all__ = [
+    "AgainstGuessing",
     "CellOutcomes",
     "CellScores",
     "Outcome",
@@ -52,12 +54,45 @@ class Score:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class AgainstGuessing:
+    """A balanced accuracy, and what guessing gives: each of K classes with probability 1/K, whatever the image.
+
+    balanced_accuracy: 0..1, the mean recall of the classes that have test images. chance: 1/K, what a guesser has on
+    average. standard_error: the standard deviation of a guesser's balanced accuracy. The recall of a class with n_k
+    test images is then binomial with variance p (1 - p) / n_k, p = 1/K, and the mean over the C classes that have
+    any has sqrt(p (1 - p) sum_k 1 / n_k) / C.
+    """
+
+    balanced_accuracy: float
+    chance: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, confusion_KK: NDArray[np.int64]) -> AgainstGuessing:
+        """Return it of a confusion matrix, int64 (K, K) with the true class along its rows, that counts an image."""
+        chance = 1 / len(confusion_KK)
+        images_C = confusion_KK.sum(axis=1)
+        images_C = images_C[images_C > 0]
+        return cls(
+            balanced_accuracy=balanced_accuracy_of(confusion_KK),
+            chance=chance,
+            standard_error=math.sqrt(chance * (1 - chance) * float((1 / images_C).sum())) / len(images_C),
+        )
+
+
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class ReportScores:
-    """The scores of one report, and the epoch that it reports, counted from 0."""
+    """The scores of one report.
+
+    epoch: the one that it reports, counted from 0. searched_from: the first one among which the best was searched.
+    guessing: how its predictions stand against guessing; None in what was scored before this was kept.
+    """
 
     epoch: int
     metrics: dict[str, Score]
+    searched_from: int = 0
+    guessing: AgainstGuessing | None = None
 
 
 class Outcome(BaseModel):
@@ -118,17 +153,17 @@ def write_scores(folder: Path, scores: CellScores, outcomes: CellOutcomes) -> No
 
 def read_scores(store: Store, key: str) -> CellScores:
     """Return the scores of a finished step."""
-    return _CELL_SCORES.validate_json(store.files(key).content(SCORES))
+    return store.files(key).parsed(SCORES, _CELL_SCORES.validate_json)
 
 
 def scores_known(index: StoreIndex, known: KnownStep) -> CellScores:
     """Return the scores of a finished step as the store's index has them."""
-    return _CELL_SCORES.validate_json(index.content(known, SCORES))
+    return index.parsed(known, SCORES, _CELL_SCORES.validate_json)
 
 
 def read_outcomes(store: Store, key: str) -> CellOutcomes:
     """Return what became of each test image in a finished step."""
-    return _CELL_OUTCOMES.validate_python(store.files(key).json(OUTCOMES))
+    return store.files(key).parsed(OUTCOMES, _CELL_OUTCOMES.validate_json)
 
 
 def write_measures(folder: Path, measures: SubsetMeasures) -> None:
@@ -138,21 +173,40 @@ def write_measures(folder: Path, measures: SubsetMeasures) -> None:
 
 def read_measures(store: Store, key: str) -> SubsetMeasures:
     """Return the measures of a finished step."""
-    return _SUBSET_MEASURES.validate_python(store.files(key).json(MEASURES))
+    return store.files(key).parsed(MEASURES, _SUBSET_MEASURES.validate_json)
 
 
-def score_of(value: MetricValue) -> Score:
-    """Return what a metric returned as JSON holds it; what is not finite becomes None with a reason."""
+def score_of(value: MetricValue, class_count: int) -> Score:
+    """Return what a metric returned as JSON holds it; what is not finite becomes None with a reason.
+
+    Raises BalancebenchError where it is neither a number nor one a class (K,) nor a matrix (K, K); K is class_count.
+    """
     if isinstance(value, Undefined):
         return Score(value=None, reason=value.reason)
     reason = HOLES
     if isinstance(value, PartlyUndefined):
         value, reason = value.values_K, value.reason
-    array: Any = np.asarray(value, dtype=np.float64)
+    array = _numbers(value)
+    if array.shape not in ((), (class_count,), (class_count, class_count)):
+        raise BalancebenchError(
+            f"it returned an array of shape {array.shape}; a metric of {class_count} classes returns a number, "
+            f"({class_count},) or ({class_count}, {class_count})"
+        )
     if array.ndim == 0:
         number = float(array)
         return Score(value=number) if math.isfinite(number) else Score(value=None, reason=f"the metric is {number}")
     return Score(value=_with_holes(array.tolist()), reason="" if np.isfinite(array).all() else reason)
+
+
+def _numbers(value: object) -> NDArray[np.float64]:
+    kind = type(value).__name__
+    try:
+        array = np.asarray(value)
+    except ValueError:  # nested lists of different lengths
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "buif":
+        raise BalancebenchError(f"it returned {kind}; a metric returns numbers, or Undefined with the reason")
+    return array.astype(np.float64)
 
 
 def _with_holes(values: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from balancebench.artefacts.arrays import write_array, write_json
 from balancebench.artefacts.splits import Splits
 from balancebench.data import LabelledImages, class_counts
+from balancebench.large_images import ImageRows
 from balancebench.store import Store
 
 __all__ = ["Subset", "SubsetDescription"]
@@ -33,14 +34,14 @@ class SubsetDescription(BaseModel):
     @classmethod
     def read(cls, store: Store, key: str) -> SubsetDescription:
         """Return the description of a finished step's subset."""
-        return cls.model_validate(store.files(key).json(DESCRIPTION))
+        return store.files(key).parsed(DESCRIPTION, cls.model_validate_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subset:
     """A data set after imbalance: the kept training images and what they were chosen from.
 
-    kept_N, validation_N: int64 indices of `splits.images.train`; validation_N is None where nothing was carved.
+    kept_N, validation_N: int64 indices of `splits.train`; validation_N is None where nothing was carved.
     """
 
     splits: Splits
@@ -51,30 +52,30 @@ class Subset:
     @property
     def train(self) -> LabelledImages:
         """The kept training images."""
-        return self.splits.images.train.take(self.kept_N)
+        return self.splits.train.take(self.kept_N)
 
     @property
-    def test(self) -> LabelledImages:
-        """The test images."""
-        return self.splits.images.test
+    def test_images_NCHW(self) -> NDArray[np.uint8] | ImageRows:
+        """The test images; their labels are read by `read_test_labels`, where scores are computed."""
+        return self.splits.test_images_NCHW
 
     @property
     def counts_K(self) -> NDArray[np.int64]:
         """The kept images of each class, int64 (K,)."""
-        train = self.splits.images.train
+        train = self.splits.train
         return class_counts(train.labels_N[self.kept_N], train.class_count)
 
     @property
     def validation(self) -> LabelledImages | None:
         """The validation images: carved ones, else the data set's own."""
         if self.validation_N is not None:
-            return self.splits.images.train.take(self.validation_N)
-        return self.splits.images.validation
+            return self.splits.train.take(self.validation_N)
+        return self.splits.validation
 
     @property
     def kept_and_withheld(self) -> LabelledImages:
         """All training images that are not validation images, in the data set's order."""
-        train = self.splits.images.train
+        train = self.splits.train
         if self.validation_N is None:
             return train
         return train.take(np.setdiff1d(np.arange(len(train)), self.validation_N))
@@ -82,7 +83,7 @@ class Subset:
     @property
     def withheld(self) -> LabelledImages:
         """The training images that were removed (and are not validation images)."""
-        train = self.splits.images.train
+        train = self.splits.train
         free_N = np.ones(len(train), dtype=bool)
         free_N[self.kept_N] = False
         if self.validation_N is not None:
@@ -99,7 +100,7 @@ class Subset:
             write_array(folder / VALIDATION, self.validation_N)
         description = SubsetDescription(
             fingerprint=fingerprint.hexdigest(),
-            class_names=self.splits.images.train.class_names,
+            class_names=self.splits.train.class_names,
             counts_K=tuple(self.counts_K.tolist()),
             validation=self.validation_source,
         )

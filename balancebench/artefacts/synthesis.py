@@ -33,7 +33,7 @@ class SynthesisDescription(BaseModel):
     @classmethod
     def read(cls, store: Store, key: str) -> SynthesisDescription:
         """Return the description of a finished step's images."""
-        return cls.model_validate(store.files(key).json(DESCRIPTION))
+        return store.files(key).parsed(DESCRIPTION, cls.model_validate_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,12 +38,13 @@ class TrainingDescription(BaseModel):
     curves: list[dict[str, float]]
     epoch_losses: dict[Split, list[float | None]]
     best_epochs: dict[Report, int]
+    searched_from: dict[Report, int] = {}
     phases: list[dict[str, list[int]]]
 
     @classmethod
     def read(cls, store: Store, key: str) -> TrainingDescription:
         """Return the description of a finished step's training."""
-        return cls.model_validate(store.files(key).json(DESCRIPTION))
+        return store.files(key).parsed(DESCRIPTION, cls.model_validate_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class TrainingResult:
     def read(cls, store: Store, key: str) -> TrainingResult:
         """Map the result of a finished step."""
         files = store.files(key)
-        description = TrainingDescription.model_validate(files.json(DESCRIPTION))
+        description = files.parsed(DESCRIPTION, TrainingDescription.model_validate_json)
         reports: list[Report] = ["last", *description.best_epochs]
         return cls(
             description=description,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,8 +40,8 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         min=0,
-        help="Worker processes; default: the suite's jobs_per_gpu (1) for each GPU, or up to 4 on CPU. "
-        "0 runs in this process.",
+        help="Worker processes; default: the suite's jobs_per_gpu (1) for each GPU, or on the CPU what its cores and "
+        "memory take. No result depends on it. 0 runs in this process.",
         metavar="N",
     ),
 ]
@@ -147,6 +148,7 @@ def rescore(
 def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
     """Run what is missing of a plan, with progress on the console."""
     from balancebench.cli.console import ConsoleReporter
+    from balancebench.execution.devices import ignored_threads
     from balancebench.execution.executor import Limits
     from balancebench.execution.run_plan import run_plan
     from balancebench.registry import load_registry
@@ -155,6 +157,8 @@ def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
     registry = load_registry()
     for broken in registry.broken:
         err.print(f"Broken plugin, left out: {broken}", style="yellow", markup=False, soft_wrap=True)
+    if (ignored := ignored_threads(os.environ, planned.suite.threads)) is not None:
+        err.print(ignored, style="yellow", markup=False, soft_wrap=True)
     return run_plan(
         planned,
         store,

@@ -5,22 +5,35 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from balancebench.errors import BalancebenchError, nearest
+import psutil
 
-__all__ = ["DEVICES", "default_jobs", "on_processor", "processor_has_bf16", "slot_devices", "threads_for"]
+from balancebench.errors import BalancebenchError, nearest
+from balancebench.threads import THREAD_VARIABLES
+
+__all__ = [
+    "DEVICES",
+    "THREAD_VARIABLES",
+    "default_jobs",
+    "ignored_threads",
+    "on_processor",
+    "processor_has_bf16",
+    "slot_devices",
+]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-CPU_JOBS_AT_MOST = 4
+JOB_BYTES = 2 * 2**30  # of memory, for each worker that is started unasked
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # the instructions that torch's kernels use
 
 
-def slot_devices(device: str, jobs: int | None, jobs_per_gpu: int = 1) -> list[str]:
+def slot_devices(device: str, jobs: int | None, *, jobs_per_gpu: int = 1, threads: int = 1) -> list[str]:
     """Return the device of each worker slot, at least one; raise where the device asked for is not there.
 
     jobs: slots in all, or None for `jobs_per_gpu` on each GPU, or for as many as the CPU takes.
+    threads: of each step on the CPU.
     """
     if device not in DEVICES:
         raise BalancebenchError(f"unknown device {device!r}{nearest(device, DEVICES)}")
@@ -34,17 +47,23 @@ def slot_devices(device: str, jobs: int | None, jobs_per_gpu: int = 1) -> list[s
         raise BalancebenchError("--device mps: torch finds no Apple GPU here; `balancebench doctor` says more")
     if has_mps:
         return ["mps"] * (jobs or 1)
-    return ["cpu"] * (jobs or default_jobs())
+    return ["cpu"] * (jobs or default_jobs(threads))
 
 
-def default_jobs() -> int:
-    """Return how many workers share the CPU by default: small networks gain more from processes than from threads."""
-    return max(1, min(CPU_JOBS_AT_MOST, cores()))
+def default_jobs(threads: int) -> int:
+    """Return how many workers of so many threads share the CPU: as many as there are cores and memory for."""
+    return max(1, min(cores() // threads, psutil.virtual_memory().total // JOB_BYTES))
 
 
-def threads_for(slots: int) -> int:
-    """Return the CPU threads of each of `slots` workers: more than cores / workers is slower."""
-    return max(1, cores() // max(1, slots))
+def ignored_threads(environment: Mapping[str, str], threads: int) -> str | None:
+    """Return what to tell a user whose environment asks for another number of threads than the suite, or None."""
+    for name in THREAD_VARIABLES:
+        if environment.get(name, str(threads)) != str(threads):
+            return (
+                f"{name}={environment[name]} is not used: the number of threads changes results, so the suite says it "
+                f"(threads = {threads} in [run])"
+            )
+    return None
 
 
 def cores() -> int:

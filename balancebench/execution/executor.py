@@ -58,7 +58,8 @@ class Site:
     """What an executor is started with.
 
     device: "auto", "cuda", "mps" or "cpu". jobs: steps side by side, or None for what the devices take; jobs_per_gpu:
-    how many that is on a GPU. most: never more than there are steps. on_progress: hears how far running steps are.
+    how many that is on a GPU. threads: of each step on the CPU. most: never more than there are steps. on_progress:
+    hears how far running steps are.
     """
 
     store_root: Path
@@ -66,6 +67,7 @@ class Site:
     device: str = "auto"
     jobs: int | None = None
     jobs_per_gpu: int = 1
+    threads: int = 1
     most: int = 1
     limits: Limits = field(default_factory=Limits)
     compilation: Compilation = "auto"

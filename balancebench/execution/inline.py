@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from balancebench.errors import BalancebenchError
 from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.provenance import describe_environment
@@ -22,6 +23,7 @@ class InlineExecutor:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._device = slot_devices(site.device, 1)[0]
+        self._lasting_changes: tuple[str, ...] = ()
         self._finished: list[Finished] = []
 
     def offers(self, requirement: str) -> bool:
@@ -34,23 +36,31 @@ class InlineExecutor:
 
     def submit(self, step: Step) -> None:
         """Run the step."""
+        from balancebench.stages.judge import Judge
         from balancebench.stages.run_step import run_step
 
         def progress(done: float, total: float, message: str = "") -> None:
             self._site.on_progress(Progressed(step.key, done, total, message))
 
-        registry = load_registry()
-        record = run_step(
+        if self._lasting_changes:
+            raise BalancebenchError(
+                f"a step changed this process in a way that cannot be undone ({', '.join(self._lasting_changes)}), and "
+                "would change the next one's results; run with --jobs 1 or more, where each gets a process without that"
+            )
+        registry, store = load_registry(), Store(self._site.store_root)
+        ended = run_step(
             step,
-            store=Store(self._site.store_root),
+            store=store,
             registry=registry,
             device=self._device,
             data_root=self._site.data_root,
-            provenance={**describe_environment(registry), "device": self._device},
+            provenance={**describe_environment(registry), "device": self._device, "threads": step.threads},
             progress=progress,
+            judge=Judge(store),
             compilation=self._site.compilation,
             checkpoint_seconds=self._site.checkpoint_seconds,
         )
+        self._lasting_changes, record = ended.lasting_changes, ended.record
         message = record.failure.message if record.failure else ""
         self._finished.append(Finished(step.key, record.status, record.duration_seconds, message))
 

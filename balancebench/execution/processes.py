@@ -7,11 +7,12 @@ others (see `room`).
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,10 +20,11 @@ from pathlib import Path
 import psutil
 
 from balancebench.config import JSON
-from balancebench.execution.devices import slot_devices, threads_for
+from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 from balancebench.execution.worker import worker_main
+from balancebench.stages.judge import Judge
 from balancebench.step import Step, record_fields, step_to_json
 from balancebench.store import Status, Store, failure_record
 
@@ -51,8 +53,8 @@ class ProcessExecutor:
 
     def __init__(self, site: Site, rooms: Mapping[str, GpuRoom] | None = None) -> None:
         """Start nothing yet. rooms: by device, instead of those that shared GPUs get."""
-        devices = slot_devices(site.device, site.jobs, site.jobs_per_gpu)[: max(1, site.most)]
-        threads = threads_for(len(devices))
+        devices = slot_devices(site.device, site.jobs, jobs_per_gpu=site.jobs_per_gpu, threads=site.threads)
+        devices = devices[: max(1, site.most)]
         self.description = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} on {devices[0].partition(':')[0]}"
         self._store = Store(site.store_root)
         self._site = site
@@ -60,11 +62,12 @@ class ProcessExecutor:
         self._spawn = multiprocessing.get_context("spawn")
         self._logs = self._store.temporary_folder()
         self._slots = [
-            _Slot(device=device, settings=self._settings(device, threads), log=self._logs / f"{index}.log")
+            _Slot(device=device, settings=self._settings(device), log=self._logs / f"{index}.log")
             for index, device in enumerate(devices)
         ]
         shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
         self._rooms = dict(rooms or {device: GpuRoom() for device in shared})
+        self._judge = Judge(self._store)
         self._again: list[Step] = []  # to be run once more, alone
 
     def offers(self, requirement: str) -> bool:
@@ -128,12 +131,12 @@ class ProcessExecutor:
             log.unlink()
         self._logs.rmdir()
 
-    def _settings(self, device: str, threads: int) -> dict[str, JSON]:
+    def _settings(self, device: str) -> dict[str, JSON]:
         return {
             "store_root": str(self._site.store_root),
             "data_root": str(self._site.data_root),
             "device": device,
-            "threads": threads,
+            "threads": self._site.threads,
             "compilation": self._site.compilation,
             "checkpoint_seconds": self._site.checkpoint_seconds,
         }
@@ -165,9 +168,14 @@ class ProcessExecutor:
                 note = json.loads(pipe.recv_bytes())
                 if note["kind"] == "finished":
                     slot.step = None
+                    if note["is_spent"]:  # the step changed what the next one would compute with
+                        self._end(slot)
                     finished = Finished(step.key, note["status"], note["seconds"], note["message"])
                     memory = note["gpu_memory"]
                     return events + self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)
+                if note["kind"] == "judge":
+                    self._answer(pipe, note["dataset"])
+                    continue
                 self._site.on_progress(Progressed(step.key, note["done"], note["total"], note["message"]))
         except (EOFError, OSError):
             process.join()
@@ -181,6 +189,13 @@ class ProcessExecutor:
             message = f"stopped at {used // MIB} MiB, past the memory limit of {limit_mib} MiB"
             return [*events, self._fail(slot, "out_of_memory", message)]
         return events
+
+    def _answer(self, pipe: Connection, dataset_key: str) -> None:
+        """Tell a training how good its test logits are: workers know no test labels."""
+        import numpy as np
+
+        logits_NK = np.load(io.BytesIO(pipe.recv_bytes()), allow_pickle=False)
+        pipe.send_bytes(json.dumps(asdict(self._judge(dataset_key, logits_NK))).encode())
 
     def _ended(self, slot: _Slot, step: Step, finished: Finished, memory: GpuMemory | None) -> list[Finished]:
         """Return the end of a step, or nothing where it is to run once more, alone."""

@@ -87,6 +87,7 @@ def run_plan(
         device=device,
         jobs=jobs,
         jobs_per_gpu=plan.suite.jobs_per_gpu,
+        threads=plan.suite.threads,
         most=len(surveyed.to_run),
         limits=limits or Limits(),
         compilation=compilation,

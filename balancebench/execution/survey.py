@@ -33,6 +33,11 @@ def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[S
     """
     with StoreIndex(store) as index:
         done, failed, damaged = index.survey(plan.steps, verify=verify)
+    if verify:
+        for key in [key for key in done if plan.steps[key].stage == "load"]:
+            if (problem := store.answers.missing(key)) is not None:
+                done.discard(key)
+                damaged[key] = problem
     wanted = set(damaged)
     ends = [key for cell in plan.cells for stage, key in cell.steps.items() if stage in ("measure", "score")]
     pending = [key for key in ends if key not in done] + list(damaged)

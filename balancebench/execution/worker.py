@@ -5,6 +5,7 @@ Module level imports nothing heavy: thread counts are set before NumPy and torch
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,7 +15,16 @@ import time
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from balancebench.store.answers import guard_answers
+from balancebench.threads import THREAD_VARIABLES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from balancebench.stages.judge import Judgement
 
 __all__ = ["worker_main"]
 
@@ -27,9 +37,10 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     settings = json.loads(settings_json)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    guard_answers(settings["store_root"])
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -46,8 +57,11 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
 
 
 def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
     from balancebench.execution.provenance import describe_environment
     from balancebench.registry import load_registry
+    from balancebench.stages.judge import Judgement
     from balancebench.stages.memory import gpu_memory
     from balancebench.stages.run_step import run_step
     from balancebench.step import step_from_json
@@ -65,7 +79,15 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
             note = {"kind": "progress", "done": float(done), "total": float(total), "message": message}
             pipe.send_bytes(json.dumps(note).encode())
 
-    record = run_step(
+    def judge(dataset_key: str, logits_NK: NDArray[np.float32]) -> Judgement:
+        """Ask the main process, which knows the test labels."""
+        pipe.send_bytes(json.dumps({"kind": "judge", "dataset": dataset_key}).encode())
+        logits = io.BytesIO()
+        np.save(logits, logits_NK, allow_pickle=False)
+        pipe.send_bytes(logits.getbuffer())
+        return Judgement(**json.loads(pipe.recv_bytes()))
+
+    ended = run_step(
         step,
         store=Store(Path(settings["store_root"])),
         registry=registry,
@@ -74,17 +96,21 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
         provenance={
             **describe_environment(registry),
             "device": settings["device"],
-            "threads": settings["threads"],
+            "threads": step.threads,
         },
         progress=progress,
+        judge=judge,
         compilation=settings["compilation"],
         checkpoint_seconds=settings["checkpoint_seconds"],
+        is_worker=True,
     )
+    record = ended.record
     return {
         "kind": "finished",
         "status": record.status,
         "seconds": record.duration_seconds,
         "message": record.failure.message if record.failure else "",
+        "is_spent": bool(ended.lasting_changes),
         "gpu_memory": gpu_memory(settings["device"]),
     }
 

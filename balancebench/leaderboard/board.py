@@ -94,11 +94,13 @@ class Row:
     """One balancer in one task and report.
 
     planned, done: measurements; cells that share a score (a balancer that draws nothing, under several generator
-    seeds) are one. rank: None for the ceiling, for rows with nothing done, and where `unranked_because` says so.
+    seeds) are one. rank: None for the ceiling, and where `unranked_because` says why.
     score_keys: seeds -> key of the measurement, of the cells that are done.
     optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
     exposure: images that the row's classifiers saw in training, repeats counted, as a multiple of the floor's; None
     without a floor, and where records do not tell them from what a generator saw.
+    at_chance: whether its balanced accuracy is no better than guessing; None where records do not say.
+    above_ceiling: by how much the metric that ranks is better than the ceiling's, paired, > 0; None where it is not.
     """
 
     balancer: str
@@ -119,6 +121,8 @@ class Row:
     used_withheld_data: bool
     outside_data: tuple[str, ...]
     warnings: tuple[str, ...]
+    at_chance: bool | None
+    above_ceiling: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,8 @@ class TaskTable:
     """Balancers that compete on one task, under one report, best first.
 
     metrics: those with one number a cell, in the suite's order. class_metrics: those with one a class.
-    ranked_by: the label of the metric that ranks, or None. train_counts_K: images kept of each class, the mean over
+    ranked_by: the label of the metric that ranks, or None. ranking_note: which seeds rank the rows, or why nobody is
+    ranked; "" where all rows have all seeds. train_counts_K: images kept of each class, the mean over
     subsets. subset_metrics: metrics of the training subset with one number; measures: label -> over the subsets.
     """
 
@@ -135,6 +140,7 @@ class TaskTable:
     metrics: tuple[MetricHeader, ...]
     class_metrics: tuple[MetricHeader, ...]
     ranked_by: str | None
+    ranking_note: str
     class_names: tuple[str, ...]
     train_counts_K: tuple[float, ...]
     subset_metrics: tuple[MetricHeader, ...]

@@ -115,9 +115,13 @@ def class_columns(table: TaskTable, metric: MetricHeader) -> tuple[list[str], li
     return headings, lines
 
 
-def remark_lines(rows: Sequence[Row]) -> list[str]:
-    """Return what marks and published numbers in a table mean."""
-    lines: list[str] = []
+def remark_lines(table: TaskTable) -> list[str]:
+    """Return what must be known of a table's ranking and rows, and what its marks and published numbers mean."""
+    rows = table.rows
+    lines = [f"{table.ranking_note}."] if table.ranking_note else []
+    if chance := [row.balancer + ROLE_TAGS[row.role] for row in rows if row.at_chance]:
+        lines.append(f"At chance: {', '.join(chance)}: a balanced accuracy that is no better than guessing.")
+    lines += _ceiling_lines(table)
     if any(row.used_withheld_data for row in rows):
         lines.append(f"{WITHHELD_MARK} has seen training images that the imbalancer removed.")
     for text in sorted({text for row in rows for text in row.outside_data}):
@@ -127,6 +131,17 @@ def remark_lines(rows: Sequence[Row]) -> list[str]:
         balancers = ", ".join(row.balancer for row in rows if text in row.warnings)
         lines.append(f"{WARNING_MARK} {text} ({balancers}).")
     return lines + _published_lines(rows)
+
+
+def _ceiling_lines(table: TaskTable) -> list[str]:
+    unit = next((metric.unit for metric in table.metrics if metric.label == table.ranked_by), "")
+    above = [
+        f"{row.balancer} by {value_text(row.above_ceiling, unit)}"
+        for row in table.rows
+        if row.above_ceiling is not None
+    ]
+    advice = "look for test or withheld images in its training"
+    return [f"Above its ceiling: {', '.join(above)}: {advice}."] if above else []
 
 
 def _published_lines(rows: Sequence[Row]) -> list[str]:
@@ -208,7 +223,7 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
     def difference(row: Row, notes: Notes) -> str:
         summary = row.metrics[metric.label]
         if not row.done or (row.role == "floor" and summary.difference.mean is None):
-            return NOTHING
+            return NOTHING  # the floor is not compared with itself
         if summary.difference.mean is None:
             return NOTHING + notes.refer(summary.difference.reason)
         text = signed_text(summary.difference, metric.unit)
@@ -220,7 +235,8 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
         summary = row.metrics[metric.label]
         if summary.gap_closed is not None:
             return gap_text(summary.gap_closed)
-        return NOTHING + notes.refer(summary.gap_reason) if row.done else NOTHING
+        compares_with_itself = row.role in ("floor", "ceiling")
+        return NOTHING if compares_with_itself or not row.done else NOTHING + notes.refer(summary.gap_reason)
 
     roles = {row.role for row in table.rows}
     columns = [Column(heading=floor_heading, cell=difference, priority=1)] if "floor" in roles else []

@@ -87,16 +87,19 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "used_withheld_data": row.used_withheld_data,
         "outside_data": _text("; ".join(row.outside_data)),
         "warnings": _text("; ".join(row.warnings)),
-        "remark": _text(_remark(row, summary)),
+        "remark": _text(_remark(table, row, summary)),
     }
 
 
-def _remark(row: Row, summary: MetricSummary) -> str:
-    """Return why something of the line is empty."""
+def _remark(table: TaskTable, row: Row, summary: MetricSummary) -> str:
+    """Return why something of the line is empty, and what must be known of its rank."""
     problems = [f"{problem.status} ({', '.join(problem.seeds)}): {problem.message}" for problem in row.problems]
     undefined = [f"undefined ({seeds}): {reason}" for seeds, reason in summary.undefined.items()]
     unranked = [row.unranked_because] if row.unranked_because and row.done else []
-    return " ".join("; ".join([*unranked, *undefined, *problems]).split())
+    ranking = [table.ranking_note] if table.ranking_note and row.rank is not None else []
+    ranking += ["at chance"] if row.at_chance else []
+    ranking += ["above its ceiling"] if row.above_ceiling is not None else []
+    return " ".join("; ".join([*ranking, *unranked, *undefined, *problems]).split())
 
 
 def _text(text: str) -> str:

@@ -33,6 +33,7 @@ STATUS_WORDS: dict[CellStatus, str] = {
 }
 
 PROTOCOL_MARK = "¶"  # of published numbers of another protocol
+ROUNDING = 1e-12  # of differences of equal values
 ALIKE = 0.9, 1.1  # multiples of the images seen: a last batch that is not full makes a difference of a few per cent
 
 REPORT_TITLES: dict[Report, str] = {
@@ -57,24 +58,36 @@ def value_text(value: float, unit: str) -> str:
 
 
 def summary_text(summary: Summary, unit: str) -> str:
-    """Return mean ± standard deviation; only the mean for n = 1. The mean must be there."""
+    """Return mean and spread; only the mean for n = 1. The mean must be there."""
     assert summary.mean is not None  # noqa: S101 - callers show the reason instead
-    if unit == "s":
-        std = "" if summary.std is None else f" ± {seconds_text(summary.std)}"
-        return seconds_text(summary.mean) + std
-    mean, decimals = _scaled(summary.mean, unit)
-    std = "" if summary.std is None else f" ± {_fixed(_scaled(summary.std, unit)[0], decimals)}"
-    return _fixed(mean, decimals) + std
+    return value_text(summary.mean, unit) + _spread_text(summary, unit)
 
 
 def signed_text(summary: Summary, unit: str) -> str:
-    """Return a difference with its sign, ± standard deviation. The mean must be there."""
+    """Return a difference with its sign, and its spread. The mean must be there."""
     assert summary.mean is not None  # noqa: S101 - callers show the reason instead
     if unit == "s":
         return ("+" if summary.mean >= 0 else "-") + seconds_text(abs(summary.mean))
     mean, decimals = _scaled(summary.mean, unit)
-    std = "" if summary.std is None else f" ± {_fixed(_scaled(summary.std, unit)[0], decimals)}"
-    return _fixed(mean, decimals, sign="+") + std
+    return _fixed(mean, decimals, sign="+") + _spread_text(summary, unit)
+
+
+def _spread_text(summary: Summary, unit: str) -> str:
+    """Return " ± standard deviation", " (3 equal)" where all values are the same, or "" for n = 1.
+
+    A deviation that is not 0 never reads as 0: "± <0.01" is one that the decimals of the mean do not show.
+    """
+    assert summary.mean is not None  # noqa: S101 - callers show the reason instead
+    if summary.std is None:
+        return ""
+    if summary.std <= ROUNDING * max(1.0, abs(summary.mean)):
+        return f" ({summary.n} equal)"
+    if unit == "s":
+        text, smallest = seconds_text(summary.std), seconds_text(0.01)
+    else:
+        decimals = _scaled(summary.mean, unit)[1]
+        text, smallest = _fixed(_scaled(summary.std, unit)[0], decimals), _fixed(10.0**-decimals, decimals)
+    return f" ± <{smallest}" if float(text.split()[0].replace(",", "")) == 0 else f" ± {text}"
 
 
 def gap_text(share: float) -> str:

@@ -33,12 +33,13 @@ BEST_TEST_WARNING = (
     "report them."
 )
 HOW_TO_READ = (
-    "Each number is a mean over seeds ± the standard deviation. *vs floor* is the mean of the differences from the "
-    "imbalanced baseline with the same seed, hence with the same training images. *gap closed* is how much of the way "
-    "from that floor to the ceiling, training on all images, a balancer goes. ↓ marks metrics where lower is "
-    "better. *time* covers synthesis and training. *2.9 x the images seen* stands at a balancer whose classifiers were "
-    "shown that many times the images that the floor's were, repeats counted, where it is more than a tenth off: it "
-    "may be better or worse for having trained longer or shorter."
+    "Each number is a mean over seeds ± the standard deviation, or says how many seeds gave the very same. Rows are "
+    "ranked by the first metric that has a better direction, on seeds that all ranked rows have. *vs floor* is the "
+    "mean of the differences from the imbalanced baseline with the same seed, hence with the same training images. "
+    "*gap closed* is how much of the way from that floor to the ceiling, training on all images, a balancer goes. ↓ "
+    "marks metrics where lower is better. *time* covers synthesis and training. *2.9 x the images seen* stands at a "
+    "balancer whose classifiers were shown that many times the images that the floor's were, repeats counted, where "
+    "it is more than a tenth off: it may be better or worse for having trained longer or shorter."
 )
 
 
@@ -163,7 +164,7 @@ def _task_lines(table: TaskTable) -> list[str]:
     notes = Notes(lambda number: f"<sup>{number}</sup>")
     lines += [*_rows(main_columns(table), table.rows, notes), ""]
     lines += _footnotes(notes)
-    for remark in remark_lines(table.rows):
+    for remark in remark_lines(table):
         lines += [escape(remark), ""]
     if problems := problem_lines(table.rows):
         lines += ["**Not done:**", "", *(f"- {escape(problem)}" for problem in problems), ""]

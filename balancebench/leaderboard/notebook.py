@@ -38,7 +38,7 @@ def _table_html(table: TaskTable) -> str:
     lines = [
         *([f"Training images before balancing: {', '.join(measures)}."] if measures else []),
         *(f"[{number}] {text}" for number, text in enumerate(notes.texts, start=1)),
-        *remark_lines(table.rows),
+        *remark_lines(table),
         *problem_lines(table.rows),
     ]
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>{_paragraphs(lines)}"

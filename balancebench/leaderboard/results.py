@@ -20,8 +20,8 @@ from balancebench.errors import StoreError
 from balancebench.evaluation import Cost, Report
 from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
-from balancebench.step import BalancingInputs
-from balancebench.store import Status, Store
+from balancebench.step import BalancingInputs, input_keys
+from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 from balancebench.store.known_step import KnownStep
 from balancebench.suite.bound import BoundSuite, PublishedNumbers, SeedTriple
@@ -30,6 +30,7 @@ from balancebench.suite.shipped import shipped_name
 
 __all__ = [
     "CELL_STATUSES",
+    "ENDED",
     "CellResult",
     "CellStatus",
     "MetricHeader",
@@ -37,12 +38,14 @@ __all__ = [
     "SuiteHeader",
     "collect",
     "describe_suite",
+    "unreadable_text",
 ]
 
 CellStatus = Literal["done", "failed", "out_of_memory", "timeout", "skipped", "missing"]
 CELL_STATUSES: tuple[CellStatus, ...] = ("done", "failed", "out_of_memory", "timeout", "skipped", "missing")
 
-ENDED: Mapping[Status, str] = {"failed": "failed", "timeout": "timed out", "out_of_memory": "ran out of memory"}
+# How a step ended that was begun and did not finish.
+ENDED: Mapping[str, str] = {"failed": "failed", "timeout": "timed out", "out_of_memory": "ran out of memory"}
 NOT_RUN = "it has not been run"
 NOT_SCORED = "it is trained but not scored; `balancebench rescore` scores it without training"
 PROVENANCE_KEYS = ("device", "threads", "python", "platform", "processor", "versions", "plugins", "git_commit")
@@ -67,7 +70,8 @@ class CellResult:
     """All that is known of one cell; `message` says why it is not done.
 
     steps: stage -> key. identities: stage -> what that key is the hash of, the inputs' keys left out.
-    warnings: what readers must know of the steps that it was made by.
+    warnings: what readers must know of the steps that it was made by. balancer_failed: it was skipped because a step of
+    its own balancer, such as its synthesis, did not finish; False in records made before this was kept.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -86,6 +90,7 @@ class CellResult:
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    balancer_failed: bool = False
     provenance: dict[str, JSON] = field(default_factory=dict[str, JSON])
 
     @property
@@ -169,6 +174,7 @@ class _Measured(TypedDict, total=False):
     used_withheld_data: bool
     outside_data: tuple[str, ...]
     warnings: tuple[str, ...]
+    balancer_failed: bool
     provenance: dict[str, JSON]
 
 
@@ -214,14 +220,13 @@ class _Reader:
         try:
             scores = scores_known(self._index, scored)
         except StoreError as error:
-            return {"status": "missing", "message": f"its result is damaged: {error}; run the suite again"}
-        inputs = self._plan.steps[cell.steps["train"]].inputs
-        assert isinstance(inputs, BalancingInputs)  # noqa: S101 - what trainings read
+            return {"status": "missing", "message": unreadable_text(str(error))}
+        balancer = self._training_inputs(cell).balancer
         return {
             "status": "done",
             "message": "",
             "scores": scores,
-            "cost": None if trained is None else cell_cost(trained, inputs.balancer, self._step),
+            "cost": None if trained is None else cell_cost(trained, balancer, self._step),
             "used_withheld_data": bool(scored.used_withheld_data),
             "outside_data": tuple(json.loads(scored.outside_data)),
             "warnings": tuple(json.loads(scored.warnings)),
@@ -235,13 +240,24 @@ class _Reader:
                 return {"status": own.status, "message": _message(own), "provenance": self._environment(own)}
         # A trained cell may still wait for what its metrics compare images with, which is trained by itself.
         awaited = "train" if trained is None else "score"
+        training = self._training_inputs(cell)
         for step in reversed(list(self._plan.ancestors(cell.steps[awaited]))):
             known = self._step(step.key)
             if known is not None and known.status != "done":
                 ended = ENDED.get(known.status, "was skipped")
                 message = f"{step.stage} of {step.label} {ended}: {_message(known)}"
-                return {"status": "skipped", "message": message, "provenance": self._environment(known)}
+                return {
+                    "status": "skipped",
+                    "message": message,
+                    "balancer_failed": known.status in ENDED and step.key in input_keys(training.balancer),
+                    "provenance": self._environment(known),
+                }
         return {"status": "missing", "message": NOT_RUN if trained is None else NOT_SCORED}
+
+    def _training_inputs(self, cell: Cell) -> BalancingInputs:
+        inputs = self._plan.steps[cell.steps["train"]].inputs
+        assert isinstance(inputs, BalancingInputs)  # noqa: S101 - what trainings read
+        return inputs
 
     def _step(self, key: str) -> KnownStep | None:
         if key not in self._known:
@@ -293,6 +309,11 @@ class _Reader:
         if text not in self._identities:
             self._identities[text] = json.loads(text)
         return self._identities[text]
+
+
+def unreadable_text(reason: str) -> str:
+    """Return the message of a cell whose result is there but cannot be used."""
+    return f"its result cannot be read: {reason}; run the suite again"
 
 
 def _message(known: KnownStep) -> str:

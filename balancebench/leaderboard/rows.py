@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, cast
+from typing import cast
 
-from balancebench.artefacts.scores import Score
 from balancebench.evaluation import Cost, Report
 from balancebench.leaderboard.board import (
     ClassSummary,
@@ -17,68 +14,14 @@ from balancebench.leaderboard.board import (
     Row,
     Summary,
 )
-from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader, SubsetSummary, SuiteHeader
+from balancebench.leaderboard.contest import Contest, Form, Group, RowName, distinct, score_of_cell
+from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader
 from balancebench.leaderboard.statistics import gap_closed, mean, paired, summarise
-from balancebench.plan import CellRole, Task
+from balancebench.leaderboard.suspicions import above_ceiling, at_chance
+from balancebench.plan import Task
 from balancebench.suite.schema import Axis
 
-__all__ = ["Contest", "Form", "Group", "RowName", "build_row", "score_form"]
-
-RowName = tuple[CellRole, str]
-Form = Literal["number", "classes", "matrix"]
-
-NOT_SCORED = Score(value=None, reason="it was not scored")
-
-
-class Group(dict[str, CellResult]):
-    """The cells of a row by seeds, in the order of seeds. Complete before its numbers are read: each is read once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._numbers: dict[tuple[Report, str], dict[str, float]] = {}
-
-    @cached_property
-    def score_keys(self) -> Mapping[str, str]:
-        """Seeds -> the key of the measurement."""
-        return {seeds: cell.score_key for seeds, cell in self.items()}
-
-    def numbers(self, report: Report, label: str) -> Mapping[str, float]:
-        """Return seeds -> value where a finished cell has one number."""
-        if (report, label) not in self._numbers:
-            self._numbers[report, label] = {
-                seeds: value
-                for seeds, cell in self.items()
-                if cell.status == "done" and isinstance(value := _score(cell, report, label).value, float)
-            }
-        return self._numbers[report, label]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
-    """The rows of one task, and what they are measured against.
-
-    subsets: seeds -> the images that its rows share. unfit: row -> why it cannot be compared with the others, "" where
-    it can.
-    """
-
-    suite: SuiteHeader
-    task: Task
-    groups: Mapping[RowName, Group]
-    floor: Group | None
-    ceiling: Group | None
-    subsets: Mapping[str, SubsetSummary]
-    unfit: Mapping[RowName, str]
-
-
-def score_form(cells: Iterable[CellResult], report: Report, label: str) -> Form:
-    """Return what values a metric has: one number, one a class, or a matrix; undefined ones do not tell."""
-    for cell in cells:
-        value = _score(cell, report, label).value
-        if isinstance(value, list):
-            return "matrix" if any(isinstance(part, list) for part in value) else "classes"
-        if value is not None:
-            return "number"
-    return "number"
+__all__ = ["build_row"]
 
 
 def build_row(
@@ -88,11 +31,12 @@ def build_row(
     role, balancer = name
     group = contest.groups[name]
     done = {seeds: cell for seeds, cell in group.items() if cell.status == "done" and report in cell.scores}
-    measured = _distinct(done.values())
+    measured = distinct(done.values())
     statuses = [(cell.status, cell.score_key) for cell in group.values()]
     of_form: dict[Form, list[MetricHeader]] = {"number": [], "classes": [], "matrix": []}
     for metric in contest.suite.metrics:
         of_form[forms[metric.label]].append(metric)
+    compares_with_ceiling = role == "entry" and not contest.unfit[name]
     return Row(
         balancer=balancer,
         role=role,
@@ -106,7 +50,7 @@ def build_row(
         metrics={metric.label: _metric(contest, name, report, metric) for metric in of_form["number"]},
         per_class={metric.label: _classes(done, report, metric.label) for metric in of_form["classes"]},
         matrices={
-            metric.label: {seeds: _score(cell, report, metric.label).value for seeds, cell in done.items()}
+            metric.label: {seeds: score_of_cell(cell, report, metric.label).value for seeds, cell in done.items()}
             for metric in of_form["matrix"]
         },
         optimism=_optimism(contest, group, ranking) if report == "best_test" else None,
@@ -115,20 +59,9 @@ def build_row(
         used_withheld_data=any(cell.used_withheld_data for cell in measured),
         outside_data=tuple(sorted({text for cell in measured for text in cell.outside_data})),
         warnings=tuple(sorted({text for cell in measured for text in cell.warnings})),
+        at_chance=at_chance(measured, report),
+        above_ceiling=above_ceiling(group, contest.ceiling, report, ranking) if compares_with_ceiling else None,
     )
-
-
-def _score(cell: CellResult, report: Report, label: str) -> Score:
-    scores = cell.scores.get(report)
-    return NOT_SCORED if scores is None else scores.metrics.get(label, NOT_SCORED)
-
-
-def _distinct(cells: Iterable[CellResult]) -> list[CellResult]:
-    """Return one cell of each measurement."""
-    by_key: dict[str, CellResult] = {}
-    for cell in cells:
-        by_key.setdefault(cell.score_key, cell)
-    return list(by_key.values())
 
 
 def _problems(cells: Iterable[CellResult]) -> tuple[Problem, ...]:
@@ -148,7 +81,7 @@ def _undefined(group: Group, report: Report, label: str) -> dict[str, str]:
     return {
         seeds: score.reason
         for seeds, cell in group.items()
-        if cell.status == "done" and (score := _score(cell, report, label)).value is None
+        if cell.status == "done" and (score := score_of_cell(cell, report, label)).value is None
     }
 
 
@@ -243,10 +176,10 @@ def _optimism(contest: Contest, group: Group, metric: MetricHeader | None) -> Su
 def _classes(done: Mapping[str, CellResult], report: Report, label: str) -> ClassSummary:
     values_K: dict[str, tuple[float | None, ...]] = {}
     for seeds, cell in done.items():
-        value = _score(cell, report, label).value
+        value = score_of_cell(cell, report, label).value
         if isinstance(value, list):
             values_K[seeds] = tuple(cast("list[float | None]", value))
-    measured = [values_K[str(cell.seeds)] for cell in _distinct(done[seeds] for seeds in values_K)]
+    measured = [values_K[str(cell.seeds)] for cell in distinct(done[seeds] for seeds in values_K)]
     mean_K: list[float | None] = []
     for of_class in zip(*measured, strict=True):
         defined = [value for value in of_class if value is not None]
@@ -269,7 +202,7 @@ def _cost(measured: Sequence[CellResult]) -> Cost | None:
 
 
 def _exposure(measured: Sequence[CellResult], floor: Group | None) -> float | None:
-    of_floor = _distinct(cell for cell in (floor or {}).values() if cell.status == "done")
+    of_floor = distinct(cell for cell in (floor or {}).values() if cell.status == "done")
     row_images = _mean_of_all([_classifier_images_seen(cell) for cell in measured])
     floor_images = _mean_of_all([_classifier_images_seen(cell) for cell in of_floor])
     return row_images / floor_images if row_images is not None and floor_images else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.evaluation import Report
-from balancebench.leaderboard.board import Leaderboard, Row, Summary, TaskTable
+from balancebench.leaderboard.board import Leaderboard, Summary, TaskTable
+from balancebench.leaderboard.contest import Contest, Form, Group, RowName, score_form
 from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
+from balancebench.leaderboard.ranking import ranking_of
 from balancebench.leaderboard.results import (
     CELL_STATUSES,
     CellResult,
@@ -20,7 +21,8 @@ from balancebench.leaderboard.results import (
     SuiteHeader,
     describe_suite,
 )
-from balancebench.leaderboard.rows import Contest, Form, Group, RowName, build_row, score_form
+from balancebench.leaderboard.rows import build_row
+from balancebench.leaderboard.shapes import without_misfits
 from balancebench.leaderboard.statistics import mean, summarise
 from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite
@@ -28,18 +30,16 @@ from balancebench.suite.schema import Axis
 
 __all__ = ["build_leaderboard"]
 
-SAME_RANK_DECIMALS = 12  # means that differ by rounding alone share a rank
-
 
 def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellResult]) -> Leaderboard:
     """Return the tables of a suite; the order of `results` does not matter.
 
-    Rows are ranked by the suite's first metric that is one number and has a better direction; equal means share a
-    rank. The ceiling is not ranked, nor are rows that were made from other images than the floor, nor those
-    with nothing done. Raises LeaderboardError where a cell occurs twice.
+    Rows are ranked by the suite's first metric that is one number and has a better direction, see
+    `balancebench.leaderboard.ranking`. Raises LeaderboardError where a cell occurs twice.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
     tables: list[TaskTable] = []
+    results = without_misfits(results)
     for task, groups in _grouped(header, results).items():
         contest = _contest(header, task, groups)
         tables += [_table(contest, report) for report in header.reports]
@@ -103,8 +103,9 @@ def _table(contest: Contest, report: Report) -> TaskTable:
     cells = [cell for group in contest.groups.values() for cell in group.values()]
     forms: dict[str, Form] = {metric.label: score_form(cells, report, metric.label) for metric in contest.suite.metrics}
     metrics = tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "number")
-    ranking = next((metric for metric in metrics if metric.higher_is_better is not None), None)
-    rows = [build_row(contest, name, report, forms, ranking) for name in contest.groups]
+    ranked_by = next((metric for metric in metrics if metric.higher_is_better is not None), None)
+    rows = [build_row(contest, name, report, forms, ranked_by) for name in contest.groups]
+    ranking = ranking_of(contest, report, rows, ranked_by)
     subsets = list({subset.fingerprint: subset for subset in contest.subsets.values()}.values())
     class_names, counts_K = _training_images(subsets)
     measures = _measures(contest.suite.subset_metrics, subsets)
@@ -113,42 +114,14 @@ def _table(contest: Contest, report: Report) -> TaskTable:
         report=report,
         metrics=metrics,
         class_metrics=tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "classes"),
-        ranked_by=None if ranking is None else ranking.label,
+        ranked_by=None if ranked_by is None else ranked_by.label,
         class_names=class_names,
         train_counts_K=counts_K,
         subset_metrics=tuple(metric for metric in contest.suite.subset_metrics if metric.label in measures),
         measures=measures,
-        rows=tuple(_ranked(rows, ranking)),
+        rows=ranking.rows,
+        ranking_note=ranking.note,
     )
-
-
-def _ranked(rows: Sequence[Row], metric: MetricHeader | None) -> list[Row]:
-    """Return the rows with their ranks, best first; then what cannot be ranked, the ceiling, what is not done."""
-
-    def standing(row: Row) -> float:
-        """Return the mean that ranks, turned so that smaller is better."""
-        ranking_mean = None if metric is None else row.metrics[metric.label].over_seeds.mean
-        assert ranking_mean is not None and metric is not None  # noqa: S101, PT018 - only asked of contenders
-        return round(-ranking_mean if metric.higher_is_better else ranking_mean, SAME_RANK_DECIMALS)
-
-    contenders: list[Row] = []
-    others: list[tuple[int, Row]] = []
-    for row in rows:
-        if row.done == 0:
-            others.append((2, replace(row, unranked_because="no cell is done")))
-        elif row.role == "ceiling":
-            others.append((1, row))
-        elif row.unranked_because:
-            others.append((0, row))
-        elif metric is None:
-            others.append((0, replace(row, unranked_because="the suite has no metric that ranks")))
-        elif (over_seeds := row.metrics[metric.label].over_seeds).mean is None:
-            others.append((0, replace(row, unranked_because=f"{metric.label} is undefined: {over_seeds.reason}")))
-        else:
-            contenders.append(row)
-    standings = sorted(standing(row) for row in contenders)
-    ranked = [replace(row, rank=1 + standings.index(standing(row))) for row in sorted(contenders, key=standing)]
-    return ranked + [row for _, row in sorted(others, key=lambda other: other[0])]
 
 
 def _training_images(subsets: Sequence[SubsetSummary]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -69,7 +69,7 @@ def _print_table(console: Console, table: TaskTable) -> None:
         console.print(Text(f"[{number}] {note}", style="dim"))
     if texts := measure_texts(table):
         console.print(Text(f"Training images before balancing: {', '.join(texts)}.", style="dim"))
-    for remark in remark_lines(table.rows):
+    for remark in remark_lines(table):
         console.print(Text(remark, style="dim"))
     problems = problem_lines(table.rows)
     for problem in problems[:SHOWN_PROBLEMS]:

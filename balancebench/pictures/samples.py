@@ -128,7 +128,7 @@ def _draw(scene: Scene, synthesis: Synthesis, subject: str) -> Drawing:
     seeds, key = next(iter(synthesis.steps.items()))
     inputs = scene.inputs(key)
     subset = Subset.read(scene.store, inputs.subset, inputs.dataset)
-    real, kept_N = subset.splits.images.train, subset.kept_N
+    real, kept_N = subset.splits.train, subset.kept_N
     synthetic = SynthesisedImages.read(scene.store, key, real).images
     if synthetic is None:
         raise StoreError(f"the synthesis {key[:12]} has no images")

@@ -91,11 +91,15 @@ def fit_context(
     seed: int,
     *,
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None] | None = None,
+    phase_started: Callable[[int], None] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FitContext:
     """Return a context to train in; nobody watches its epochs, or keeps its state, where that is left out."""
 
     def ignore_epoch(_epoch: int, _predictor: Predictor, _values: Mapping[str, float]) -> None:
+        return
+
+    def ignore_phase(_index: int) -> None:
         return
 
     return FitContext(
@@ -106,6 +110,7 @@ def fit_context(
         progress=workplace.progress,
         logger=workplace.logger,
         epoch_finished=epoch_finished or ignore_epoch,
+        phase_started=phase_started or ignore_phase,
         count=workplace.count,
         compilation=workplace.compilation,
         note=workplace.note,

@@ -25,9 +25,21 @@ from balancebench.synthesis.fill import draw_images
 __all__ = ["cell_images"]
 
 
-def cell_images(workplace: Workplace, subset: Subset, inputs: ScoreInputs) -> EvaluationImages:
-    """Return the images of the cell that the workplace's step scores."""
+def cell_images(
+    workplace: Workplace, subset: Subset, inputs: ScoreInputs, labels_N: NDArray[np.int64]
+) -> EvaluationImages:
+    """Return the images of the cell that the workplace's step scores; labels_N: of the test images."""
     maker = _outermost_synthesis(inputs.balancer)
+
+    @cache
+    def test() -> LabelledImages:
+        classes = subset.splits.train
+        return LabelledImages(
+            images_NCHW=subset.test_images_NCHW,
+            labels_N=labels_N,
+            class_names=classes.class_names,
+            superclass_K=classes.superclass_K,
+        )
 
     @cache
     def synthetic() -> LabelledImages | None:
@@ -43,7 +55,7 @@ def cell_images(workplace: Workplace, subset: Subset, inputs: ScoreInputs) -> Ev
         synthetic=synthetic,
         kept=cache(lambda: subset.train),
         full_train=cache(lambda: subset.kept_and_withheld),
-        test=lambda: subset.test,
+        test=test,
         draw=lambda counts_K: _drawn(workplace, subset, inputs, counts_K),
         used_withheld_data=any(workplace.record(key).used_withheld_data for key in input_keys(inputs.balancer)),
         extractor=cache(lambda: _extractor(workplace, inputs)),

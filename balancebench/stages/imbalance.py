@@ -9,6 +9,7 @@ from balancebench.artefacts.splits import Splits
 from balancebench.artefacts.subset import Subset
 from balancebench.errors import DataError
 from balancebench.seeds import seed_for
+from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
 from balancebench.step import SubsetInputs
 
@@ -18,11 +19,12 @@ __all__ = ["run_imbalance"]
 def run_imbalance(workplace: Workplace) -> None:
     """Select the images kept, carve validation images, and write both."""
     splits = Splits.read(workplace.store, workplace.inputs(SubsetInputs).dataset)
-    train = splits.images.train
+    train = splits.train
     imbalancer = workplace.build("imbalancer", "component")
     seed = workplace.step.settings["seed"] or 0
     rng = np.random.default_rng(seed_for("subset", seed))
-    kept_N = _checked(imbalancer.object.select(train.labels_N, train.class_names, rng), len(train))
+    with handed_out(imbalancer.component.name, train.labels_N):
+        kept_N = _checked(imbalancer.object.select(train.labels_N, train.class_names, rng), len(train))
     validation = workplace.step.settings["validation"]
     if validation is None:
         Subset(splits=splits, kept_N=kept_N).write(workplace.results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebench.artefacts.splits import Splits
+from balancebench.artefacts.splits import write_splits
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
@@ -17,10 +17,14 @@ def run_load(workplace: Workplace) -> None:
     context = LoadContext(
         data_root=workplace.data_root, scratch=workplace.scratch, progress=workplace.progress, logger=workplace.logger
     )
-    images = dataset.object.load(context)
+    try:
+        images = dataset.object.load(context)
+    except DataError as error:
+        raise DataError(f"dataset {dataset.component.name}: {error}") from error
     if not isinstance(images, DatasetSplits):
         raise DataError(f"{dataset.component.name} returned {type(images).__name__}, not DatasetSplits")
     for name, split in (("training", images.train), ("test", images.test)):
         if len(split) == 0:
             raise DataError(f"{dataset.component.name} has no {name} images")
-    Splits.of(images).write(workplace.results)
+    with workplace.store.answers.opened():
+        write_splits(images, workplace.results, workplace.answers)

@@ -17,9 +17,15 @@ def run_measure(workplace: Workplace) -> None:
     inputs = workplace.inputs(MeasureInputs)
     subset = Subset.read(workplace.store, inputs.subset, inputs.dataset)
     evaluation = SubsetEvaluation(
-        train=subset.train, test=subset.test, device=workplace.device, cached=workplace.store.cached
+        train=subset.train,
+        test_images_NCHW=subset.test_images_NCHW,
+        device=workplace.device,
+        cached=workplace.store.cached,
     )
     write_measures(
         workplace.results,
-        {label: scored(label, metric, evaluation) for label, metric in built_metrics(workplace).items()},
+        {
+            label: scored(label, metric, evaluation, subset.train.class_count)
+            for label, metric in built_metrics(workplace).items()
+        },
     )

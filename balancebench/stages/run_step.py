@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -13,14 +14,26 @@ from balancebench.contracts import Progress
 from balancebench.errors import BalancebenchError
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
+from balancebench.stages.input_files import InputFiles
+from balancebench.stages.judge import TestJudge
 from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
+from balancebench.stages.process_state import ProcessChanges, guarded_process
+from balancebench.stages.start_up import start_up
 from balancebench.stages.workplace import Workplace
 from balancebench.step import Step, input_keys, record_fields
 from balancebench.store import Failure, Record, Status, Store
 
-__all__ = ["CHECKPOINT_SECONDS", "run_step"]
+__all__ = ["CHECKPOINT_SECONDS", "StepEnd", "run_step"]
 
 CHECKPOINT_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnd:
+    """How a step ended: its record, and what it changed in its process that could not be put back."""
+
+    record: Record
+    lasting_changes: tuple[str, ...]
 
 
 def run_step(
@@ -32,10 +45,16 @@ def run_step(
     data_root: Path,
     provenance: dict[str, JSON],
     progress: Progress,
+    judge: TestJudge,
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-) -> Record:
-    """Run a step and commit its record: done with its files, or failed or out_of_memory with the error."""
+    is_worker: bool = False,
+) -> StepEnd:
+    """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
+
+    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps.
+    """
+    start_up_seconds = start_up(step, registry, device)
     results, scratch = store.temporary_folder(), store.temporary_folder()
     workplace = Workplace(
         step=step,
@@ -49,14 +68,19 @@ def run_step(
         results=results,
         scratch=scratch,
         progress=progress,
+        judge=judge,
     )
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     reset_peak_memory(device)
     status: Status = "done"
     failure: Failure | None = None
+    changes = ProcessChanges()
+    input_files = InputFiles.of(step, store)
     try:
-        module_name, _, function = STAGES[step.stage].run.partition(":")
-        getattr(import_module(module_name), function)(workplace)
+        with guarded_process(step.key, step.threads, is_worker=is_worker) as changes:
+            module_name, _, function = STAGES[step.stage].run.partition(":")
+            getattr(import_module(module_name), function)(workplace)
+        input_files.refuse_changes()
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
         status = "out_of_memory" if _is_out_of_memory(error) else "failed"
         failure = Failure(message=_message(error), traceback=traceback.format_exc())
@@ -70,13 +94,16 @@ def run_step(
     inputs = [record for key in input_keys(step.inputs) if (record := store.read_done(key)) is not None]
     outside = {*workplace.outside_data, *(text for record in inputs for text in record.outside_data)}
     warnings = {*workplace.warnings, *(text for record in inputs for text in record.warnings)}
+    has_answers = status == "done" and workplace.has_answers
     record = Record(
         **record_fields(step),
         status=status,
         started_at=started_at,
         duration_seconds=round(workplace.seconds, 3),
+        start_up_seconds=round(start_up_seconds, 3),
         peak_memory_bytes=max(workplace.earlier_peak_bytes, peak_memory_bytes(device)),
-        provenance={**provenance, **_device_name(device), **workplace.notes},
+        provenance={**provenance, **_device_name(device), **workplace.notes, **_change_notes(changes)},
+        has_answers=has_answers,
         failure=failure,
         used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),
         outside_data=tuple(sorted(outside)),
@@ -84,7 +111,15 @@ def run_step(
         images_seen=workplace.images_seen,
         optimiser_steps=workplace.optimiser_steps,
     )
-    return store.commit(record, results)
+    if has_answers:
+        with store.answers.opened():
+            store.answers.commit(record.model_copy(update={"has_answers": False}), workplace.answers)
+    return StepEnd(record=store.commit(record, results), lasting_changes=tuple(changes.lasting))
+
+
+def _change_notes(changes: ProcessChanges) -> dict[str, JSON]:
+    notes = {"process_restored": changes.restored, "process_replaced_for": changes.lasting}
+    return {name: ", ".join(changed) for name, changed in notes.items() if changed}
 
 
 def _device_name(device: str) -> dict[str, JSON]:

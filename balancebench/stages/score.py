@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from balancebench.artefacts.costs import cell_cost
-from balancebench.artefacts.scores import CellOutcomes, CellScores, Outcome, ReportScores, write_scores
+from balancebench.artefacts.scores import AgainstGuessing, CellOutcomes, CellScores, Outcome, ReportScores, write_scores
+from balancebench.artefacts.splits import read_test_labels
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.training_result import TrainingResult
 from balancebench.classification import predicted_classes
@@ -23,8 +24,9 @@ def run_score(workplace: Workplace) -> None:
     inputs = workplace.inputs(ScoreInputs)
     subset = Subset.read(workplace.store, inputs.subset, inputs.dataset)
     training = TrainingResult.read(workplace.store, inputs.training)
-    test = subset.test
-    images = cell_images(workplace, subset, inputs)
+    labels_N = read_test_labels(workplace.store, inputs.dataset)
+    classes = subset.splits.train
+    images = cell_images(workplace, subset, inputs, labels_N)
     cost = cell_cost(workplace.record(inputs.training), inputs.balancer, workplace.store.read_done)
     metrics = built_metrics(workplace)
     last_epoch = len(training.description.curves) - 1
@@ -34,16 +36,20 @@ def run_score(workplace: Workplace) -> None:
         logits_NK = np.array(training.logits_NK[report])
         evaluation = Evaluation(
             logits_NK=logits_NK,
-            labels_N=test.labels_N,
-            class_names=test.class_names,
-            superclass_K=test.superclass_K,
+            labels_N=labels_N,
+            class_names=classes.class_names,
+            superclass_K=classes.superclass_K,
             train_counts_K=subset.counts_K,
             cost=cost,
             images=images,
         )
+        outcomes[report] = Outcome.of(labels_N, predicted_classes(logits_NK), classes.class_count)
         scores[report] = ReportScores(
             epoch=training.description.best_epochs.get(report, last_epoch),
-            metrics={label: scored(label, metric, evaluation) for label, metric in metrics.items()},
+            searched_from=training.description.searched_from.get(report, 0),
+            metrics={
+                label: scored(label, metric, evaluation, classes.class_count) for label, metric in metrics.items()
+            },
+            guessing=AgainstGuessing.of(outcomes[report].confusion_KK(classes.class_count)),
         )
-        outcomes[report] = Outcome.of(test.labels_N, predicted_classes(logits_NK), test.class_count)
     write_scores(workplace.results, scores, outcomes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.synthesis import SynthesisedImages
 from balancebench.data import LabelledImages, Origin
-from balancebench.errors import BalancerError
+from balancebench.errors import BalancerError, DataError
 from balancebench.stages.balancing import synthesis_context
+from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
 from balancebench.synthesis.degenerate import degeneracy_warnings, image_figures
@@ -20,7 +21,12 @@ def run_synthesise(workplace: Workplace) -> None:
     subset = Subset.read(workplace.store, inputs.subset, inputs.dataset)
     train = subset.train
     balancer = workplace.build("balancer", "component")
-    synthetic = balancer.object.synthesise(train, synthesis_context(workplace, balancer, subset, inputs.balancer))
+    context = synthesis_context(workplace, balancer, subset, inputs.balancer)
+    try:
+        with handed_out(balancer.component.name, train):
+            synthetic = balancer.object.synthesise(train, context)
+    except DataError as error:
+        raise BalancerError(f"{balancer.component.name} made images that do not fit: {error}") from error
     figures_K = None
     if synthetic is not None:
         _check(balancer.component.name, synthetic, train)

@@ -6,6 +6,7 @@ from balancebench.artefacts.subset import Subset
 from balancebench.contracts import TrainsGenerator
 from balancebench.errors import BalancerError
 from balancebench.stages.balancing import synthesis_context
+from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
 
@@ -20,4 +21,6 @@ def run_train_generator(workplace: Workplace) -> None:
     if not isinstance(balancer.object, TrainsGenerator):
         raise BalancerError(f"{balancer.component.name} says trains_generator, but has no train_generator")
     context = synthesis_context(workplace, balancer, subset, inputs.balancer)
-    balancer.object.train_generator(subset.train, context)
+    train = subset.train
+    with handed_out(balancer.component.name, train):
+        balancer.object.train_generator(train, context)

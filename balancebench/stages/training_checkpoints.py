@@ -101,15 +101,13 @@ class TrainingCheckpoints(Checkpoints):
 
 
 def _processing_unit(device: str) -> dict[str, JSON]:
-    """Return what of a device its results depend on: which GPU it is, or how many threads share a sum on the CPU."""
+    """Return what of a device its results depend on: which GPU it is. (A step's threads are in its key.)"""
     kind = device.partition(":")[0]
-    if "torch" not in sys.modules:  # a classifier without torch
+    if kind != "cuda":
         return {"device": kind}
     import torch
 
-    if kind == "cuda":
-        return {"device": kind, "device_name": torch.cuda.get_device_name(device)}
-    return {"device": kind, "threads": torch.get_num_threads()}
+    return {"device": kind, "device_name": torch.cuda.get_device_name(device)}
 
 
 @cache

@@ -12,6 +12,7 @@ from balancebench.component import Component, Kind
 from balancebench.config import JSON, Compilation, Options
 from balancebench.contracts import Progress
 from balancebench.registry import Registry
+from balancebench.stages.judge import TestJudge
 from balancebench.step import ComponentReference, Step
 from balancebench.store import Record, Store
 
@@ -46,8 +47,9 @@ class Built:
 class Workplace:
     """What a stage is given, and what it notes for the step's record.
 
-    provenance: what the record will say of software and machine. earlier_seconds, earlier_peak_bytes: what earlier
-    attempts at the step took up to the state that this one goes on from.
+    judge: tells how good test logits are. provenance: what the record will say of software and machine.
+    earlier_seconds, earlier_peak_bytes: what earlier attempts at the step took up to the state that this one goes on
+    from.
     """
 
     step: Step
@@ -61,6 +63,7 @@ class Workplace:
     results: Path
     scratch: Path
     progress: Progress
+    judge: TestJudge
     used_withheld_data: bool = False
     outside_data: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
@@ -69,7 +72,19 @@ class Workplace:
     notes: dict[str, JSON] = field(default_factory=dict[str, JSON])
     earlier_seconds: float = 0.0
     earlier_peak_bytes: int = 0
+    _answers: Path | None = None
     _start: float = field(default_factory=time.monotonic)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether the step leaves labels of test images."""
+        return self._answers is not None
+
+    @property
+    def answers(self) -> Path:
+        """A folder for the labels of test images, which get a place of their own; made when it is first asked for."""
+        self._answers = self._answers or self.store.answers.temporary_folder()
+        return self._answers
 
     @property
     def seconds(self) -> float:

@@ -2,6 +2,7 @@
 
     steps/KEY/record.json      first of each step
     steps/KEY/NAME             the files that the record names, sorted
+    answers/KEY/...            the same of the labels of a data set's test images, before the data set's step
 
 The same steps give the same bytes. What an archive brings is believed as little as a damaged disk: only plain files of
 these names are taken, each must have the size and SHA-256 that its record says, and a step is put in place once whole.
@@ -23,12 +24,13 @@ from typing import IO
 from pydantic import ValidationError
 
 from balancebench.errors import StoreError
+from balancebench.store.answers import ANSWERS
 from balancebench.store.record import Record
 from balancebench.store.step_folders import KEY, Store
 
 __all__ = ["Imported", "export_steps", "import_steps"]
 
-RECORD = "record.json"
+RECORD, STEPS = "record.json", "steps"
 LARGEST_RECORD_BYTES = 2**26
 CHUNK_BYTES = 2**20
 
@@ -68,22 +70,25 @@ def _write(
 ) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for count, key in enumerate(sorted(set(keys)), start=1):
-            _add(tar, store, key)
+            if store.files(key).record.has_answers:
+                with store.answers.opened():
+                    _add(tar, ANSWERS, store.answers, key)
+            _add(tar, STEPS, store, key)
             exported(count)
 
 
-def _add(tar: tarfile.TarFile, store: Store, key: str) -> None:
+def _add(tar: tarfile.TarFile, top: str, store: Store, key: str) -> None:
     files = store.files(key)
     content = (files.folder / RECORD).read_bytes()
-    tar.addfile(_entry(key, RECORD, len(content)), io.BytesIO(content))
+    tar.addfile(_entry(top, key, RECORD, len(content)), io.BytesIO(content))
     for name in sorted(files.record.files):
         path = files.mapped(name)  # compared with its SHA-256
         with path.open("rb") as file:
-            tar.addfile(_entry(key, name, path.stat().st_size), file)
+            tar.addfile(_entry(top, key, name, path.stat().st_size), file)
 
 
-def _entry(key: str, name: str, size_bytes: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(f"steps/{key}/{name}")
+def _entry(top: str, key: str, name: str, size_bytes: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(f"{top}/{key}/{name}")
     entry.size, entry.mode = size_bytes, 0o644
     return entry
 
@@ -114,7 +119,9 @@ class _Reading:
     """An archive while it is read: the step that is being put together, if any."""
 
     def __init__(self, store: Store, archive: Path, folder: Path, outcome: Imported) -> None:
-        self._store = store
+        self._answers = store.answers
+        self._stores: dict[str, Store] = {STEPS: store, ANSWERS: store.answers}
+        self._top = STEPS  # of the step that is being put together
         self._archive = archive
         self._folder = folder
         self._outcome = outcome
@@ -123,16 +130,16 @@ class _Reading:
 
     def take(self, entry: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
         """Take the next file."""
-        key, name = self._named(entry)
+        top, key, name = self._named(entry)
         file = tar.extractfile(entry)
         if file is None:
             raise self._refused(entry.name, "it is no plain file")
         if name == RECORD:
             self.end_step()
-            self._begin_step(key, entry, file)
+            self._begin_step(top, key, entry, file)
             return
         record = self._record
-        if record is None or record.key != key or name not in self._awaited:
+        if record is None or (self._top, record.key) != (top, key) or name not in self._awaited:
             raise self._refused(entry.name, "no record before it names it, or it comes twice")
         self._awaited.remove(name)
         if entry.size != record.files[name].size_bytes:
@@ -154,17 +161,20 @@ class _Reading:
         record, self._record = self._record, None
         if record is None:
             return
+        store, is_step = self._stores[self._top], self._top == STEPS
         if self._awaited:
-            raise self._refused(f"steps/{record.key}", f"it lacks {min(self._awaited)}")
+            raise self._refused(f"{self._top}/{record.key}", f"it lacks {min(self._awaited)}")
         folder = self._folder / record.key
-        if self._store.read_done(record.key) is not None:
-            self._outcome.present.append(record.key)
+        if store.read_done(record.key) is not None:
             shutil.rmtree(folder)
+            self._outcome.present += [record.key] * is_step
             return
-        self._store.place(record, folder)
-        self._outcome.new.append(record.key)
+        if record.has_answers and self._answers.missing(record.key) is not None:
+            raise self._refused(f"steps/{record.key}", "the labels of its test images do not come before it")
+        store.place(record, folder)
+        self._outcome.new += [record.key] * is_step
 
-    def _begin_step(self, key: str, entry: tarfile.TarInfo, file: IO[bytes]) -> None:
+    def _begin_step(self, top: str, key: str, entry: tarfile.TarInfo, file: IO[bytes]) -> None:
         if entry.size > LARGEST_RECORD_BYTES:
             raise self._refused(entry.name, "it is too large for a record")
         content = file.read()
@@ -176,19 +186,25 @@ class _Reading:
             raise self._refused(entry.name, "it is no record of this step, finished, and for the first time")
         (self._folder / key).mkdir()
         (self._folder / key / RECORD).write_bytes(content)
-        self._record, self._awaited = record, set(record.files)
+        self._top, self._record, self._awaited = top, record, set(record.files)
 
-    def _named(self, entry: tarfile.TarInfo) -> tuple[str, str]:
-        """Return key and file name of an entry; refuse links, devices and names that lead elsewhere."""
+    def _named(self, entry: tarfile.TarInfo) -> tuple[str, str, str]:
+        """Return store, key and file name of an entry; refuse links, devices and names that lead elsewhere."""
         if not entry.isreg():
             raise self._refused(entry.name, "it is no plain file")
         top, _, rest = entry.name.partition("/")
         key, _, name = rest.partition("/")
         path = PurePosixPath(name)
         leads_elsewhere = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-        if top != "steps" or not KEY.fullmatch(key) or not path.parts or leads_elsewhere or path.as_posix() != name:
+        if (
+            top not in self._stores
+            or not KEY.fullmatch(key)
+            or not path.parts
+            or leads_elsewhere
+            or path.as_posix() != name
+        ):
             raise self._refused(entry.name, "it is no file of a step")
-        return key, name
+        return top, key, name
 
     def _refused(self, name: str, reason: str) -> StoreError:
         return StoreError(

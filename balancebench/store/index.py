@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
-from balancebench.store.step_files import StepFiles
+from balancebench.store.step_files import ParsedT, StepFiles, unparsable
 from balancebench.store.step_folders import Store
 
 __all__ = ["StoreIndex"]
@@ -115,6 +115,14 @@ class StoreIndex:
         if _is_settled(max(changed_ns, files_changed_ns)):
             self._keep(known)
         return known
+
+    def parsed(self, known: KnownStep, name: str, parse: Callable[[bytes], ParsedT]) -> ParsedT:
+        """Return parse(`content`), which may raise ValueError; raise StoreError then too."""
+        content = self.content(known, name)
+        try:
+            return parse(content)
+        except ValueError as error:
+            raise unparsable(self._store.folder(known.key) / name, error) from error
 
     def content(self, known: KnownStep, name: str) -> bytes:
         """Return a small file of a finished step. The index keeps it for the next time, one file of each step.

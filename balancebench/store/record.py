@@ -37,7 +37,9 @@ class Failure(BaseModel):
 class Record(BaseModel):
     """What a step leaves. Later versions may add fields; those that are missing in older records have defaults.
 
-    warnings: what a reader of any result made from this step must know, those of its inputs included; one line each.
+    duration_seconds: of the work itself. start_up_seconds: of the imports before it, which a warm process has done.
+    has_answers: whether labels of test images belong to it, which lie apart.
+    outside_data, warnings: the step's own and those of its inputs, for the reader of any row that is made from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,12 +51,14 @@ class Record(BaseModel):
     status: Status
     started_at: str
     duration_seconds: float
+    start_up_seconds: float = 0.0
     peak_memory_bytes: int = 0
     identity: dict[str, JSON]
     inputs: dict[str, JSON] = Field(default_factory=dict)
     profile: str | None = None
     provenance: dict[str, JSON] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(default_factory=dict)
+    has_answers: bool = False
     failure: Failure | None = None
     used_withheld_data: bool = False
     outside_data: tuple[str, ...] = ()

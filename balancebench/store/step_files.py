@@ -6,9 +6,10 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from balancebench.errors import StoreError
 from balancebench.store.record import FileEntry, Record
@@ -16,8 +17,11 @@ from balancebench.store.record import FileEntry, Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["StepFiles", "sha256_of"]
+__all__ = ["StepFiles", "sha256_of", "unparsable"]
 
+ParsedT = TypeVar("ParsedT")
+
+REASON_CHARACTERS = 200  # of what a parser says; it may quote the file
 HASHED_AT_ONCE_BYTES = 2**18  # file_digest clears so large a buffer for each file, however small
 
 
@@ -25,7 +29,7 @@ HASHED_AT_ONCE_BYTES = 2**18  # file_digest clears so large a buffer for each fi
 class StepFiles:
     """The files of a finished step, by name; each is compared with its SHA-256 before it is read.
 
-    Every method raises StoreError where the file is missing or not what the record says.
+    Every method raises StoreError where the file is missing or not what the record says, or not of the form asked for.
     """
 
     folder: Path
@@ -47,7 +51,15 @@ class StepFiles:
 
     def json(self, name: str) -> Any:
         """Return a file's JSON."""
-        return json.loads(self.content(name))
+        return self.parsed(name, json.loads)
+
+    def parsed(self, name: str, parse: Callable[[bytes], ParsedT]) -> ParsedT:
+        """Return parse(what is in a file), which may raise ValueError."""
+        content = self.content(name)
+        try:
+            return parse(content)
+        except ValueError as error:
+            raise unparsable(self.folder / name, error) from error
 
     def array(self, name: str) -> NDArray[Any]:
         """Return a .npy file, read whole."""
@@ -86,6 +98,12 @@ class StepFiles:
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             raise StoreError(f"{path} is damaged: it is not what its record says")
         return content
+
+
+def unparsable(path: Path, error: ValueError) -> StoreError:
+    """Return the error of a file that is what its record says, and yet has not the form that this version reads."""
+    reason = " ".join(str(error).split())[:REASON_CHARACTERS]
+    return StoreError(f"{path} cannot be parsed ({reason}): delete its folder")
 
 
 _VERIFIED: set[tuple[str, int, int, str]] = set()  # mapped files: path, size, time of change, SHA-256

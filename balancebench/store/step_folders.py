@@ -3,6 +3,7 @@
     STORE/store.json                 what this folder is
     STORE/steps/ab/ab12.../          record.json and the step's files
     STORE/set_aside/                 failed attempts and damaged results that were replaced; never deleted
+    STORE/answers/                   a store like this one: the labels of test images, by the key of their data set
     STORE/cached/NAME/ab/ab12.../    an array that several steps need, by all that decides it
     STORE/checkpoints/ab12.../       what a step that did not finish left for its next attempt; deleted when it is done
     STORE/locks/, STORE/temporary/   of runs in progress
@@ -21,6 +22,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,13 +34,14 @@ from pydantic import ValidationError
 
 from balancebench.config import JSON
 from balancebench.errors import StoreError
+from balancebench.store.answers import ANSWERS, answers_opened
 from balancebench.store.record import FORMAT, FileEntry, Record
 from balancebench.store.step_files import StepFiles, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KEY", "Store"]
+__all__ = ["KEY", "Answers", "Store"]
 
 KEY = re.compile("[0-9a-f]{64}")
 
@@ -48,6 +51,11 @@ class Store:
     """A folder of step results that several processes may use at once."""
 
     root: Path
+
+    @property
+    def answers(self) -> Answers:
+        """Where the labels of test images lie."""
+        return Answers(self.root / ANSWERS)
 
     @classmethod
     def open(cls, root: Path, *, create: bool = True) -> Store:
@@ -105,7 +113,7 @@ class Store:
                 return f"{name} has {size_bytes} bytes instead of {entry.size_bytes}"
             if sha256_of(path) != entry.sha256:
                 return f"{name} was altered"
-        return None
+        return self.answers.missing(record.key) if record.has_answers else None
 
     def lock(self, key: str) -> BaseFileLock | None:
         """Take the right to work on a step, or return None while another process has it. Ends with the process."""
@@ -158,7 +166,8 @@ class Store:
 
     def abandoned_temporary(self) -> list[Path]:
         """Return the temporary folders of this machine's processes that have ended."""
-        folders = (self.root / "temporary").glob(f"{socket.gethostname()}.*.*")
+        own = f"{socket.gethostname()}.*.*"
+        folders = [*(self.root / "temporary").glob(own), *(self.answers.root / "temporary").glob(own)]
         return [folder for folder in folders if not psutil.pid_exists(int(folder.name.split(".")[-2]))]
 
     def clear_temporary(self) -> None:
@@ -208,6 +217,8 @@ class Store:
         """Move what lies at `key` away, so that the step counts as missing."""
         if self.folder(key).exists():
             self._move_aside(self.folder(key), key)
+        if self.answers.folder(key).exists():
+            self.answers.set_aside(key)
 
     def size_bytes(self) -> int:
         """Return how much disk the store takes."""
@@ -225,3 +236,18 @@ class Store:
             folder.rename(target)
         except FileNotFoundError:  # another process was quicker
             return
+
+
+class Answers(Store):
+    """The labels of test images: a store within a store, of which `balancebench.store.answers` guards the files."""
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Let this process read them inside the block."""
+        return answers_opened()
+
+    def missing(self, key: str) -> str | None:
+        """Return what is wrong with the answers of a data set, or None."""
+        with self.opened():
+            record = self.read_done(key)
+            problem = "there is no record of them" if record is None else self.damage(record)
+        return None if problem is None else f"the labels of the test images are damaged ({problem})"

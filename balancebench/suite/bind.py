@@ -65,6 +65,7 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         seeds=tuple(_seed_triples(file.run)),
         precision=file.run.precision,
         deterministic=file.run.deterministic,
+        threads=file.run.threads,
         jobs_per_gpu=file.run.jobs_per_gpu,
         validation=file.run.validation,
         floor=file.run.floor,

@@ -137,6 +137,7 @@ class BoundSuite:
     seeds: tuple[SeedTriple, ...]
     precision: str
     deterministic: bool
+    threads: int
     jobs_per_gpu: int
     validation: ValidationTable | None
     floor: bool

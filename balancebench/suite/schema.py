@@ -67,6 +67,12 @@ class RunTable(_Table):
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of training")
     deterministic: bool = Field(True, description="bit-for-bit repeatable kernels, somewhat slower on CUDA")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="CPU threads of each step; another count changes the last digits, so it is part of every result",
+    )
     floor: bool = Field(True, description="add the imbalanced baseline (balancer none) to every task")
     ceiling: bool = Field(True, description="add training on all images (no imbalance) to every task")
     jobs_per_gpu: int = Field(

@@ -95,6 +95,21 @@ def reports_every_epoch(component: ClassifierComponent) -> None:
         assert not wrong, f"after an epoch it reports {wrong[0]} = {values[wrong[0]]}"
 
 
+def says_when_a_phase_starts(component: ClassifierComponent) -> None:
+    """`context.phase_started` is called with 0, 1, ... where a plan with a new head in its second phase is followed."""
+    train = tiny_training_set(COUNTS)
+    heard = _Heard()
+    plan = TrainingPlan(phases=(Phase(images=train, share=0.5), Phase(images=train, share=0.5, reset_head=True)))
+    try:
+        _fitted(component, plan, heard=heard)
+    except ClassifierError as error:
+        check_refusal(error)
+        return
+    assert heard.phases == [0, 1], (
+        f"of a plan of two phases it says that {heard.phases} start: call context.phase_started(index) as each begins"
+    )
+
+
 def leaves_its_inputs_alone(component: ClassifierComponent) -> None:
     """The plan's images may be shared and memory-mapped."""
     train = tiny_training_set(COUNTS)
@@ -223,6 +238,7 @@ CLASSIFIER_CHECKS: tuple[Body, ...] = (
     same_seed_gives_the_same_result,
     counts_what_it_spends,
     reports_every_epoch,
+    says_when_a_phase_starts,
     leaves_its_inputs_alone,
     leaves_global_random_state_alone,
     trains_where_a_class_has_no_images,
@@ -241,6 +257,7 @@ class _Heard:
     images: int = 0
     steps: int = 0
     epochs: list[int] = field(default_factory=list[int])
+    phases: list[int] = field(default_factory=list[int])
     values: list[Mapping[str, float]] = field(default_factory=list[Mapping[str, float]])
 
     def count(self, images: int, steps: int) -> None:
@@ -259,7 +276,13 @@ def _fitted(
     component: ClassifierComponent, plan: TrainingPlan, seed: int = 0, heard: _Heard | None = None
 ) -> Predictor:
     heard = heard or _Heard()
-    context = fit_context(seed, device=device_of(component), epoch_finished=heard.epoch_finished, count=heard.count)
+    context = fit_context(
+        seed,
+        device=device_of(component),
+        epoch_finished=heard.epoch_finished,
+        phase_started=heard.phases.append,
+        count=heard.count,
+    )
     return build(component).fit(plan, context)
 
 

@@ -86,6 +86,7 @@ def fit_context(
     *,
     device: str = "cpu",
     epoch_finished: Callable[[int, Predictor, Mapping[str, float]], None] | None = None,
+    phase_started: Callable[[int], None] | None = None,
     count: Callable[[int, int], None] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FitContext:
@@ -98,6 +99,7 @@ def fit_context(
         progress=_ignore_progress,
         logger=logger,
         epoch_finished=epoch_finished or _ignore_epoch,
+        phase_started=phase_started or _ignore_phase,
         count=count or _ignore_count,
         checkpoints=checkpoints,
     )
@@ -126,6 +128,10 @@ class NearestMean:
 
 def _ignore_progress(done: float, total: float, message: str = "") -> None:
     pass
+
+
+def _ignore_phase(_index: int) -> None:
+    return
 
 
 def _ignore_epoch(epoch: int, predictor: Predictor, values: Mapping[str, float]) -> None:

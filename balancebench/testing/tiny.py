@@ -168,7 +168,7 @@ def tiny_subset_evaluation(
     counts = [10] * len(train_counts) if test_counts is None else test_counts
     return SubsetEvaluation(
         train=tiny_training_set(train_counts, seed=seed),
-        test=tiny_training_set(counts, seed=seed + 1),
+        test_images_NCHW=tiny_training_set(counts, seed=seed + 1).images_NCHW,
         device="cpu",
         cached=_computed_for_an_empty_store,
     )

@@ -158,9 +158,11 @@ def _train_phases(
         begun = saved if saved is not None and index == saved.position.phase else None
         if begun is not None:
             begun.put_back(run.model, optimiser, run.generator)
-        elif phase.reset_head:
-            run.model.head.reset(run.generator)
-            forget(optimiser, run.model.head.parameters())
+        else:
+            run.context.phase_started(index)
+            if phase.reset_head:
+                run.model.head.reset(run.generator)
+                forget(optimiser, run.model.head.parameters())
         for parameter in learnable:
             parameter.requires_grad_(phase.trainable == "all")
             parameter.grad = None

@@ -15,11 +15,11 @@ from balancebench.large_images import ImageRows, rows_of
 
 
 def share(train_NCHW, test_NCHW, **options: Any) -> Any:
-    train, test = (
-        LabelledImages(images_NCHW=images, labels_N=np.zeros(len(images), dtype=np.int64), class_names=("one",))
-        for images in (train_NCHW, test_NCHW)
+    train = LabelledImages(
+        images_NCHW=train_NCHW, labels_N=np.zeros(len(train_NCHW), dtype=np.int64), class_names=("one",)
     )
-    return COMPONENT.create(COMPONENT.options(**options))(SubsetEvaluation(train=train, test=test, device="cpu"))
+    evaluation = SubsetEvaluation(train=train, test_images_NCHW=test_NCHW, device="cpu")
+    return COMPONENT.create(COMPONENT.options(**options))(evaluation)
 
 
 def image_of(bits_RL, level: int = 128) -> np.ndarray:

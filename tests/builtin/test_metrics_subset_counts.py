@@ -22,8 +22,10 @@ def labelled(counts_K) -> LabelledImages:
 
 def value(name: str, counts_K) -> Any:
     component = COMPONENTS[name]
-    test = labelled([1] * len(counts_K))
-    return component.create(component.options())(SubsetEvaluation(train=labelled(counts_K), test=test, device="cpu"))
+    evaluation = SubsetEvaluation(
+        train=labelled(counts_K), test_images_NCHW=labelled([1] * len(counts_K)).images_NCHW, device="cpu"
+    )
+    return component.create(component.options())(evaluation)
 
 
 def test_class_counts_are_the_training_images_of_each_class_empty_ones_included():

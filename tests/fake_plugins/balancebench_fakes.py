@@ -83,7 +83,7 @@ class Halving:
 
 class MisbehavingOptions(Options):
     how: str = Field(
-        "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin or none"
+        "raise", description="raise, exit, kill, sleep, memory, out_of_memory, withheld, real_origin, meddle, or none"
     )
     seconds: float = Field(60.0, ge=0, description="how long to sleep")
     once: Path | None = Field(
@@ -125,12 +125,93 @@ class Misbehaving(Balancer[MisbehavingOptions]):
                 return train
             case "one_image":
                 return train.take(np.zeros(30, dtype=np.int64), origin=Origin.SYNTHETIC)
+            case "meddle":
+                meddle(self.options.seconds)
+            case "patch":
+                np.mean = lambda *_arguments, **_options: 17.0
+            case "write_images":
+                train.images_NCHW[0] = 0
+            case "write_labels":
+                train.labels_N[0] = 1
+            case "write_files":
+                kept = next(context.artefacts.parents[2].glob("steps/*/*/kept.npy"))
+                kept.write_bytes(kept.read_bytes()[:-8] + bytes(8))
+            case "labels":
+                (labels,) = context.artefacts.parents[2].rglob("test_labels.npy")
+                np.load(labels)
             case "copies":
                 return train.take(np.zeros(2, dtype=np.int64), origin=Origin.REPEATED)
             case _:
                 pass
         (context.artefacts / "note.txt").write_text("made")
         return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
+
+
+def meddle(seconds):
+    """Change what can be changed in a process, and leave a child of so many seconds behind."""
+    import random
+    import subprocess
+    import sys
+
+    import numpy as np
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(3)
+    torch.use_deterministic_algorithms(True)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(17)
+    np.random.seed(17)  # noqa: NPY002 - that is what it is about
+    random.seed(17)
+    np.seterr(all="raise")
+    os.environ["MEDDLED"] = "yes"
+    os.chdir("/")
+    sys.path.insert(0, "/meddled")
+    subprocess.Popen(["sleep", str(seconds)])
+
+
+class TellingOptions(Options):
+    which: int = Field(0, description="tells one telling balancer from another")
+
+
+class Telling(Balancer[TellingOptions]):
+    """Leaves what it can see of its process among its artefacts."""
+
+    def synthesise(self, train, context):
+        import json
+        import random
+        import sys
+
+        import numpy as np
+        import torch
+
+        state = {
+            "dtype": str(torch.zeros(1).dtype),
+            "threads": torch.get_num_threads(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "gradients": torch.is_grad_enabled(),
+            "random": [random.random(), float(np.random.random()), float(torch.rand(1))],  # noqa: NPY002
+            "errors": np.geterr(),
+            "mean": float(np.mean([1.0, 2.0])),
+            "environment": os.environ.get("MEDDLED"),
+            "folder": os.getcwd(),
+            "path": sys.path[0],
+        }
+        (context.artefacts / "state.json").write_text(json.dumps(state))
+        (context.artefacts / "process.txt").write_text(str(os.getpid()))
+        return train.take(np.zeros(2, dtype=np.int64), origin=2)
+
+
+class TwoStageOptions(Options):
+    reset_head: bool = Field(True, description="begin the second phase with a new head")
+
+
+class TwoStage(Balancer[TwoStageOptions]):
+    def plan(self, train, synthetic, context):
+        from balancebench import Phase, TrainingPlan
+
+        second = Phase(images=train, share=0.5, reset_head=self.options.reset_head)
+        return TrainingPlan(phases=(Phase(images=train, share=0.5), second))
 
 
 class WrappingOptions(Options):
@@ -255,6 +336,8 @@ class Choosing(Balancer[ChoosingOptions]):
 
 class MeansOptions(Options):
     epochs: int = Field(2, ge=1, description="pretended epochs")
+    epoch_factors: tuple[float, ...] = Field((), description="what each epoch's logits are multiplied by")
+    says_phases: bool = Field(True, description="say when a phase starts")
     seconds: float = Field(0.0, ge=0, description="time that each epoch takes")
 
 
@@ -275,14 +358,20 @@ class Means:
             np.stack([flat_ND[images.labels_N == k].mean(axis=0) + noise for k in range(images.class_count)])
         )
         for epoch in range(self.options.epochs):
+            if self.options.says_phases and epoch * len(plan.phases) % self.options.epochs == 0:
+                context.phase_started(epoch * len(plan.phases) // self.options.epochs)
             time.sleep(self.options.seconds)
             context.count(len(images), 1)
             context.progress(epoch + 1, self.options.epochs, "")
+            if self.options.epoch_factors:
+                predictor.factor = self.options.epoch_factors[epoch]
             context.epoch_finished(epoch, predictor, {"loss": 1.0 / (epoch + 1)})
         return predictor
 
 
 class _MeansPredictor:
+    factor = 1.0
+
     def __init__(self, means_KD):
         self.means_KD = means_KD
 
@@ -290,7 +379,8 @@ class _MeansPredictor:
         import numpy as np
 
         flat_ND = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float64) / 255
-        return -((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2).astype(np.float32)
+        distances_NK = ((flat_ND[:, None] - self.means_KD[None]) ** 2).sum(axis=2)
+        return (-self.factor * distances_NK).astype(np.float32)
 
 
 class KeepableMeans(Means):
@@ -385,6 +475,19 @@ def balancebench_balancers():
             summary="Fails as told.",
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="two_stage",
+            summary="Trains twice.",
+            options=TwoStageOptions,
+            build="balancebench_fakes:TwoStage",
+        ),
+        BalancerComponent(
+            name="telling",
+            summary="Tells what it sees of its process.",
+            options=TellingOptions,
+            build="balancebench_fakes:Telling",
             synthesises=True,
         ),
         BalancerComponent(

@@ -28,11 +28,11 @@ def two_gpus(monkeypatch):
     ],
 )
 def test_gpus_take_turns(jobs, jobs_per_gpu, expected):
-    assert devices.slot_devices("auto", jobs, jobs_per_gpu) == expected
+    assert devices.slot_devices("auto", jobs, jobs_per_gpu=jobs_per_gpu) == expected
 
 
 def test_the_hint_for_gpus_says_nothing_of_the_cpu():
-    assert devices.slot_devices("cpu", None, 8) == ["cpu"] * devices.default_jobs()
+    assert devices.slot_devices("cpu", None, jobs_per_gpu=8) == ["cpu"] * devices.default_jobs(1)
 
 
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
@@ -41,9 +41,12 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
         devices.slot_devices("cuda", None)
 
 
-def test_workers_share_the_cores(monkeypatch):
+def test_there_are_as_many_workers_as_cores_and_memory_take(monkeypatch):
     monkeypatch.setattr(devices, "cores", lambda: 8)
-    assert [devices.threads_for(slots) for slots in (1, 2, 3, 8, 100)] == [8, 4, 2, 1, 1]
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(total=100 * 2**30))
+    assert [devices.default_jobs(threads) for threads in (1, 2, 3, 8, 100)] == [8, 4, 2, 1, 1]
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(total=6 * 2**30))
+    assert devices.default_jobs(1) == 3
 
 
 @pytest.fixture

@@ -66,6 +66,14 @@ def test_the_extractor_is_planned_once_where_the_suite_shows_no_ceiling(planned)
     assert len(trained) == 3  # floor, entry, extractor
 
 
+def test_the_extractor_of_a_natural_imbalance_is_its_floor_which_keeps_its_weights(planned):
+    plan = planned(SYNTHETIC, {**MEASURED, 'use = "halving"': 'use = "none"'})
+    assert {cell.role for cell in plan.cells} == {"floor", "entry"}
+    (floor,) = (cell for cell in plan.cells if cell.role == "floor")
+    assert {extractor_of(plan, cell) for cell in plan.cells} == {floor.steps["train"]}
+    assert plan.steps[floor.steps["train"]].keep_weights
+
+
 def test_two_imbalancers_share_the_extractor(planned):
     plan = planned(SYNTHETIC + '\n[[imbalancer]]\nuse = "halving"\nlabel = "more"\nsmallest = 5\n', MEASURED)
     assert len({cell.task for cell in plan.cells}) == 2

@@ -53,6 +53,18 @@ def test_the_ceiling_trains_on_all_images(fakes, suite_file):
     assert plan.steps[ceiling.steps["imbalance"]].components["component"].component == "balancebench:none"
 
 
+def test_a_natural_imbalance_has_no_ceiling_which_would_be_its_floor(fakes, suite_file):
+    natural = '\n[[imbalancer]]\nuse = "none"\nlabel = "as it is"\n'
+    plan = plan_of(suite_file(natural, replace={"seeds = [0, 1]": "seeds = [0]"}), fakes)
+    roles = {(cell.task.imbalancer, cell.role) for cell in plan.cells}
+    assert roles == {("halving", "floor"), ("halving", "ceiling"), ("as it is", "floor")}
+    ceiling, natural_floor = (
+        next(cell for cell in plan.cells if (cell.task.imbalancer, cell.role) == what)
+        for what in (("halving", "ceiling"), ("as it is", "floor"))
+    )
+    assert natural_floor.steps["score"] == ceiling.steps["score"]
+
+
 def test_keys_do_not_depend_on_order_suite_name_or_paths(fakes, suite_file):
     first = plan_of(suite_file(SYNTHETIC), fakes)
     reordered = suite_file(

@@ -47,7 +47,7 @@ def test_cells_that_are_not_done_stand_below_the_table_with_their_reason(make, s
         make.cell("half", 1, status="failed", message="class 'bag' has\n1 | image"),
     ]
     text = page(small.suite, cells)
-    assert "1 of 2<sup>1</sup>" in line_of(text, "half")
+    assert "1 of 2<sup>2</sup>" in line_of(text, "half")
     assert "**Not done:**" in text
     assert r"- half, seed 1, failed: class 'bag' has 1 \| image" in text
 
@@ -77,6 +77,19 @@ def test_a_row_of_other_images_says_why_it_has_no_rank(make, small):
         "1. made from other training images than the other rows (seed 0): class 'bag' has 12 images instead of 10"
         in (text)
     )
+
+
+def test_no_footnote_stands_in_a_row_that_is_compared_with_itself(make):
+    cells = [
+        *make.row("none", [0.6, 0.7], role="floor"),
+        *make.row("smote", [0.5, 0.8]),
+        *make.row("no imbalance", [0.5, 0.6], role="ceiling"),
+    ]
+    text = page(make.suite(), cells)
+    assert "<sup>" not in line_of(text, "none")
+    assert "<sup>" not in line_of(text, "no")
+    assert "<sup>1</sup>" in line_of(text, "smote")
+    assert "1. training on all images is no better than the floor here" in text
 
 
 def test_best_test_tables_warn_and_show_what_choosing_the_epoch_gained(make):

@@ -48,7 +48,7 @@ class Means:
         )
         if networks_only and not all(self.weights_are_even(phase) for phase in plan.phases):
             raise ClassifierError("class means know no losses, transforms, weights or heads")
-        if plan.adjust_head or plan.adjust_logits or plan.head != "linear":
+        if plan.adjust_head or plan.adjust_logits or plan.head != "linear" or plan.phases[-1].reset_head:
             raise ClassifierError("class means have no head and adjust nothing")
 
     def weights_are_even(self, phase):
@@ -241,6 +241,7 @@ BROKEN = [
     ("reports every epoch", reporting((5, 1), []), "never calls"),
     ("reports every epoch", reporting((5, 1), [(1, {})]), r"numbered \[1\]"),
     ("reports every epoch", reporting((5, 1), [(0, {"loss": float("nan")})]), "loss = nan"),
+    ("says when a phase starts", RefusesNothing, r"that \[\] start"),
     ("leaves its inputs alone", Writes, "writes to an array"),
     ("leaves its inputs alone", WritesWeights, "writes to an array"),
     ("leaves global random state alone", DrawsFromTorch, "torch"),

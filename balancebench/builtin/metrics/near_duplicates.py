@@ -38,13 +38,13 @@ class NearDuplicates:
 
     def __call__(self, evaluation: SubsetEvaluation) -> MetricValue:
         """Return the share, 0..1; Undefined without test images."""
-        if len(evaluation.test) == 0:
+        if len(evaluation.test_images_NCHW) == 0:
             return Undefined("there are no test images")
         train_digests, train_hashes_M = _prints(evaluation.train.images_NCHW)
         train_digest_set = set(train_digests)
-        near_N = np.zeros(len(evaluation.test), dtype=bool)
+        near_N = np.zeros(len(evaluation.test_images_NCHW), dtype=bool)
         for mirrored in (False, True):
-            digests, hashes_N = _prints(evaluation.test.images_NCHW, mirrored=mirrored)
+            digests, hashes_N = _prints(evaluation.test_images_NCHW, mirrored=mirrored)
             near_N |= np.array([digest in train_digest_set for digest in digests])
             near_N |= have_near_hash(hashes_N, train_hashes_M, self.options.distance)
         return float(near_N.mean())
