@@ -10,6 +10,7 @@ from balancebench.stages.balancing import synthesis_context
 from balancebench.stages.input_files import handed_out
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
+from balancebench.synthesis.degenerate import degeneracy_warnings, image_figures
 
 __all__ = ["run_synthesise"]
 
@@ -26,9 +27,13 @@ def run_synthesise(workplace: Workplace) -> None:
             synthetic = balancer.object.synthesise(train, context)
     except DataError as error:
         raise BalancerError(f"{balancer.component.name} made images that do not fit: {error}") from error
+    figures_K = None
     if synthetic is not None:
         _check(balancer.component.name, synthetic, train)
-    SynthesisedImages(images=synthetic).write(workplace.results, train.class_count)
+        figures_K = image_figures(synthetic, train)
+        for text in degeneracy_warnings(figures_K):
+            workplace.warn(text)
+    SynthesisedImages(images=synthetic, figures_K=figures_K).write(workplace.results, train.class_count)
 
 
 def _check(name: str, synthetic: LabelledImages, train: LabelledImages) -> None:

@@ -123,6 +123,8 @@ class Misbehaving(Balancer[MisbehavingOptions]):
                 return context.withheld().take(np.arange(4), origin=Origin.SYNTHETIC)
             case "real_origin":
                 return train
+            case "one_image":
+                return train.take(np.zeros(30, dtype=np.int64), origin=Origin.SYNTHETIC)
             case "meddle":
                 meddle(self.options.seconds)
             case "patch":
