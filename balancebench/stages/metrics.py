@@ -19,7 +19,7 @@ from balancebench.stages.workplace import Workplace
 from balancebench.step import ComponentReference, metric_key
 from balancebench.store.kept_values import keep_values, kept_values
 
-__all__ = ["Scorer", "Scoring"]
+__all__ = ["Scorer", "Scoring", "scored"]
 
 
 class Scoring:
@@ -37,16 +37,21 @@ class Scoring:
         self._metric: Any = None
 
     def __call__(self, evaluation: Evaluation | SubsetEvaluation, class_count: int) -> Score:
-        """Return its value; what it raises names it, as does what it wrote into."""
-        try:
-            if self._metric is None:
-                self._metric = self._workplace.build_from("metric", self._reference).object
-            with handed_out("it", *_arrays(evaluation)):
-                return score_of(self._metric(evaluation), class_count)
-        except BalancebenchError as error:
-            raise type(error)(f"metric {self.label}: {error}") from error
-        except Exception as error:
-            raise BalancebenchError(f"metric {self.label}: {type(error).__name__}: {error}") from error
+        """Return its value."""
+        if self._metric is None:
+            self._metric = self._workplace.build_from("metric", self._reference).object
+        return scored(self.label, self._metric, evaluation, class_count)
+
+
+def scored(label: str, metric: Any, evaluation: Evaluation | SubsetEvaluation, class_count: int) -> Score:
+    """Return the value of a metric of `class_count` classes; what it raises names it, as does what it wrote into."""
+    try:
+        with handed_out("it", *_arrays(evaluation)):
+            return score_of(metric(evaluation), class_count)
+    except BalancebenchError as error:
+        raise type(error)(f"metric {label}: {error}") from error
+    except Exception as error:
+        raise BalancebenchError(f"metric {label}: {type(error).__name__}: {error}") from error
 
 
 class Scorer(AbstractContextManager["Scorer"]):

@@ -8,6 +8,7 @@ from balancebench.data import LabelledImages, Origin
 from balancebench.errors import BalancerError, DataError
 from balancebench.stages.balancing import synthesis_context
 from balancebench.stages.input_files import handed_out
+from balancebench.stages.origin_guard import guard_made_images
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
 from balancebench.synthesis.degenerate import degeneracy_warnings, image_figures
@@ -30,7 +31,9 @@ def run_synthesise(workplace: Workplace) -> None:
     figures_K = None
     if synthetic is not None:
         _check(balancer.component.name, synthetic, train)
-        figures_K = image_figures(synthetic, train)
+        guard_made_images(workplace, balancer.component.name, synthetic, subset)
+        with workplace.aside():
+            figures_K = image_figures(synthetic, train)
         for text in degeneracy_warnings(figures_K):
             workplace.warn(text)
     SynthesisedImages(images=synthetic, figures_K=figures_K).write(workplace.results, train.class_count)

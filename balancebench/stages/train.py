@@ -23,6 +23,7 @@ from balancebench.stages.balancing import fit_context, plan_context, read_images
 from balancebench.stages.epoch_track import EpochTrack
 from balancebench.stages.input_files import handed_out
 from balancebench.stages.judge import judge_validation
+from balancebench.stages.origin_guard import guard_planned_images
 from balancebench.stages.training_checkpoints import TrainingCheckpoints
 from balancebench.stages.workplace import Workplace
 from balancebench.step import BalancingInputs
@@ -44,6 +45,7 @@ def run_train(workplace: Workplace) -> None:
         plan = balancer.object.plan(train, synthetic, plan_context(workplace, balancer, train, inputs.balancer))
     if not isinstance(plan, TrainingPlan):
         raise BalancerError(f"{balancer.component.name} planned {type(plan).__name__}, not a TrainingPlan")
+    guard_planned_images(workplace, balancer.component.name, plan, synthetic, subset)
     validation = subset.validation
     tracks = _tracks(workplace, inputs.dataset, validation)
     curves: list[dict[str, float]] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +75,7 @@ class Workplace:
     earlier_seconds: float = 0.0
     earlier_peak_bytes: int = 0
     _answers: Path | None = None
+    _aside_seconds: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
     @property
@@ -88,8 +91,20 @@ class Workplace:
 
     @property
     def seconds(self) -> float:
-        """What the step has taken so far: this attempt, and of earlier ones what it goes on from."""
-        return self.earlier_seconds + time.monotonic() - self._start
+        """What the step has taken so far: this attempt, and of earlier ones what it goes on from.
+
+        Checks of what a plugin did are not its time.
+        """
+        return self.earlier_seconds + time.monotonic() - self._start - self._aside_seconds
+
+    @contextmanager
+    def aside(self) -> Generator[None]:
+        """Do something inside the block that is not the method's work."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._aside_seconds += time.monotonic() - start
 
     @property
     def logger(self) -> logging.Logger:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -31,6 +32,7 @@ class NoOptions(Options):
 
 
 class TinyOptions(Options):
+    size: int = Field(4, ge=1, description="rows and columns of an image")
     images_per_class: int = Field(30, ge=1, description="training images of each class")
     validation: bool = Field(False, description="bring a validation split")
 
@@ -57,7 +59,7 @@ class TinyDataset:
 
         labels_N = np.repeat(np.arange(3, dtype=np.int64), count)
         means_N = 60 + 60 * labels_N
-        noise_NCHW = rng.normal(0, 40, (len(labels_N), 1, 4, 4))
+        noise_NCHW = rng.normal(0, 40, (len(labels_N), 1, self.options.size, self.options.size))
         images_NCHW = np.clip(means_N[:, None, None, None] + noise_NCHW, 0, 255).astype(np.uint8)
         return LabelledImages(images_NCHW=images_NCHW, labels_N=labels_N, class_names=("dark", "grey", "light"))
 
@@ -136,6 +138,17 @@ class Misbehaving(Balancer[MisbehavingOptions]):
             case "write_files":
                 kept = next(context.artefacts.parents[2].glob("steps/*/*/kept.npy"))
                 kept.write_bytes(kept.read_bytes()[:-8] + bytes(8))
+            case "steals_withheld":  # without asking: from the store's files
+                return stolen(context, "train_images", train, moved=False)
+            case "steals_like_withheld":
+                return stolen(context, "train_images", train, moved=True)
+            case "steals_test":
+                return stolen(context, "test_images", train, moved=False)
+            case "steals_like_test":
+                return stolen(context, "test_images", train, moved=True)
+            case "foreign_repeats":
+                noise_NCHW = np.random.default_rng(0).integers(0, 256, (2, 1, 16, 16), dtype=np.uint8)
+                return replace(train.take(np.arange(2), origin=Origin.REPEATED), images_NCHW=noise_NCHW)
             case "labels":
                 (labels,) = context.artefacts.parents[2].rglob("test_labels.npy")
                 np.load(labels)
@@ -202,8 +215,41 @@ class Telling(Balancer[TellingOptions]):
         return train.take(np.zeros(2, dtype=np.int64), origin=2)
 
 
+def stolen(context, name, train, *, moved):
+    """Return at most 40 images of a file of the data set's step, as they are or mirrored, moved and with a little noise."""
+    import numpy as np
+
+    from balancebench import Origin
+
+    (path,) = context.artefacts.parents[2].glob(f"steps/*/*/{name}.npy")
+    images_NCHW = np.load(path)[-40:]
+    if moved:
+        noise = np.random.default_rng(0).integers(-3, 4, images_NCHW.shape)
+        moved_NCHW = np.roll(images_NCHW[..., ::-1], (2, -2), axis=(2, 3))
+        images_NCHW = np.clip(moved_NCHW + noise, 0, 255).astype(np.uint8)
+    made = train.take(np.zeros(len(images_NCHW), dtype=np.int64), origin=Origin.SYNTHETIC)
+    return replace(made, images_NCHW=images_NCHW, labels_N=np.full(len(images_NCHW), 2, dtype=np.int64))
+
+
 class TwoStageOptions(Options):
     reset_head: bool = Field(True, description="begin the second phase with a new head")
+
+
+class PlansOptions(Options):
+    origin: int = Field(0, description="what the added image is said to be")
+
+
+class PlansForeign(Balancer[PlansOptions]):
+    """Adds an image to its plan that it did not make in a synthesis, and that is of no training set."""
+
+    def plan(self, train, synthetic, context):
+        import numpy as np
+
+        from balancebench import Phase, TrainingPlan
+        from balancebench.data import concatenate
+
+        added = replace(train.take(np.arange(1), origin=self.options.origin), images_NCHW=train.images_NCHW[:1] ^ 255)
+        return TrainingPlan(phases=(Phase(images=concatenate([train, added])),))
 
 
 class TwoStage(Balancer[TwoStageOptions]):
@@ -488,6 +534,12 @@ def balancebench_balancers():
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
             synthesises=True,
+        ),
+        BalancerComponent(
+            name="plans_foreign",
+            summary="Plans an image from nowhere.",
+            options=PlansOptions,
+            build="balancebench_fakes:PlansForeign",
         ),
         BalancerComponent(
             name="two_stage",

@@ -1,11 +1,14 @@
 """What a metric returns is a number, one a class, or a matrix of classes; anything else is refused with its name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from balancebench.errors import BalancebenchError
 from balancebench.evaluation import PartlyUndefined, Undefined
 from balancebench.stages.metrics import scored
+from balancebench.testing.tiny import tiny_evaluation
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ from balancebench.stages.metrics import scored
 )
 def test_a_value_of_a_wrong_form_is_refused_and_names_the_metric(value, said):
     with pytest.raises(BalancebenchError, match=said):
-        scored("mine", lambda _: value, None, 3)
+        scored("mine", lambda _: value, tiny_evaluation(), 3)
 
 
 @pytest.mark.parametrize(
@@ -40,4 +43,15 @@ def test_a_value_of_a_wrong_form_is_refused_and_names_the_metric(value, said):
     ],
 )
 def test_numbers_vectors_of_classes_and_square_matrices_are_kept(value, kept):
-    assert scored("mine", lambda _: value, None, 3).value == kept
+    assert scored("mine", lambda _: value, tiny_evaluation(), 3).value == kept
+
+
+def test_a_metric_that_writes_into_its_predictions_is_named():
+    def sorts(evaluation):
+        evaluation.logits_NK.sort()
+        return 0.5
+
+    evaluation = tiny_evaluation()
+    writable = replace(evaluation, logits_NK=evaluation.logits_NK.copy())
+    with pytest.raises(BalancebenchError, match="metric mine: it wrote into the arrays it was handed"):
+        scored("mine", sorts, writable, 3)
