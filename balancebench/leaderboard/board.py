@@ -96,6 +96,7 @@ class Row:
     planned, done: measurements; cells that share a score (a balancer that draws nothing, under several generator
     seeds) are one. rank: None for the ceiling, and where `unranked_because` says why.
     score_keys: seeds -> key of the measurement, of the cells that are done.
+    epochs, searched_from: seeds -> the epoch reported, and the first one among which a best one was searched, from 0.
     optimism: only for best_test: the first ranking metric minus the same of the last epoch, paired.
     exposure: images that the row's classifiers saw in training, repeats counted, as a multiple of the floor's; None
     without a floor, and where records do not tell them from what a generator saw.
@@ -112,6 +113,7 @@ class Row:
     problems: tuple[Problem, ...]
     score_keys: Mapping[Seeds, str]
     epochs: Mapping[Seeds, int]
+    searched_from: Mapping[Seeds, int]
     metrics: Mapping[str, MetricSummary]
     per_class: Mapping[str, ClassSummary]
     matrices: Mapping[str, Mapping[Seeds, JSON]]

@@ -122,6 +122,7 @@ def remark_lines(table: TaskTable) -> list[str]:
     if chance := [row.balancer + ROLE_TAGS[row.role] for row in rows if row.at_chance]:
         lines.append(f"At chance: {', '.join(chance)}: a balanced accuracy that is no better than guessing.")
     lines += _ceiling_lines(table)
+    lines += _stage_lines(rows)
     if any(row.used_withheld_data for row in rows):
         lines.append(f"{WITHHELD_MARK} has seen training images that the imbalancer removed.")
     for text in sorted({text for row in rows for text in row.outside_data}):
@@ -131,6 +132,19 @@ def remark_lines(table: TaskTable) -> list[str]:
         balancers = ", ".join(row.balancer for row in rows if text in row.warnings)
         lines.append(f"{WARNING_MARK} {text} ({balancers}).")
     return lines + _published_lines(rows)
+
+
+def _stage_lines(rows: Sequence[Row]) -> list[str]:
+    """Return of which rows the best epoch is one of the last stage's, where an earlier one was another training."""
+    names_of: dict[str, list[str]] = {}
+    for row in rows:
+        if later := sorted({epoch + 1 for epoch in row.searched_from.values() if epoch}):
+            names_of.setdefault(" or ".join(map(str, later)), []).append(row.balancer)
+    return [
+        f"Best epochs of {', '.join(names)} are searched from epoch {first} on, where the last stage begins: those "
+        "before are another training's."
+        for first, names in names_of.items()
+    ]
 
 
 def _ceiling_lines(table: TaskTable) -> list[str]:

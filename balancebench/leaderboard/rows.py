@@ -47,6 +47,7 @@ def build_row(
         problems=_problems(group.values()),
         score_keys={seeds: cell.score_key for seeds, cell in done.items()},
         epochs={seeds: cell.scores[report].epoch for seeds, cell in done.items()},
+        searched_from={seeds: cell.scores[report].searched_from for seeds, cell in done.items()},
         metrics={metric.label: _metric(contest, name, report, metric) for metric in of_form["number"]},
         per_class={metric.label: _classes(done, report, metric.label) for metric in of_form["classes"]},
         matrices={

@@ -216,7 +216,7 @@ class Telling(Balancer[TellingOptions]):
 
 
 def stolen(context, name, train, *, moved):
-    """Return at most 40 images of a file of the data set's step, as they are or mirrored, moved and with a little noise."""
+    """Return at most 40 images of a file of the data set's step, as they are or mirrored, moved and a little noisy."""
     import numpy as np
 
     from balancebench import Origin

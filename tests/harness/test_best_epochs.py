@@ -7,6 +7,9 @@ from balancebench.artefacts.scores import read_scores
 from balancebench.artefacts.splits import read_test_labels
 from balancebench.artefacts.training_result import TrainingResult
 from balancebench.classification import balanced_accuracy_of, confusion_counts
+from balancebench.leaderboard.columns import remark_lines
+from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.table import build_leaderboard
 from balancebench.stages.judge import judge_validation
 
 TWO_STAGES = '[[balancer]]\nuse = "two_stage"\nreset_head = {reset}\n'
@@ -33,6 +36,16 @@ def test_the_best_test_epoch_is_searched_from_the_reset_of_the_head_on(harness, 
     assert (scores.epoch, scores.searched_from) == (first, first)
     floor, _ = training_of(harness, plan, "none")
     assert floor.description.best_epochs == {"best_test": 0}
+
+
+def test_the_table_says_from_which_epoch_on_the_best_was_searched(harness):
+    plan = harness.plan(TWO_STAGES.format(reset="true"), replace=REPORTS)
+    assert not harness.run(plan).failed
+    board = build_leaderboard(plan.suite, collect(plan, harness.store))
+    last, best = (remark_lines(table) for table in board.tables)
+    (line,) = [line for line in best if "Best epochs" in line]
+    assert line.startswith("Best epochs of two_stage are searched from epoch 4 on")
+    assert not [line for line in last if "Best epochs" in line]
 
 
 def test_a_classifier_that_says_no_phases_gets_no_best_epoch_of_two_stages(harness):
