@@ -104,15 +104,16 @@ class BalancerComponent(Component[OptionsT, Balancer[Any]], Generic[OptionsT]):
 class MetricComponent(Component[OptionsT, Metric | SubsetMetric], Generic[OptionsT]):
     """A metric.
 
-    of: "cell" reads what a cell left: its predictions, its images; "subset" reads the training subset alone, is
-    computed once for each and shown with the task instead of in its rows.
+    of: what it reads, which is all that its value depends on and is computed once for. "predictions": of a cell, and
+    what that cost. "images": those of a cell; its evaluation has no predictions. "subset": the training subset alone;
+    the value is shown with the task instead of in its rows.
     higher_is_better: None where it ranks nothing (a confusion matrix).
     unit: "%" shows 0..1 as per cent, "" shows the plain number, anything else stands behind the number ("s", "images").
     needs_extractor: options -> whether it calls `EvaluationImages.extractor`; the plan then trains that classifier
     first.
     """
 
-    of: Literal["cell", "subset"] = "cell"
+    of: Literal["predictions", "images", "subset"] = "predictions"
     higher_is_better: bool | None = True
     unit: str = ""
     needs_extractor: Callable[[OptionsT], bool] = _no_extractor

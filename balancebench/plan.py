@@ -126,9 +126,9 @@ def _task(entries: Mapping[Axis, BoundComponent]) -> Task:
     )
 
 
-def _reads(metric: BoundComponent, what: str) -> bool:
+def _of_subset(metric: BoundComponent) -> bool:
     component = metric.component
-    return isinstance(component, MetricComponent) and component.of == what
+    return isinstance(component, MetricComponent) and component.of == "subset"
 
 
 class _Planner:
@@ -138,8 +138,8 @@ class _Planner:
         self._plan = plan
         self._suite = suite = plan.suite
         self._needs_extractor = any(_needs_extractor(metric) for metric in suite.metrics)
-        self._cell_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "cell")}
-        self._subset_metrics = {metric.label: metric.reference for metric in suite.metrics if _reads(metric, "subset")}
+        self._cell_metrics = {metric.label: metric.reference for metric in suite.metrics if not _of_subset(metric)}
+        self._subset_metrics = {metric.label: metric.reference for metric in suite.metrics if _of_subset(metric)}
         self._score_settings: dict[str, JSON] = {"reports": list(suite.reports), "threads": suite.threads}
         self._measure_settings: dict[str, JSON] = {"threads": suite.threads}
         self._no_metrics: dict[str, ComponentReference] = {}

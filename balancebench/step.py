@@ -30,6 +30,7 @@ __all__ = [
     "identity_of",
     "input_keys",
     "inputs_json",
+    "metric_key",
     "own_identity_of",
     "record_fields",
     "step_from_json",
@@ -169,8 +170,10 @@ def own_identity_of(
         return f"{{{','.join(parts)}}}"
 
     shown_profile = profile if STAGES[stage].carries_profile else None
+    # Metrics have no names here: a label decides nothing.
+    identities = sorted({reference.identity for reference in metrics.values()})
     return (
-        f'{{"components":{named(components, generator=stage == "train_generator")},"metrics":{named(metrics)},'
+        f'{{"components":{named(components, generator=stage == "train_generator")},"metrics":[{",".join(identities)}],'
         f'"profile":{json.dumps(shown_profile)},"settings":{canonical_json(settings)},"stage":"{stage}"}}'
     )
 
@@ -200,6 +203,11 @@ def _names(kind: type[StepInputs | BalancerInputs]) -> tuple[str, ...]:
 def step_key(identity: str) -> str:
     """Return the SHA-256, in hexadecimal, of an identity's canonical JSON."""
     return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def metric_key(reference: ComponentReference) -> str:
+    """Return what a metric's values are kept by, whatever its label: 16 digits of its identity's SHA-256."""
+    return step_key(reference.identity)[:16]
 
 
 def canonical_json(value: JSON) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from balancebench.artefacts.arrays import write_json
 from balancebench.classification import balanced_accuracy_of, confusion_counts
+from balancebench.config import JSON
 from balancebench.errors import BalancebenchError
 from balancebench.evaluation import MetricValue, PartlyUndefined, Report, Undefined
 from balancebench.store import Store
@@ -35,7 +38,9 @@ __all__ = [
     "read_measures",
     "read_outcomes",
     "read_scores",
+    "score_json",
     "score_of",
+    "score_read",
     "scores_known",
     "write_measures",
     "write_scores",
@@ -83,7 +88,7 @@ class AgainstGuessing:
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class ReportScores:
-    """The scores of one report.
+    """The scores of one report. metrics: by `balancebench.step.metric_key` on disk, by label where a suite is known.
 
     epoch: the one that it reports, counted from 0. searched_from: the first one among which the best was searched.
     guessing: how its predictions stand against guessing; None in what was scored before this was kept.
@@ -140,6 +145,7 @@ class Outcome(BaseModel):
 CellOutcomes: TypeAlias = dict[Report, Outcome]
 CellScores: TypeAlias = dict[Report, ReportScores]
 SubsetMeasures: TypeAlias = dict[str, Score]
+_SCORE: TypeAdapter[Score] = TypeAdapter(Score)
 _CELL_SCORES: TypeAdapter[CellScores] = TypeAdapter(CellScores)
 _CELL_OUTCOMES: TypeAdapter[CellOutcomes] = TypeAdapter(CellOutcomes)
 _SUBSET_MEASURES: TypeAdapter[SubsetMeasures] = TypeAdapter(SubsetMeasures)
@@ -151,14 +157,22 @@ def write_scores(folder: Path, scores: CellScores, outcomes: CellOutcomes) -> No
     write_json(folder / SCORES, _CELL_SCORES.dump_python(scores, mode="json", exclude_defaults=True))
 
 
-def read_scores(store: Store, key: str) -> CellScores:
-    """Return the scores of a finished step."""
-    return store.files(key).parsed(SCORES, _CELL_SCORES.validate_json)
+def read_scores(store: Store, key: str, metric_keys: Mapping[str, str]) -> CellScores:
+    """Return the scores of a finished step; metric_keys: label -> key of the metrics wanted."""
+    return _labelled(store.files(key).parsed(SCORES, _CELL_SCORES.validate_json), metric_keys)
 
 
-def scores_known(index: StoreIndex, known: KnownStep) -> CellScores:
+def scores_known(index: StoreIndex, known: KnownStep, metric_keys: Mapping[str, str]) -> CellScores:
     """Return the scores of a finished step as the store's index has them."""
-    return index.parsed(known, SCORES, _CELL_SCORES.validate_json)
+    return _labelled(index.parsed(known, SCORES, _CELL_SCORES.validate_json), metric_keys)
+
+
+def _labelled(scores: CellScores, metric_keys: Mapping[str, str]) -> CellScores:
+    return {report: replace(of, metrics=_by_label(of.metrics, metric_keys)) for report, of in scores.items()}
+
+
+def _by_label(values: Mapping[str, Score], metric_keys: Mapping[str, str]) -> dict[str, Score]:
+    return {label: values[key] for label, key in metric_keys.items() if key in values}
 
 
 def read_outcomes(store: Store, key: str) -> CellOutcomes:
@@ -171,9 +185,19 @@ def write_measures(folder: Path, measures: SubsetMeasures) -> None:
     write_json(folder / MEASURES, _SUBSET_MEASURES.dump_python(measures, mode="json", exclude_defaults=True))
 
 
-def read_measures(store: Store, key: str) -> SubsetMeasures:
-    """Return the measures of a finished step."""
-    return store.files(key).parsed(MEASURES, _SUBSET_MEASURES.validate_json)
+def read_measures(store: Store, key: str, metric_keys: Mapping[str, str]) -> SubsetMeasures:
+    """Return the measures of a finished step; metric_keys: label -> key of the metrics wanted."""
+    return _by_label(store.files(key).parsed(MEASURES, _SUBSET_MEASURES.validate_json), metric_keys)
+
+
+def score_json(score: Score) -> JSON:
+    """Return a score as JSON."""
+    return _SCORE.dump_python(score, mode="json", exclude_defaults=True)
+
+
+def score_read(value: JSON) -> Score:
+    """Return what `score_json` gave."""
+    return _SCORE.validate_python(value)
 
 
 def score_of(value: MetricValue, class_count: int) -> Score:

@@ -20,7 +20,7 @@ from balancebench.errors import StoreError
 from balancebench.evaluation import Cost, Report
 from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
-from balancebench.step import BalancingInputs, input_keys
+from balancebench.step import BalancingInputs, input_keys, metric_key
 from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 from balancebench.store.known_step import KnownStep
@@ -134,11 +134,11 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
 
     A suite that ships inside the package is known by its name.
     """
-    headers: dict[str, list[MetricHeader]] = {"cell": [], "subset": []}
+    headers: dict[str, list[MetricHeader]] = {"row": [], "task": []}
     for metric in suite.metrics:
         component = metric.component
         assert isinstance(component, MetricComponent)  # noqa: S101 - the registry has checked it
-        headers[component.of].append(
+        headers["task" if component.of == "subset" else "row"].append(
             MetricHeader(label=metric.label, unit=component.unit, higher_is_better=component.higher_is_better)
         )
     return SuiteHeader(
@@ -148,8 +148,8 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         profile=suite.profile,
         overrides=dict(suite.overrides),
         file=_shown_path(suite.path),
-        metrics=tuple(headers["cell"]),
-        subset_metrics=tuple(headers["subset"]),
+        metrics=tuple(headers["row"]),
+        subset_metrics=tuple(headers["task"]),
         reports=suite.reports,
         axes={axis: tuple(entry.label for entry in entries) for axis, entries in suite.axes.items()},
         published=suite.published,
@@ -185,6 +185,7 @@ class _Reader:
         self._plan = plan
         self._store = store
         self._index = index
+        self._metric_keys = {metric.label: metric_key(metric.reference) for metric in plan.suite.metrics}
         self._known: dict[str, KnownStep | None] = {}
         self._subsets: dict[tuple[str, str, str | None], SubsetSummary | None] = {}
         self._test_images: dict[str, int | None] = {}
@@ -218,7 +219,7 @@ class _Reader:
         if scored is None or scored.status != "done":
             return self._why_not(cell, scored, trained)
         try:
-            scores = scores_known(self._index, scored)
+            scores = scores_known(self._index, scored, self._metric_keys)
         except StoreError as error:
             return {"status": "missing", "message": unreadable_text(str(error))}
         balancer = self._training_inputs(cell).balancer
@@ -284,7 +285,7 @@ class _Reader:
         except StoreError:
             return None
         try:
-            measures = {} if measures_key is None else read_measures(self._store, measures_key)
+            measures = {} if measures_key is None else read_measures(self._store, measures_key, self._metric_keys)
         except StoreError:
             measures = {}
         return SubsetSummary(

@@ -106,6 +106,10 @@ class Workplace:
         """Return the record of a finished input; raise StoreError where it is not there."""
         return self.store.files(key).record
 
+    def digest(self, key: str) -> str:
+        """Return the SHA-256 of all that a finished input left; raise StoreError where it is not there."""
+        return self.store.files(key).digest
+
     def build(self, kind: Kind, role: str) -> Built:
         """Build the step's component with this role, and note what outside data it brings."""
         built = self.build_from(kind, self.step.components[role])

@@ -408,12 +408,18 @@ class _KeepablePredictor(_MeansPredictor):
 
 class DistanceOptions(Options):
     to: str = Field("features", description="features or pixels")
+    log: Path | None = Field(
+        None, json_schema_extra={"identity": False}, description="a file that gets a line for every computation"
+    )
 
 
 def build_synthetic_distance(options):
     """The mean over the synthetic images of the mean of their features or pixels."""
 
     def synthetic_distance(evaluation):
+        if options.log is not None:
+            with options.log.open("a", encoding="utf-8") as log:
+                log.write("distance\n")
         images = evaluation.images
         synthetic = images.synthetic() if images else None
         if synthetic is None:
@@ -427,10 +433,16 @@ def build_synthetic_distance(options):
 
 class HitsOptions(Options):
     undefined: bool = Field(False, description="have no value")
+    log: Path | None = Field(
+        None, json_schema_extra={"identity": False}, description="a file that gets a line for every computation"
+    )
 
 
 def build_hits(options):
     def hits(evaluation):
+        if options.log is not None:
+            with options.log.open("a", encoding="utf-8") as log:
+                log.write("hits\n")
         if options.undefined:
             return Undefined("asked to be undefined")
         return float((evaluation.logits_NK.argmax(axis=1) == evaluation.labels_N).mean())
@@ -566,6 +578,7 @@ def balancebench_metrics():
             summary="How far synthetic images are.",
             options=DistanceOptions,
             build="balancebench_fakes:build_synthetic_distance",
+            of="images",
             higher_is_better=False,
             needs_extractor=lambda options: options.to == "features",
         ),

@@ -29,7 +29,7 @@ def test_the_best_test_epoch_is_searched_from_the_reset_of_the_head_on(harness, 
     training, cell = training_of(harness, plan, "two_stage")
     assert training.description.searched_from == {"best_test": first}
     assert training.description.best_epochs == {"best_test": first}
-    scores = read_scores(harness.store, cell.steps["score"])["best_test"]
+    scores = read_scores(harness.store, cell.steps["score"], {})["best_test"]
     assert (scores.epoch, scores.searched_from) == (first, first)
     floor, _ = training_of(harness, plan, "none")
     assert floor.description.best_epochs == {"best_test": 0}

@@ -11,6 +11,7 @@ from balancebench.artefacts.scores import read_measures, read_outcomes, read_sco
 from balancebench.artefacts.splits import read_test_labels
 from balancebench.leaderboard.results import collect
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.step import metric_key
 
 SUBSET_METRICS = {'metrics = ["hits"]': 'metrics = ["hits", "kept_share", "class_counts", "imbalance_ratio"]'}
 
@@ -35,6 +36,10 @@ def test_a_subset_is_measured_once_whatever_trains_on_it(finished):
     )  # the ceiling's whole training set is measured by nobody
 
 
+def keys_of(plan):
+    return {metric.label: metric_key(metric.reference) for metric in plan.suite.metrics}
+
+
 def test_its_values_stand_with_the_task_and_not_in_the_rows(harness, finished):
     board = build_leaderboard(finished.suite, collect(finished, harness.store))
     for table in board.tables:
@@ -45,7 +50,7 @@ def test_its_values_stand_with_the_task_and_not_in_the_rows(harness, finished):
 
 def test_values_for_each_class_are_kept_in_the_store(harness, finished):
     key = next(key for key, step in finished.steps.items() if step.stage == "measure")
-    assert sum(read_measures(harness.store, key)["class_counts"].value) == 63
+    assert sum(read_measures(harness.store, key, keys_of(finished))["class_counts"].value) == 63
 
 
 def test_a_new_subset_metric_trains_nothing(harness):
@@ -60,7 +65,7 @@ def test_every_report_keeps_which_test_images_were_right_and_the_confusion(harne
         labels_N = read_test_labels(harness.store, inputs.dataset)
         outcome = read_outcomes(harness.store, cell.steps["score"])["last"]
         confusion_KK = outcome.confusion_KK(3)
-        hits = read_scores(harness.store, cell.steps["score"])["last"].metrics["hits"].value
+        hits = read_scores(harness.store, cell.steps["score"], keys_of(finished))["last"].metrics["hits"].value
         assert outcome.correct_N(len(labels_N)).mean() == pytest.approx(hits)
         assert confusion_KK.sum() == len(labels_N)
         assert confusion_KK.trace() == outcome.correct_N(len(labels_N)).sum()

@@ -47,7 +47,12 @@ def test_a_finished_cell_has_scores_cost_subset_and_provenance(ran):
     assert cell.cost.optimiser_steps == 2
     assert cell.provenance["device"] == "cpu"
     assert set(cell.steps) == {"load", "imbalance", "train", "score"}
-    assert cell.identities["train"]["components"]["classifier"]["options"] == {"epochs": 2, "seconds": 0.0}
+    assert cell.identities["train"]["components"]["classifier"]["options"] == {
+        "epochs": 2,
+        "epoch_factors": [],
+        "says_phases": True,
+        "seconds": 0.0,
+    }
 
 
 def test_the_cost_of_a_cell_includes_its_synthesis(ran):
@@ -127,7 +132,7 @@ def test_cells_that_nobody_ran_are_missing(fakes, suite_file, tmp_path):
 
 def test_a_metric_added_to_the_suite_leaves_cells_to_be_rescored(ran):
     ran()
-    added = {'metrics = ["hits"]': 'metrics = ["hits", { use = "hits", label = "again" }]'}
+    added = {'metrics = ["hits"]': 'metrics = ["hits", { use = "hits", undefined = true, label = "again" }]'}
     suite_run = ran(replace=added, stages=frozenset())
     assert {cell.status for cell in suite_run.results} == {"missing"}
     assert "balancebench rescore" in suite_run.results[0].message

@@ -22,7 +22,7 @@ __all__ = ["METRICS", "balancebench_metrics"]
 
 SMOKE = {"images": 60}
 declare: Callable[..., MetricComponent[Any]] = partial(
-    MetricComponent, needs_extractor=needs_classifier, ready=ready, smoke=SMOKE, revision=2
+    MetricComponent, of="images", needs_extractor=needs_classifier, ready=ready, smoke=SMOKE, revision=2
 )
 
 HEUSEL = (
