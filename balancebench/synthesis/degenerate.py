@@ -7,7 +7,7 @@ class's real ones, and where these are fewer than five, with those of all classe
     spread     deviation of a pixel between images, mean over pixels               made / real
     distance   from an image to the nearest real one, median over images           made / real (without itself)
 
-Real images are 1, 1 and 1 but for chance. The limits are measured: docs/decisions/023-degenerate-images.md.
+Real images are 1, 1 and 1 but for chance. The limits are measured: docs/decisions/024-degenerate-images.md.
 
 Axis suffixes: N images, K classes, C channels, H rows, W columns, B blocks, P pixels (channels * rows * columns).
 """
@@ -31,7 +31,7 @@ ENOUGH_REAL = 5
 ENOUGH_MADE = 5  # for a spread; fewer have none
 LEAST_REAL = 1e-3  # of 0..1, a quarter of a grey level: real images that differ by less are no measure
 LEAST_CONTRAST = 0.2
-LEAST_SPREAD = 0.2
+LEAST_SPREAD = 0.3
 LARGEST_DISTANCE = 3.0
 
 
