@@ -14,7 +14,7 @@ from balancebench.execution.executor import Executor, Finished, Progressed
 from balancebench.execution.survey import Survey
 from balancebench.plan import Plan
 from balancebench.step import Step, input_keys, record_fields
-from balancebench.store import Store, failure_record
+from balancebench.store import Record, Store, failure_record
 
 __all__ = ["FailedStep", "Observers", "Outcome", "Scheduler", "failures_first"]
 
@@ -149,10 +149,10 @@ class Scheduler:
             return
         self._locks[key] = lock
         standing = self._store.read_done(key)
-        if standing is not None and self._store.damage(standing) is None:  # another process finished it meanwhile
+        if self._is_whole(standing):  # another process finished it meanwhile
             self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
             return
-        if key in self.outcome.damaged:
+        if standing is not None or key in self.outcome.damaged:
             self._store.set_aside(key)
         self._observers.started(step)
         self._executor.submit(step)
@@ -163,10 +163,13 @@ class Scheduler:
         for key, looked in list(self._elsewhere.items()):
             if now - looked >= ELSEWHERE_SECONDS:
                 del self._elsewhere[key]
-                if self._store.read_done(key) is not None:
+                if self._is_whole(self._store.read_done(key)):
                     self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
                 else:
                     self._ready.append(key)
+
+    def _is_whole(self, record: Record | None) -> bool:
+        return record is not None and self._store.damage(record) is None
 
     def _end(self, finished: Finished, *, elsewhere: bool = False) -> None:
         step = self._steps.pop(finished.key)

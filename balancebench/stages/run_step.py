@@ -10,17 +10,19 @@ from pathlib import Path
 
 from balancebench.config import JSON, Compilation
 from balancebench.contracts import Progress
-from balancebench.errors import BalancebenchError
+from balancebench.errors import BalancebenchError, StoreError
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 from balancebench.stages.workplace import Workplace
 from balancebench.step import Step, input_keys, record_fields
 from balancebench.store import Failure, Record, Status, Store
+from balancebench.store.step_files import FileState, altered_since
 
 __all__ = ["CHECKPOINT_SECONDS", "run_step"]
 
 CHECKPOINT_SECONDS = 180.0
+RUN_AGAIN = "run the suite again, and it is computed anew"
 
 
 def run_step(
@@ -55,8 +57,11 @@ def run_step(
     status: Status = "done"
     failure: Failure | None = None
     try:
+        states = [state for key in dict.fromkeys(input_keys(step.inputs)) for state in _verified(store, key)]
         module_name, _, function = STAGES[step.stage].run.partition(":")
         getattr(import_module(module_name), function)(workplace)
+        if (altered := altered_since(states)) is not None:  # what is mapped is read long after it was compared
+            raise StoreError(f"{altered} was altered while this step read it; {RUN_AGAIN}")
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
         status = "out_of_memory" if _is_out_of_memory(error) else "failed"
         failure = Failure(message=_message(error), traceback=traceback.format_exc())
@@ -85,6 +90,15 @@ def run_step(
         optimiser_steps=workplace.optimiser_steps,
     )
     return store.commit(record, results)
+
+
+def _verified(store: Store, key: str) -> list[FileState]:
+    """Compare all files of an input with their SHA-256; what a stage reads is never believed unseen."""
+    files = store.files(key)
+    try:
+        return files.verify()
+    except StoreError as error:
+        raise StoreError(f"its input {files.record.stage} of {files.record.label}: {error}; {RUN_AGAIN}") from error
 
 
 def _device_name(device: str) -> dict[str, JSON]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
-from balancebench.store.step_files import ParsedT, StepFiles, unparsable
+from balancebench.store.step_files import SETTLED_NS, ParsedT, StepFiles, unparsable
 from balancebench.store.step_folders import Store
 
 __all__ = ["StoreIndex"]
@@ -31,7 +31,6 @@ __all__ = ["StoreIndex"]
 FILE = "index.sqlite"
 FORMAT = 2
 MISSING = -1  # no hash is
-SETTLED_NS = 2 * 10**9  # what changed so recently may change again without its times telling
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 FETCHED_TOGETHER = 500
 
