@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pydantic import ValidationError
-
 from balancebench.errors import StoreError
 from balancebench.store.record import Record
+from balancebench.store.sealed import read_record
 from balancebench.store.step_folders import KEY, Store
 
 __all__ = ["Imported", "export_steps", "import_steps"]
@@ -169,10 +168,10 @@ class _Reading:
             raise self._refused(entry.name, "it is too large for a record")
         content = file.read()
         try:
-            record = Record.model_validate_json(content)
-        except ValidationError:
-            raise self._refused(entry.name, "it is no record") from None
-        if record.key != key or record.status != "done" or key in self._outcome.new:
+            record = read_record(content, key)
+        except StoreError as error:
+            raise self._refused(entry.name, f"it {error}") from None
+        if record.status != "done" or key in self._outcome.new:
             raise self._refused(entry.name, "it is no record of this step, finished, and for the first time")
         (self._folder / key).mkdir()
         (self._folder / key / RECORD).write_bytes(content)

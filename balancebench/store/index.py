@@ -171,7 +171,7 @@ class StoreIndex:
                 known = self.step(key)
                 if known is None:
                     if verify and os.path.exists(self._folder(key)):
-                        damaged[key] = "record.json is missing or damaged"
+                        damaged[key] = self._store.record_problem(key) or "record.json was unreadable a moment ago"
                 elif known.status != "done":
                     if (record := self._store.read(key)) is not None:
                         failed[key] = record
@@ -196,7 +196,7 @@ class StoreIndex:
         """Return what is known of a step once its files are compared, when they last changed, and what is wrong."""
         files_state, changed_ns = _state(self._folder(known.key), known.file_names)  # as they are before
         record = self._store.read(known.key)
-        problem = "record.json is missing or damaged" if record is None else self._store.damage(record)
+        problem = self._store.record_problem(known.key) if record is None else self._store.damage(record)
         return known._replace(files_state=files_state, verified=1), changed_ns, problem
 
     def _find(self, key: str) -> KnownStep | None:

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import ValidationError
 
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 from balancebench.store.record import FORMAT, FileEntry, Record
+from balancebench.store.sealed import read_record, record_text
 from balancebench.store.step_files import StepFiles, sha256_of
 
 if TYPE_CHECKING:
@@ -78,9 +78,19 @@ class Store:
     def read(self, key: str) -> Record | None:
         """Return the record of a step, or None where there is none or it cannot be read."""
         try:
-            return Record.model_validate_json((self.folder(key) / "record.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return read_record((self.folder(key) / "record.json").read_bytes(), key)
+        except (FileNotFoundError, NotADirectoryError, StoreError):
             return None
+
+    def record_problem(self, key: str) -> str:
+        """Return what is wrong with a record that `read` does not return, or "" where nothing is any more."""
+        try:
+            read_record((self.folder(key) / "record.json").read_bytes(), key)
+        except OSError:
+            return "record.json is missing"
+        except StoreError as error:
+            return f"record.json {error}"
+        return ""
 
     def read_done(self, key: str) -> Record | None:
         """Return the record of a step that finished."""
@@ -178,7 +188,7 @@ class Store:
             if path.is_file()
         }
         record = record.model_copy(update={"files": files})
-        (folder / "record.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "record.json").write_text(record_text(record), encoding="utf-8")
         return self.place(record, folder)
 
     def place(self, record: Record, folder: Path) -> Record:
