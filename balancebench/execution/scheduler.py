@@ -14,7 +14,7 @@ from balancebench.execution.executor import Executor, Finished, Progressed
 from balancebench.execution.survey import Survey
 from balancebench.plan import Plan
 from balancebench.step import Step, input_keys, record_fields
-from balancebench.store import Record, Store, failure_record
+from balancebench.store import Store, failure_record
 
 __all__ = ["FailedStep", "Observers", "Outcome", "Scheduler", "failures_first"]
 
@@ -148,11 +148,10 @@ class Scheduler:
             self._elsewhere[key] = time.monotonic()
             return
         self._locks[key] = lock
-        standing = self._store.read_done(key)
-        if self._is_whole(standing):  # another process finished it meanwhile
+        if self._store.read_whole(key) is not None:  # another process finished it meanwhile
             self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
             return
-        if standing is not None or key in self.outcome.damaged:
+        if key in self.outcome.damaged or self._store.read_done(key) is not None:
             self._store.set_aside(key)
         self._observers.started(step)
         self._executor.submit(step)
@@ -163,13 +162,10 @@ class Scheduler:
         for key, looked in list(self._elsewhere.items()):
             if now - looked >= ELSEWHERE_SECONDS:
                 del self._elsewhere[key]
-                if self._is_whole(self._store.read_done(key)):
+                if self._store.read_whole(key) is not None:
                     self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
                 else:
                     self._ready.append(key)
-
-    def _is_whole(self, record: Record | None) -> bool:
-        return record is not None and self._store.damage(record) is None
 
     def _end(self, finished: Finished, *, elsewhere: bool = False) -> None:
         step = self._steps.pop(finished.key)

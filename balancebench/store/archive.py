@@ -90,8 +90,8 @@ def _entry(key: str, name: str, size_bytes: int) -> tarfile.TarInfo:
 def import_steps(store: Store, archive: Path, imported: Callable[[int], object]) -> Imported:
     """Put the steps of an archive into a store; imported(count) is called after each.
 
-    A step that is done in the store stays as it is. Raises StoreError at the first thing that is not as it must be; the
-    steps before it are in the store then, whole.
+    A step that is done in the store, and whole, stays as it is. Raises StoreError at the first thing that is not as it
+    must be; the steps before it are in the store then, whole.
     """
     outcome = Imported()
     folder = store.temporary_folder()
@@ -156,7 +156,7 @@ class _Reading:
         if self._awaited:
             raise self._refused(f"steps/{record.key}", f"it lacks {min(self._awaited)}")
         folder = self._folder / record.key
-        if self._store.read_done(record.key) is not None:
+        if self._store.read_whole(record.key) is not None:
             self._outcome.present.append(record.key)
             shutil.rmtree(folder)
             return

@@ -97,6 +97,11 @@ class Store:
         record = self.read(key)
         return record if record is not None and record.status == "done" else None
 
+    def read_whole(self, key: str) -> Record | None:
+        """Return the record of a step that finished, all of whose files are what it says: each is read and compared."""
+        record = self.read_done(key)
+        return record if record is not None and self.damage(record) is None else None
+
     def files(self, key: str) -> StepFiles:
         """Return the files of a finished step; raise StoreError where it is not there."""
         record = self.read_done(key)
@@ -194,7 +199,7 @@ class Store:
     def place(self, record: Record, folder: Path) -> Record:
         """Put a folder that holds a step's record and files in place; returns the record that stands there afterwards.
 
-        A finished result that stands there stays, and the folder is set aside.
+        A finished result that stands there whole stays, and the folder is set aside.
         """
         target = self.folder(record.key)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +207,7 @@ class Store:
             try:
                 folder.rename(target)
             except OSError:
-                standing = self.read_done(record.key)
+                standing = self.read_whole(record.key)
                 if standing is not None:
                     self._move_aside(folder, record.key)
                     return standing

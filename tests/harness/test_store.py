@@ -82,6 +82,15 @@ def test_a_failure_never_replaces_a_success(store):
     assert (store.folder(KEY) / "data.npy").read_bytes() == b"good"
 
 
+def test_a_damaged_result_gives_way_to_a_whole_one_and_is_kept_aside(store):
+    commit(store)
+    (store.folder(KEY) / "data.npy").write_bytes(b"resulT")
+    commit(store)
+    assert store.damage(store.read_done(KEY)) is None
+    (aside,) = (store.root / "set_aside").iterdir()
+    assert (aside / "data.npy").read_bytes() == b"resulT"
+
+
 def test_many_commits_of_one_step_at_once_leave_one_whole_result(store):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: commit(store, bytes([number]) * 1000), range(16)))

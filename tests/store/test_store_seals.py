@@ -145,6 +145,16 @@ def test_an_archive_brings_no_record_with_a_broken_seal(store, floor, tmp_path):
     assert elsewhere.read(key) == store.read(key)
 
 
+def test_an_archive_mends_what_is_damaged_here(store, floor, tmp_path):
+    key = floor.steps["score"]
+    archive = tmp_path / "steps.tar"
+    export_steps(store, [key], archive, lambda _count: None)
+    (store.folder(key) / "scores.json").write_text("{}")
+    assert import_steps(store, archive, lambda _count: None).new == [key]
+    assert store.damage(store.read_done(key)) is None
+    assert import_steps(store, archive, lambda _count: None).present == [key]
+
+
 def test_a_step_with_a_broken_seal_is_not_exported(store, floor, tmp_path):
     edit(store, floor.steps["score"], used_withheld_data=True)
     with pytest.raises(StoreError, match="is not in the store"):
