@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["JSON", "BalancerReference", "Compilation", "Options", "drawing_options", "identity_config"]
+__all__ = [
+    "JSON",
+    "BalancerReference",
+    "Compilation",
+    "Options",
+    "canonical_json",
+    "drawing_options",
+    "identity_config",
+]
 
 JSON = Any
 """A value that JSON can hold: None, bool, int, float, str, list or dict of such."""
@@ -65,3 +74,8 @@ def _marked(options: Options, mark: str, *, default: bool) -> Iterator[str]:
     for name, field in type(options).model_fields.items():
         if cast("dict[str, JSON]", field.json_schema_extra or {}).get(mark, default):
             yield name
+
+
+def canonical_json(value: JSON) -> str:
+    """Return JSON of which equal values have one form: keys sorted, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Literal
 
 from balancebench.component import BalancerComponent, MetricComponent
-from balancebench.config import JSON
+from balancebench.config import JSON, canonical_json
 from balancebench.stage import STAGES, Stage
 from balancebench.step import (
     BalancerInputs,
@@ -20,7 +20,6 @@ from balancebench.step import (
     Step,
     StepInputs,
     SubsetInputs,
-    canonical_json,
     identity_of,
     input_keys,
     own_identity_of,

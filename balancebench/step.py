@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
-from balancebench.config import JSON
+from balancebench.config import JSON, canonical_json
 from balancebench.stage import STAGES, Stage
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "Step",
     "StepInputs",
     "SubsetInputs",
-    "canonical_json",
     "identity_of",
     "input_keys",
     "inputs_json",
@@ -208,11 +207,6 @@ def step_key(identity: str) -> str:
 def metric_key(reference: ComponentReference) -> str:
     """Return what a metric's values are kept by, whatever its label: 16 digits of its identity's SHA-256."""
     return step_key(reference.identity)[:16]
-
-
-def canonical_json(value: JSON) -> str:
-    """Return JSON of which equal values have one form: keys sorted, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def input_keys(inputs: StepInputs | BalancerInputs) -> Iterator[str]:

@@ -59,10 +59,12 @@ class ConsoleReporter:
 
     def surveyed(self, plan: Plan, surveyed: Survey) -> None:
         """Say what is damaged."""
+        to_run = {step.key for step in surveyed.to_run}
         for key, problem in surveyed.damaged.items():
             step = plan.steps[key]
+            consequence = "computed again" if key in to_run else "left as it is, and nothing is made from it"
             self._console.print(
-                f"Damaged in the store, computed again: {step.stage} {step.label}: {problem}",
+                f"Damaged in the store, {consequence}: {step.stage} {step.label}: {problem}",
                 style="yellow",
                 markup=False,
             )

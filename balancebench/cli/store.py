@@ -318,7 +318,14 @@ def _known_steps(opened: Store, chosen: Collection[str] | None, stages: Collecti
         steps: list[KnownStep] = []
         for key in index.prefetched(keys):
             known = index.step(key)
-            if known is not None and (not stages or known.stage in stages):
+            if known is None:
+                errors_console().print(
+                    f"left out: {opened.folder(key)}/{opened.record_problem(key)}",
+                    style="yellow",
+                    markup=False,
+                    soft_wrap=True,
+                )
+            elif not stages or known.stage in stages:
                 steps.append(known)
             progress.advance(task)
     return steps

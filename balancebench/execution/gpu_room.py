@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from balancebench.config import canonical_json
 from balancebench.stage import STAGES
-from balancebench.step import Step, canonical_json
+from balancebench.step import Step
 
 __all__ = ["GpuMemory", "GpuRoom", "kind_of"]
 

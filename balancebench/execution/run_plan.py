@@ -78,7 +78,7 @@ def run_plan(
         surveyed = survey(plan, store, stages=stages)
     reporter.surveyed(plan, surveyed)
     if not surveyed.to_run:
-        return Outcome(cached=len(surveyed.done))
+        return Outcome(cached=len(surveyed.done), damaged=dict(surveyed.damaged))
     check_ready(surveyed.to_run, registry)
     observers = Observers(registry.hooks.hook)
     site = Site(

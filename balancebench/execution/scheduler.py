@@ -148,11 +148,10 @@ class Scheduler:
             self._elsewhere[key] = time.monotonic()
             return
         self._locks[key] = lock
-        standing = self._store.read_done(key)
-        if standing is not None and self._store.damage(standing) is None:  # another process finished it meanwhile
+        if self._store.read_whole(key) is not None:  # another process finished it meanwhile
             self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
             return
-        if key in self.outcome.damaged:
+        if key in self.outcome.damaged or self._store.read_done(key) is not None:
             self._store.set_aside(key)
         self._observers.started(step)
         self._executor.submit(step)
@@ -163,7 +162,7 @@ class Scheduler:
         for key, looked in list(self._elsewhere.items()):
             if now - looked >= ELSEWHERE_SECONDS:
                 del self._elsewhere[key]
-                if self._store.read_done(key) is not None:
+                if self._store.read_whole(key) is not None:
                     self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
                 else:
                     self._ready.append(key)

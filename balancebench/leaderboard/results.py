@@ -236,6 +236,9 @@ class _Reader:
 
     def _why_not(self, cell: Cell, scored: KnownStep | None, trained: KnownStep | None) -> _Measured:
         """Return status and message of a cell that is not done, from the first step on its way that has not ended."""
+        for key, own in ((cell.steps["score"], scored), (cell.steps["train"], trained)):
+            if own is None and self._store.folder(key).exists() and (problem := self._store.record_problem(key)):
+                return {"status": "missing", "message": unreadable_text(f"{self._store.folder(key)}/{problem}")}
         for own in (scored, trained):
             if own is not None and own.status != "done":
                 return {"status": own.status, "message": _message(own), "provenance": self._environment(own)}

@@ -14,36 +14,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancebench.data import LabelledImages
-from balancebench.errors import BalancebenchError
+from balancebench.errors import BalancebenchError, StoreError
 from balancebench.large_images import ImageRows
 from balancebench.step import Step, input_keys
 from balancebench.store import Store
+from balancebench.store.step_files import FileState, altered_since
 
 __all__ = ["InputFiles", "handed_out"]
+
+RUN_AGAIN = "run the suite again, and it is computed anew"
 
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
-    """Size and times of all files of a step's inputs, by path."""
+    """The files of a step's inputs, each as it was when it was compared with its SHA-256; what a stage reads of them."""
 
     folders: tuple[Path, ...]
-    states: dict[str, tuple[int, int, int]]
+    states: tuple[FileState, ...]
+    names: frozenset[str]
 
     @classmethod
     def of(cls, step: Step, store: Store) -> InputFiles:
-        """Return the files as they are now."""
-        folders = tuple(store.folder(key) for key in input_keys(step.inputs))
-        return cls(folders, _states(folders))
+        """Compare all of them; raise StoreError where one is damaged."""
+        keys = tuple(dict.fromkeys(input_keys(step.inputs)))
+        states = tuple(state for key in keys for state in _verified(store, key))
+        folders = tuple(store.folder(key) for key in keys)
+        return cls(folders, states, _names(folders))
 
     def refuse_changes(self) -> None:
-        """Raise BalancebenchError where a file was written, added or deleted since."""
-        now = _states(self.folders)
-        changed = sorted(path for path in now.keys() | self.states.keys() if now.get(path) != self.states.get(path))
-        if changed:
-            raise BalancebenchError(
-                f"files of the step's inputs changed while it ran: {', '.join(changed)}; what a step is handed is to "
-                "be read, and its own files belong in context.artefacts or context.scratch"
-            )
+        """Raise StoreError where one was altered since: what is mapped is read long after it was compared."""
+        if (altered := altered_since(self.states)) is not None:
+            raise StoreError(f"{altered} was altered while this step read it; {RUN_AGAIN}")
+        if added := sorted(_names(self.folders) - self.names):
+            raise StoreError(f"{added[0]} was added to an input of this step, whose own files belong elsewhere")
+
+
+def _verified(store: Store, key: str) -> list[FileState]:
+    files = store.files(key)
+    try:
+        return files.verify()
+    except StoreError as error:
+        raise StoreError(f"its input {files.record.stage} of {files.record.label}: {error}; {RUN_AGAIN}") from error
+
+
+def _names(folders: tuple[Path, ...]) -> frozenset[str]:
+    return frozenset(
+        os.path.join(directory, name) for folder in folders for directory, _, names in os.walk(folder) for name in names
+    )
 
 
 @contextmanager
@@ -56,17 +73,6 @@ def handed_out(name: str, *inputs: LabelledImages | NDArray[Any] | None) -> Gene
     yield
     if [_checksum(part) for part in inputs] != before:
         raise BalancebenchError(f"{name} wrote into the arrays it was handed: it is to change a copy of them")
-
-
-def _states(folders: tuple[Path, ...]) -> dict[str, tuple[int, int, int]]:
-    states: dict[str, tuple[int, int, int]] = {}
-    for folder in folders:
-        for directory, _, names in os.walk(folder):
-            for name in names:
-                path = os.path.join(directory, name)
-                status = os.stat(path)
-                states[path] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return states
 
 
 def _checksum(part: LabelledImages | NDArray[Any] | None) -> int:

@@ -75,8 +75,9 @@ def run_step(
     status: Status = "done"
     failure: Failure | None = None
     changes = ProcessChanges()
-    input_files = InputFiles.of(step, store)
     try:
+        with workplace.aside():
+            input_files = InputFiles.of(step, store)
         with guarded_process(step.key, step.threads, is_worker=is_worker) as changes:
             module_name, _, function = STAGES[step.stage].run.partition(":")
             getattr(import_module(module_name), function)(workplace)

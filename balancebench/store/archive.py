@@ -21,11 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pydantic import ValidationError
-
 from balancebench.errors import StoreError
 from balancebench.store.answers import ANSWERS
 from balancebench.store.record import Record
+from balancebench.store.sealed import read_record
 from balancebench.store.step_folders import KEY, Store
 
 __all__ = ["Imported", "export_steps", "import_steps"]
@@ -96,8 +95,8 @@ def _entry(top: str, key: str, name: str, size_bytes: int) -> tarfile.TarInfo:
 def import_steps(store: Store, archive: Path, imported: Callable[[int], object]) -> Imported:
     """Put the steps of an archive into a store; imported(count) is called after each.
 
-    A step that is done in the store stays as it is. Raises StoreError at the first thing that is not as it must be; the
-    steps before it are in the store then, whole.
+    A step that is done in the store, and whole, stays as it is. Raises StoreError at the first thing that is not as it
+    must be; the steps before it are in the store then, whole.
     """
     outcome = Imported()
     folder = store.temporary_folder()
@@ -165,7 +164,7 @@ class _Reading:
         if self._awaited:
             raise self._refused(f"{self._top}/{record.key}", f"it lacks {min(self._awaited)}")
         folder = self._folder / record.key
-        if store.read_done(record.key) is not None:
+        if store.read_whole(record.key) is not None:
             shutil.rmtree(folder)
             self._outcome.present += [record.key] * is_step
             return
@@ -179,10 +178,10 @@ class _Reading:
             raise self._refused(entry.name, "it is too large for a record")
         content = file.read()
         try:
-            record = Record.model_validate_json(content)
-        except ValidationError:
-            raise self._refused(entry.name, "it is no record") from None
-        if record.key != key or record.status != "done" or key in self._outcome.new:
+            record = read_record(content, key)
+        except StoreError as error:
+            raise self._refused(entry.name, f"it {error}") from None
+        if record.status != "done" or key in self._outcome.new:
             raise self._refused(entry.name, "it is no record of this step, finished, and for the first time")
         (self._folder / key).mkdir()
         (self._folder / key / RECORD).write_bytes(content)

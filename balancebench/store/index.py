@@ -23,7 +23,7 @@ from typing import Any
 
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
-from balancebench.store.step_files import ParsedT, StepFiles, unparsable
+from balancebench.store.step_files import SETTLED_NS, ParsedT, StepFiles, unparsable
 from balancebench.store.step_folders import Store
 
 __all__ = ["StoreIndex"]
@@ -31,7 +31,6 @@ __all__ = ["StoreIndex"]
 FILE = "index.sqlite"
 FORMAT = 2
 MISSING = -1  # no hash is
-SETTLED_NS = 2 * 10**9  # what changed so recently may change again without its times telling
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 FETCHED_TOGETHER = 500
 
@@ -172,7 +171,7 @@ class StoreIndex:
                 known = self.step(key)
                 if known is None:
                     if verify and os.path.exists(self._folder(key)):
-                        damaged[key] = "record.json is missing or damaged"
+                        damaged[key] = self._store.record_problem(key) or "record.json was unreadable a moment ago"
                 elif known.status != "done":
                     if (record := self._store.read(key)) is not None:
                         failed[key] = record
@@ -197,7 +196,7 @@ class StoreIndex:
         """Return what is known of a step once its files are compared, when they last changed, and what is wrong."""
         files_state, changed_ns = _state(self._folder(known.key), known.file_names)  # as they are before
         record = self._store.read(known.key)
-        problem = "record.json is missing or damaged" if record is None else self._store.damage(record)
+        problem = self._store.record_problem(known.key) if record is None else self._store.damage(record)
         return known._replace(files_state=files_state, verified=1), changed_ns, problem
 
     def _find(self, key: str) -> KnownStep | None:

@@ -6,10 +6,11 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from balancebench.errors import StoreError
 from balancebench.store.record import FileEntry, Record
@@ -17,12 +18,32 @@ from balancebench.store.record import FileEntry, Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["StepFiles", "sha256_of", "unparsable"]
+__all__ = ["SETTLED_NS", "FileState", "StepFiles", "altered_since", "sha256_of", "unparsable"]
 
 ParsedT = TypeVar("ParsedT")
 
+SETTLED_NS = 2 * 10**9  # what changed so recently may change again without its times telling
 REASON_CHARACTERS = 200  # of what a parser says; it may quote the file
 HASHED_AT_ONCE_BYTES = 2**18  # file_digest clears so large a buffer for each file, however small
+
+
+class FileState(NamedTuple):
+    """A file, and what changes with its content: any of it may be set by a program but the time of its entry's change.
+
+    changed_ns: that time (ctime), in ns. inode: which file it is, where one was renamed over another.
+    """
+
+    path: Path
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        """Return the state of a file; raises OSError where it is not there."""
+        status = os.stat(path)
+        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +91,27 @@ class StepFiles:
     def mapped(self, name: str) -> Path:
         """Return the path of a file that is too large to be read whole, to be mapped.
 
-        It is compared with its SHA-256 once in a process, and again where its size or time has changed.
+        It is compared with its SHA-256 once in a process, and again where its size or times have changed.
         """
-        path, entry = self.folder / name, self._entry(name)
+        path = self.folder / name
+        self._verify(path, self._entry(name))
+        return path
+
+    def verify(self) -> list[FileState]:
+        """Compare every file as `mapped` does; return their states, which `altered_since` compares with later ones."""
+        return [self._verify(self.folder / name, entry) for name, entry in self.record.files.items()]
+
+    def _verify(self, path: Path, entry: FileEntry) -> FileState:
         try:
-            status = os.stat(path)
-            file_state = (str(path), status.st_size, status.st_mtime_ns, entry.sha256)
-            if file_state not in _VERIFIED and sha256_of(path) != entry.sha256:
-                raise StoreError(f"{path} is damaged: it is not what its record says")
+            state = FileState.of(path)
+            if (state, entry.sha256) not in _VERIFIED:
+                if sha256_of(path) != entry.sha256:
+                    raise _damaged(path)
+                if state.changed_ns < time.time_ns() - SETTLED_NS:
+                    _VERIFIED.add((state, entry.sha256))
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        _VERIFIED.add(file_state)
-        return path
+        return state
 
     def _entry(self, name: str) -> FileEntry:
         if name not in self.record.files:
@@ -96,8 +126,20 @@ class StepFiles:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise StoreError(f"{path} is damaged: it is not what its record says")
+            raise _damaged(path)
         return content
+
+
+def altered_since(states: Iterable[FileState]) -> Path | None:
+    """Return the first file that is not in the state that it was in, or None."""
+    for state in states:
+        try:
+            unchanged = FileState.of(state.path) == state
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            return state.path
+    return None
 
 
 def unparsable(path: Path, error: ValueError) -> StoreError:
@@ -106,7 +148,21 @@ def unparsable(path: Path, error: ValueError) -> StoreError:
     return StoreError(f"{path} cannot be parsed ({reason}): delete its folder")
 
 
-_VERIFIED: set[tuple[str, int, int, str]] = set()  # mapped files: path, size, time of change, SHA-256
+def _damaged(path: Path) -> StoreError:
+    """Return the error of a file that is not what its record says, and make the store's index doubt it.
+
+    A file whose bits have rotted has the size and times that the index verified; a new time of change of its entry, its
+    other times kept, lets the next run compare it, and compute it again.
+    """
+    try:
+        status = os.stat(path)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError:
+        pass  # it is gone, or the store is somebody else's
+    return StoreError(f"{path} is damaged: it is not what its record says")
+
+
+_VERIFIED: set[tuple[FileState, str]] = set()  # files as they were when their SHA-256 was what it should be, and that
 
 
 def sha256_of(path: str | Path) -> str:

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import ValidationError
 
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 from balancebench.store.answers import ANSWERS, answers_opened
 from balancebench.store.record import FORMAT, FileEntry, Record
+from balancebench.store.sealed import read_record, record_text
 from balancebench.store.step_files import StepFiles, sha256_of
 
 if TYPE_CHECKING:
@@ -86,14 +86,29 @@ class Store:
     def read(self, key: str) -> Record | None:
         """Return the record of a step, or None where there is none or it cannot be read."""
         try:
-            return Record.model_validate_json((self.folder(key) / "record.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return read_record((self.folder(key) / "record.json").read_bytes(), key)
+        except (FileNotFoundError, NotADirectoryError, StoreError):
             return None
+
+    def record_problem(self, key: str) -> str:
+        """Return what is wrong with a record that `read` does not return, or "" where nothing is any more."""
+        try:
+            read_record((self.folder(key) / "record.json").read_bytes(), key)
+        except OSError:
+            return "record.json is missing"
+        except StoreError as error:
+            return f"record.json {error}"
+        return ""
 
     def read_done(self, key: str) -> Record | None:
         """Return the record of a step that finished."""
         record = self.read(key)
         return record if record is not None and record.status == "done" else None
+
+    def read_whole(self, key: str) -> Record | None:
+        """Return the record of a step that finished, all of whose files are what it says: each is read and compared."""
+        record = self.read_done(key)
+        return record if record is not None and self.damage(record) is None else None
 
     def files(self, key: str) -> StepFiles:
         """Return the files of a finished step; raise StoreError where it is not there."""
@@ -187,13 +202,13 @@ class Store:
             if path.is_file()
         }
         record = record.model_copy(update={"files": files})
-        (folder / "record.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "record.json").write_text(record_text(record), encoding="utf-8")
         return self.place(record, folder)
 
     def place(self, record: Record, folder: Path) -> Record:
         """Put a folder that holds a step's record and files in place; returns the record that stands there afterwards.
 
-        A finished result that stands there stays, and the folder is set aside.
+        A finished result that stands there whole stays, and the folder is set aside.
         """
         target = self.folder(record.key)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +216,7 @@ class Store:
             try:
                 folder.rename(target)
             except OSError:
-                standing = self.read_done(record.key)
+                standing = self.read_whole(record.key)
                 if standing is not None:
                     self._move_aside(folder, record.key)
                     return standing

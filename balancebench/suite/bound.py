@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from balancebench.component import Component
-from balancebench.config import JSON, Options, drawing_options, identity_config
+from balancebench.config import JSON, Options, canonical_json, drawing_options, identity_config
 from balancebench.evaluation import Report
-from balancebench.step import ComponentReference, canonical_json
+from balancebench.step import ComponentReference
 from balancebench.suite.schema import AXES, Axis, ValidationTable
 
 __all__ = ["BoundComponent", "BoundSuite", "PublishedNumbers", "SeedTriple", "Selection"]

@@ -7,7 +7,7 @@ class's real ones, and where these are fewer than five, with those of all classe
     spread     deviation of a pixel between images, mean over pixels               made / real
     distance   from an image to the nearest real one, median over images           made / real (without itself)
 
-Real images are 1, 1 and 1 but for chance. The limits are measured: docs/decisions/024-degenerate-images.md.
+Real images are 1, 1 and 1 but for chance. The limits are measured: docs/decisions/028-degenerate-images.md.
 
 Axis suffixes: N images, K classes, C channels, H rows, W columns, B blocks, P pixels (channels * rows * columns).
 """

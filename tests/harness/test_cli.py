@@ -130,7 +130,15 @@ def test_the_schema_accepts_known_options_and_lists_no_others(balancebench):
     entries = {
         entry["properties"]["use"]["enum"][0]: entry for entry in schema["properties"]["classifier"]["items"]["oneOf"]
     }
-    assert set(entries["means"]["properties"]) == {"use", "label", "sweep", "epochs", "seconds"}
+    assert set(entries["means"]["properties"]) == {
+        "use",
+        "label",
+        "sweep",
+        "epochs",
+        "epoch_factors",
+        "says_phases",
+        "seconds",
+    }
     assert entries["means"]["additionalProperties"] is False
 
 

@@ -1,6 +1,5 @@
 """Metrics of images: one classifier trained on all images serves a task and seed as their extractor."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import collect
 from balancebench.plan import expand
-from balancebench.store import Store
+from balancebench.store import Failure, Store
+from balancebench.store.sealed import record_text
 from balancebench.suite.bind import bind_suite
 
 KEEPABLE = {'use = "means"': 'use = "keepable_means"', "seeds = [0, 1]": "seeds = [0]"}
@@ -139,11 +139,11 @@ def test_a_ceiling_trained_before_weights_were_kept_says_what_to_do(ran):
     first = ran(SYNTHETIC, KEEPABLE)
     (ceiling,) = (cell for cell in first.plan.cells if cell.role == "ceiling")
     folder = first.store.folder(ceiling.steps["train"])
-    record = json.loads((folder / "record.json").read_text())
+    record = first.store.read(ceiling.steps["train"])
     weights_of(first, "no imbalance").unlink()
     (folder / "weights").rmdir()
-    del record["files"]["weights/means.safetensors"]
-    (folder / "record.json").write_text(json.dumps(record))
+    files = {name: entry for name, entry in record.files.items() if name != "weights/means.safetensors"}
+    (folder / "record.json").write_text(record_text(record.model_copy(update={"files": files})))
 
     suite_run = ran(SYNTHETIC, MEASURED)
     cell = suite_run.results["misbehaving"]
@@ -179,10 +179,10 @@ def test_a_wrapped_balancers_images_are_measured_where_the_wrapper_makes_none(ra
 def test_a_score_that_waits_for_a_failed_extractor_names_it(ran):
     suite_run = ran(SYNTHETIC, MEASURED)
     (ceiling,) = (cell for cell in suite_run.plan.cells if cell.role == "ceiling")
-    path = suite_run.store.folder(ceiling.steps["train"]) / "record.json"
-    record = json.loads(path.read_text())
-    failure = {"message": "it diverged", "traceback": ""}
-    path.write_text(json.dumps({**record, "status": "failed", "failure": failure}))
+    key = ceiling.steps["train"]
+    failed = {"status": "failed", "failure": Failure(message="it diverged")}
+    record = suite_run.store.read(key).model_copy(update=failed)
+    (suite_run.store.folder(key) / "record.json").write_text(record_text(record))
     (floor,) = (cell for cell in suite_run.plan.cells if cell.role == "floor")
     suite_run.store.set_aside(floor.steps["score"])
 

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from balancebench.errors import StoreError
+from balancebench.step import NoInputs, identity_of, step_key
 from balancebench.store import Record, Store, failure_record
 from balancebench.store.index import StoreIndex
 
-KEY = "ab" + "0" * 62
+KEY = step_key(identity_of("{}", NoInputs()))
 
 
 def record(status="done", **more):
@@ -81,6 +82,15 @@ def test_a_failure_never_replaces_a_success(store):
     assert (store.folder(KEY) / "data.npy").read_bytes() == b"good"
 
 
+def test_a_damaged_result_gives_way_to_a_whole_one_and_is_kept_aside(store):
+    commit(store)
+    (store.folder(KEY) / "data.npy").write_bytes(b"resulT")
+    commit(store)
+    assert store.damage(store.read_done(KEY)) is None
+    (aside,) = (store.root / "set_aside").iterdir()
+    assert (aside / "data.npy").read_bytes() == b"resulT"
+
+
 def test_many_commits_of_one_step_at_once_leave_one_whole_result(store):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: commit(store, bytes([number]) * 1000), range(16)))
@@ -103,11 +113,11 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_record_of_an_older_version_with_fewer_fields_still_loads(store):
+def test_a_record_of_an_older_version_with_fewer_fields_and_no_seal_still_loads(store):
     commit(store)
     path = store.folder(KEY) / "record.json"
     old = json.loads(path.read_text())
-    for name in ("outside_data", "profile", "images_seen", "used_withheld_data", "provenance"):
+    for name in ("outside_data", "profile", "images_seen", "used_withheld_data", "provenance", "warnings", "seal"):
         del old[name]
-    path.write_text(json.dumps(old))
+    path.write_text(json.dumps({**old, "format": 1}))
     assert store.read_done(KEY).images_seen == 0

@@ -10,6 +10,7 @@ from balancebench.leaderboard.results import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.store import FileEntry, Store
+from balancebench.store.sealed import record_text
 from balancebench.suite.bind import bind_suite
 
 
@@ -20,7 +21,7 @@ def rewrite(store, key, name, content):
     (folder / name).write_bytes(content)
     entry = FileEntry(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
     replaced = record.model_copy(update={"files": {**record.files, name: entry}})
-    (folder / "record.json").write_text(replaced.model_dump_json())
+    (folder / "record.json").write_text(record_text(replaced))
 
 
 @pytest.mark.parametrize(

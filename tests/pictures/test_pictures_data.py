@@ -16,7 +16,8 @@ from balancebench.pictures.generator_curves import generator_curves, generator_o
 from balancebench.pictures.lines import Line, Panel, Strokes, line_chart, thinned
 from balancebench.pictures.samples import LADDER, class_samples
 from balancebench.pictures.syntheses import syntheses
-from balancebench.store import FileEntry
+from balancebench.store import FileEntry, Record
+from balancebench.store.sealed import record_text
 
 
 def row_of(scene, balancer, role="entry"):
@@ -50,10 +51,10 @@ def rewrite(run, cell, stage, name, change):
     document = json.loads(path.read_text(encoding="utf-8"))
     change(document)
     path.write_text(json.dumps(document), encoding="utf-8")
-    record_path = path.parent / "record.json"
-    record = json.loads(record_path.read_text(encoding="utf-8"))
-    record["files"][name] = {"sha256": sha256(path.read_bytes()).hexdigest(), "size_bytes": path.stat().st_size}
-    record_path.write_text(json.dumps(record), encoding="utf-8")
+    record = Record.model_validate_json((path.parent / "record.json").read_bytes())
+    entry = FileEntry(sha256=sha256(path.read_bytes()).hexdigest(), size_bytes=path.stat().st_size)
+    sealed = record_text(record.model_copy(update={"files": {**record.files, name: entry}}))
+    (path.parent / "record.json").write_text(sealed, encoding="utf-8")
 
 
 def test_what_undersampling_leaves_out_is_counted_as_removed(finished):
@@ -127,7 +128,7 @@ def leave(store, key, documents):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
         entries[name] = FileEntry(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-    (folder / "record.json").write_text(record.model_copy(update={"files": entries}).model_dump_json())
+    (folder / "record.json").write_text(record_text(record.model_copy(update={"files": entries})))
 
 
 def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(finished):

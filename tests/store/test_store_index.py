@@ -8,10 +8,17 @@ import sys
 
 import pytest
 
+from balancebench.config import canonical_json
+from balancebench.step import NoInputs, identity_of, step_key
 from balancebench.store import Record, Store
 from balancebench.store.index import StoreIndex
+from balancebench.store.sealed import record_text
 
-KEYS = [f"{number:02x}" + "0" * 62 for number in range(4)]
+IDENTITIES = {
+    step_key(identity_of(canonical_json(identity), NoInputs())): identity
+    for identity in ({"number": number} for number in range(5))
+}
+*KEYS, ANOTHER_KEY = sorted(IDENTITIES)
 
 
 def commit(store, key, content=b"result", seconds=1.0):
@@ -22,7 +29,7 @@ def commit(store, key, content=b"result", seconds=1.0):
         stage="score",
         label=f"step {key[:2]}",
         status="done",
-        identity={},
+        identity=IDENTITIES[key],
         started_at="2026-01-01T00:00:00+00:00",
         duration_seconds=seconds,
         provenance={"python": "3.11"},
@@ -104,15 +111,14 @@ def test_an_index_that_is_damaged_changes_no_answer_and_is_made_again(store, rea
 
 def test_a_record_added_behind_its_back_is_found(store):
     survey(store)
-    key = "ff" + "0" * 62
-    commit(store, key, seconds=7.0)
-    assert seconds_of(store, key) == 7.0
+    commit(store, ANOTHER_KEY, seconds=7.0)
+    assert seconds_of(store, ANOTHER_KEY) == 7.0
 
 
 def test_a_record_changed_behind_its_back_is_read_again(store):
     survey(store)
-    path = store.folder(KEYS[0]) / "record.json"
-    path.write_text(path.read_text().replace('"duration_seconds": 1.0', '"duration_seconds": 2.0'))
+    record = store.read(KEYS[0]).model_copy(update={"duration_seconds": 2.0})
+    (store.folder(KEYS[0]) / "record.json").write_text(record_text(record))
     assert seconds_of(store, KEYS[0]) == 2.0
 
 
