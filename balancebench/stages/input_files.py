@@ -27,7 +27,7 @@ RUN_AGAIN = "run the suite again, and it is computed anew"
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
-    """The files of a step's inputs, each as it was when it was compared with its SHA-256; what a stage reads of them."""
+    """The files of a step's inputs, each as it was when it was compared with its SHA-256."""
 
     folders: tuple[Path, ...]
     states: tuple[FileState, ...]

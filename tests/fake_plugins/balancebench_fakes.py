@@ -235,6 +235,27 @@ class TwoStageOptions(Options):
     reset_head: bool = Field(True, description="begin the second phase with a new head")
 
 
+class WitnessOptions(Options):
+    number: int = Field(0, description="tells one witness from another")
+
+
+class Witness(Balancer[WitnessOptions]):
+    """Makes an image of noise, and leaves what it was handed among its artefacts."""
+
+    def synthesise(self, train, context):
+        import json
+
+        import numpy as np
+
+        from balancebench import Origin
+
+        drawn = int(context.rng.integers(2**31))
+        handed = {"train": train.digest(), "counts": train.counts_K.tolist(), "seed": context.seed, "drawn": drawn}
+        (context.artefacts / "handed.json").write_text(json.dumps(handed))
+        noise_NCHW = np.random.default_rng(drawn).integers(0, 256, (1, *train.images_NCHW.shape[1:]), dtype=np.uint8)
+        return replace(train.take(np.zeros(1, dtype=np.int64), origin=Origin.SYNTHETIC), images_NCHW=noise_NCHW)
+
+
 class PlansOptions(Options):
     origin: int = Field(0, description="what the added image is said to be")
 
@@ -533,6 +554,13 @@ def balancebench_balancers():
             summary="Fails as told.",
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="witness",
+            summary="Says what it was handed.",
+            options=WitnessOptions,
+            build="balancebench_fakes:Witness",
             synthesises=True,
         ),
         BalancerComponent(
