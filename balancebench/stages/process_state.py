@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from threadpoolctl import threadpool_limits
 
 from balancebench.seeds import seed_for
 from balancebench.threads import THREAD_VARIABLES
@@ -70,41 +71,35 @@ def guarded_process(key: str, threads: int, *, is_worker: bool) -> Generator[Pro
     arithmetic. is_worker: whether the process runs steps and nothing else, so that a new child process is the step's.
     """
     environment = dict(os.environ)
-    _limit_threads(threads)
-    _seed_global_generators(seed_for("process", int(key[:15], 16)))
-    own = [(setting, setting.read()) for setting in _settings()]
     of_torch = [(setting, setting.read()) for setting in _torch_settings(threads)]
     for setting, _ in of_torch:
         setting.set(setting.fresh)
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))  # read by what is imported later
+    _seed_global_generators(seed_for("process", int(key[:15], 16)))
+    own = [(setting, setting.read()) for setting in _settings()]
     functions = _watched_functions()
     children = _children() if is_worker else set[psutil.Process]()
     changes = ProcessChanges()
     try:
-        yield changes
+        with threadpool_limits(threads):
+            try:
+                yield changes
+            finally:
+                _put_back([*own, *((setting, setting.fresh) for setting in _torch_settings(threads))], changes)
+                changes.lasting += _replaced(functions)
+                if is_worker:
+                    changes.restored += [f"the child process {name}" for name in _end(_children() - children)]
     finally:
-        expected = [*own, *((setting, setting.fresh) for setting in _torch_settings(threads))]
-        for setting, value in expected:
-            if not _same(setting.read(), value):
-                setting.set(value)
-                (changes.restored if _same(setting.read(), value) else changes.lasting).append(setting.name)
         for setting, value in of_torch:
             setting.set(value)
         _set_environment(environment)
-        changes.lasting += _replaced(functions)
-        if is_worker:
-            changes.restored += [f"the child process {name}" for name in _end(_children() - children)]
 
 
-def _limit_threads(threads: int) -> None:
-    """Let NumPy and torch compute with so many threads; torch reads the environment where it is imported later."""
-    from threadpoolctl import threadpool_limits
-
-    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    threadpool_limits(threads)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(threads)
+def _put_back(expected: Iterable[tuple[_Setting, Any]], changes: ProcessChanges) -> None:
+    for setting, value in expected:
+        if not _same(setting.read(), value):
+            setting.set(value)
+            (changes.restored if _same(setting.read(), value) else changes.lasting).append(setting.name)
 
 
 def _seed_global_generators(seed: int) -> None:

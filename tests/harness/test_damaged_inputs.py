@@ -27,7 +27,6 @@ SCORES_ONLY = frozenset({"score", "measure"})
 FILES = [
     ("load", "test_images.npy"),
     ("load", "train_images.npy"),
-    ("load", "test_labels.npy"),
     ("imbalance", "kept.npy"),
     ("synthesise", "synthetic_images.npy"),
     ("train", "logits_last.npy"),
@@ -64,12 +63,14 @@ def trained(fakes, suite_file, tmp_path):
         store=store,
         scores=scores_in(right),
         scores_in=lambda: scores_in(store),
-        path=lambda stage, name: store.folder(cell.steps[stage]) / name,
+        path=lambda stage, name: (
+            (store.answers.folder(cell.steps["load"]) if stage == "answers" else store.folder(cell.steps[stage])) / name
+        ),
         run=lambda **options: run_plan(plan, store, executor="inline", device="cpu", **options),
     )
 
 
-@pytest.mark.parametrize(("stage", "name"), FILES)
+@pytest.mark.parametrize(("stage", "name"), [*FILES, ("answers", "test_labels.npy")])
 def test_rescoring_refuses_damaged_inputs_and_a_run_computes_them_again(trained, stage, name):
     damage(trained.path(stage, name))
     rescored = trained.run(stages=SCORES_ONLY)

@@ -13,12 +13,14 @@ import numpy as np
 import psutil
 import pytest
 
+from balancebench.artefacts.scores import Score, read_scores
 from balancebench.execution.executor import Site
 from balancebench.execution.gpu_room import GpuRoom
 from balancebench.execution.processes import ProcessExecutor
 from balancebench.execution.scheduler import Observers, Scheduler
 from balancebench.execution.survey import survey
 from balancebench.registry import load_registry
+from balancebench.step import metric_key
 from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 
@@ -38,8 +40,9 @@ def test_a_run_leaves_scores_and_a_second_run_finds_them(harness):
     assert first.ran == len(plan.steps)
     second = harness.run(plan)
     assert (second.ran, second.cached) == (0, len(plan.steps))
-    scores = harness.store.folder(plan.cells[0].steps["score"]) / "scores.json"
-    assert 0.5 < json.loads(scores.read_text())["last"]["metrics"]["hits"]["value"] <= 1.0
+    keys = {metric.label: metric_key(metric.reference) for metric in plan.suite.metrics}
+    scores = read_scores(harness.store, plan.cells[0].steps["score"], keys)
+    assert 0.5 < scores["last"].metrics["hits"].value <= 1.0
 
 
 def test_adding_a_seed_runs_only_the_new_cells(harness):
@@ -143,8 +146,9 @@ def test_a_new_metric_is_scored_without_training(harness):
     plan = harness.plan(replace={'["hits"]': '["hits", { use = "hits", label = "none", undefined = true }]'})
     outcome = harness.run(plan, stages=frozenset({"score"}))
     assert (outcome.ran, outcome.failed) == (4, [])
-    scores = json.loads((harness.store.folder(plan.cells[0].steps["score"]) / "scores.json").read_text())
-    assert scores["last"]["metrics"]["none"] == {"value": None, "reason": "asked to be undefined"}
+    keys = {metric.label: metric_key(metric.reference) for metric in plan.suite.metrics}
+    scores = read_scores(harness.store, plan.cells[0].steps["score"], keys)
+    assert scores["last"].metrics["none"] == Score(value=None, reason="asked to be undefined")
 
 
 def test_rescoring_what_was_never_trained_trains_nothing(harness):

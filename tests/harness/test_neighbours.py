@@ -95,7 +95,12 @@ def test_writing_into_the_files_of_an_input_fails_the_step_and_the_input_is_made
     assert [key for key in again.damaged if plan.steps[key].stage == "imbalance"]
 
 
-def test_the_environment_of_the_caller_is_as_it_was(harness):
-    before = dict(os.environ)
+def test_the_environment_and_threads_of_the_caller_are_as_they_were(harness):
+    import torch
+
+    threads, environment = torch.get_num_threads(), dict(os.environ)
+    torch.set_num_threads(3)
     harness.run(harness.plan(), jobs=0)
-    assert dict(os.environ) == before
+    assert torch.get_num_threads() == 3
+    assert dict(os.environ) == environment
+    torch.set_num_threads(threads)
