@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from balancebench.artefacts.splits import read_test_labels
 from balancebench.data import Origin
 from balancebench.pictures.classes import class_panels
 from balancebench.pictures.confusion import row_confusion
@@ -96,7 +97,7 @@ def test_curves_by_epoch_are_those_of_the_stored_predictions(finished):
     for cell, loss_E, accuracy_E, f1_E in zip(
         row.cells, curves.loss_SE, curves.accuracy_SE, curves.f1_SE["macro"], strict=True
     ):
-        labels_N = np.load(finished.path(cell, "load", "test_labels.npy"))
+        labels_N = read_test_labels(finished.store, cell.steps["load"])
         predictions_EN = np.load(finished.path(cell, "train", "epoch_predictions_test.npy"))
         losses = json.loads(finished.path(cell, "train", "training.json").read_text())["epoch_losses"]["test"]
         assert loss_E.tolist() == losses
@@ -115,7 +116,7 @@ def test_a_confusion_matrix_sums_to_the_test_images_of_all_seeds(finished):
     hits = 0
     for cell in row.cells:
         predicted_N = np.load(finished.path(cell, "train", "logits_last.npy")).argmax(axis=1)
-        hits += int((predicted_N == np.load(finished.path(cell, "load", "test_labels.npy"))).sum())
+        hits += int((predicted_N == read_test_labels(finished.store, cell.steps["load"])).sum())
     assert confusion_KK.trace() == hits
 
 
