@@ -15,7 +15,7 @@ from balancebench.config import JSON
 from balancebench.leaderboard.board import Leaderboard, MetricSummary, Row, TaskTable
 from balancebench.leaderboard.results import MetricHeader
 
-__all__ = ["csv_text", "json_parts", "json_text", "json_value"]
+__all__ = ["csv_lines", "csv_text", "json_parts", "json_text", "json_value"]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t")  # what a spreadsheet would run
 _BOARD = TypeAdapter(Leaderboard)
@@ -24,14 +24,23 @@ _TABLE = TypeAdapter(TaskTable)
 
 def csv_text(board: Leaderboard) -> str:
     """Return one line for each task, report, balancer and metric, values as they are: 0.83, not 83 %."""
-    lines = [
-        _line(board, table, row, metric) for table in board.tables for row in table.rows for metric in table.metrics
-    ]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["suite"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
+    tables = [csv_lines(board, table) for table in board.tables]
+    head = next((head for head, rows in tables if any(rows)), "suite\n")
+    return head + "".join(text for _, rows in tables for text in rows)
+
+
+def csv_lines(board: Leaderboard, table: TaskTable) -> tuple[str, list[str]]:
+    """Return the headings of the CSV file, and of each row of a table its lines, one a metric."""
+    of_rows = [[_line(board, table, row, metric) for metric in table.metrics] for row in table.rows]
+    names = next((list(lines[0]) for lines in of_rows if lines), ["suite"])
+    head = io.StringIO()
+    csv.DictWriter(head, fieldnames=names, lineterminator="\n").writeheader()
+    texts: list[str] = []
+    for lines in of_rows:
+        out = io.StringIO()
+        csv.DictWriter(out, fieldnames=names, lineterminator="\n").writerows(lines)
+        texts.append(out.getvalue())
+    return head.getvalue(), texts
 
 
 def json_value(board: Leaderboard) -> JSON:

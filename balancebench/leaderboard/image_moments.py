@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ImageMoments", "image_moments"]
+__all__ = ["ImageMoments", "image_moments", "squared_distances"]
 
 Floats = NDArray[np.float64]
 LARGEST_EXACT = 2**24  # whole numbers up to here are exact in single precision
@@ -69,7 +69,7 @@ def image_moments(
             continue
         exact = np.float32 if count * seeds**2 < LARGEST_EXACT else np.float64
         right_SRn = right_SRN[:, :, begin:end].astype(exact)
-        squares_RR = np.sum([_squared_distances(right_Rn) for right_Rn in right_SRn], axis=0)  # sum_si d^2
+        squares_RR = np.sum([squared_distances(right_Rn) for right_Rn in right_SRn], axis=0)  # sum_si d^2
         differing_RR += squares_RR
         hits_SR = right_SRn.sum(axis=2, dtype=np.float64)
         hits_R += hits_SR.sum(axis=0)
@@ -93,7 +93,7 @@ def _mean_squares(right_SRn: NDArray[np.floating], squares_RR: Floats, hits_SR: 
     seeds, rows, count = right_SRn.shape
     if count < 2:
         return np.full((rows, rows), np.nan), np.full((rows, rows), np.nan)
-    of_images_RR = _squared_distances(right_SRn.sum(axis=0))  # sum_i (sum_s d)^2
+    of_images_RR = squared_distances(right_SRn.sum(axis=0))  # sum_i (sum_s d)^2
     of_seeds_RR = np.sum([(hits_R[:, None] - hits_R[None, :]) ** 2 for hits_R in hits_SR], axis=0)  # sum_s (sum_i d)^2
     total_R = hits_SR.sum(axis=0)
     of_all_RR = (total_R[:, None] - total_R[None, :]) ** 2
@@ -105,7 +105,7 @@ def _mean_squares(right_SRn: NDArray[np.floating], squares_RR: Floats, hits_SR: 
     return images_RR, rest_RR / (seeds * count * (seeds - 1) * (count - 1))
 
 
-def _squared_distances(values_Rn: NDArray[np.floating]) -> Floats:
+def squared_distances(values_Rn: NDArray[np.floating]) -> Floats:
     """Return sum_i (a_i - b_i)^2 of all pairs of rows, float64 (R, R): exact, for values are whole numbers."""
     gram_RR = (values_Rn @ values_Rn.T).astype(np.float64)
     own_R = gram_RR.diagonal()

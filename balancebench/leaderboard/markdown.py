@@ -26,7 +26,7 @@ from balancebench.leaderboard.format import REPORT_TITLES, STATUS_WORDS
 from balancebench.leaderboard.picture_manifest import FOLDER, PictureEntry, PictureKind, pictures_of_task
 from balancebench.plan import Task
 
-__all__ = ["escape", "markdown", "markdown_table", "rerun_command"]
+__all__ = ["environment_text", "escape", "markdown", "markdown_table", "rerun_command"]
 
 BEST_TEST_WARNING = (
     "> **The test set chose the epoch of these numbers**, so they are optimistic. They stand here because many papers "
@@ -118,7 +118,7 @@ def _top(board: Leaderboard) -> list[str]:
     parts = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
     lines.append(f"- {total} cells{', all done' if board.counts.get('done') == total else f': {parts}'}")
     if board.environments:
-        lines.append(f"- Made {escape(_environment(board))}")
+        lines.append(f"- Made {escape(environment_text(board))}")
     lines += [f"- Run it again: `{rerun_command(board)}`", ""]
     return lines
 
@@ -127,7 +127,9 @@ def _code(text: str) -> str:
     return "`" + text.replace("`", "'") + "`"
 
 
-def _environment(board: Leaderboard) -> str:
+def environment_text(board: Leaderboard) -> str:
+    """Return what the cells were made on and with, in one sentence without its verb; "" where it is not known."""
+
     def all_of(key: str) -> str:
         values = {str(environment[key]) for environment in board.environments if environment.get(key)}
         return " and ".join(sorted(values))

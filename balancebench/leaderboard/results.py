@@ -114,6 +114,7 @@ class SuiteHeader(_Frozen):
     """What a leaderboard says of its suite. axes: the labels of each axis in the suite's order.
 
     overrides: what the profile replaced. subset_metrics: those of the training subset, which stand with the task.
+    citations: label of a balancer -> where it was published; none in records made before they were kept.
     """
 
     name: str
@@ -127,6 +128,7 @@ class SuiteHeader(_Frozen):
     reports: tuple[Report, ...]
     axes: dict[Axis, tuple[str, ...]]
     published: tuple[PublishedNumbers, ...] = ()
+    citations: dict[str, str] = {}
 
 
 def describe_suite(suite: BoundSuite) -> SuiteHeader:
@@ -153,6 +155,9 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         reports=suite.reports,
         axes={axis: tuple(entry.label for entry in entries) for axis, entries in suite.axes.items()},
         published=suite.published,
+        citations={
+            entry.label: entry.component.citation for entry in suite.axes["balancer"] if entry.component.citation
+        },
     )
 
 

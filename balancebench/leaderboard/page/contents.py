@@ -1,0 +1,294 @@
+"""From a leaderboard, its cells and their outcomes to what the page embeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from balancebench.evaluation import Cost
+from balancebench.leaderboard.board import Leaderboard, MetricSummary, Row, Summary, TaskTable
+from balancebench.leaderboard.columns import FEWER_SEEDS, measure_texts, remark_lines
+from balancebench.leaderboard.export import csv_lines
+from balancebench.leaderboard.format import (
+    REPORT_TITLES,
+    STATUS_WORDS,
+    bytes_text,
+    count_text,
+    exposure_text,
+    gap_text,
+    heading,
+    published_texts,
+    seconds_text,
+    seeds_text,
+    signed_text,
+    summary_text,
+    value_text,
+)
+from balancebench.leaderboard.intervals import Interval
+from balancebench.leaderboard.markdown import environment_text, rerun_command
+from balancebench.leaderboard.outcomes import Outcomes
+from balancebench.leaderboard.page.counts import class_counts, outcomes_of_task
+from balancebench.leaderboard.page.data import (
+    CellText,
+    Identity,
+    MetricCells,
+    NotDone,
+    Page,
+    PageRow,
+    PageTable,
+    PublishedNumber,
+)
+from balancebench.leaderboard.page.words import (
+    BEST_TEST,
+    LEGEND,
+    marks,
+    problem_words,
+    summary_words,
+    verdict_words,
+)
+from balancebench.leaderboard.results import CellResult, MetricHeader
+from balancebench.plan import CellRole, Task
+
+__all__ = ["page_of", "row_id", "table_id"]
+
+NOTHING = "-"
+COSTS = ("time", "images seen", "steps", "memory")
+STAGES_OF_A_ROW = ("train_generator", "synthesise", "train")
+RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
+
+
+def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None) -> Page:
+    """Return what the page of a leaderboard holds.
+
+    cells: those that the leaderboard is of; without them rows do not say what they were made by. outcomes: of the
+    cells; without them nothing is shown by class.
+    """
+    by_row: dict[tuple[Task, CellRole, str], list[CellResult]] = {}
+    for cell in cells:
+        by_row.setdefault((cell.task, cell.role, cell.balancer), []).append(cell)
+    suite = board.suite
+    total = sum(board.counts.values())
+    statuses = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
+    facts = [f"{total} cells{', all done' if board.counts.get('done') == total else f': {statuses}'}"]
+    if environment := environment_text(board):
+        facts.append(f"Made {environment}")
+    changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in suite.overrides.items())
+    changed = f", which changes the suite{f' ({changes})' if changes else ''}: these are no results of the full suite."
+    return Page(
+        name=suite.name,
+        title=suite.title,
+        description=suite.description,
+        profile="" if suite.profile is None else f"Made under the profile {suite.profile}{changed}",
+        facts=tuple(facts),
+        command=rerun_command(board),
+        tables=tuple(_table(board, table, by_row, outcomes or {}) for table in board.tables),
+        legend=LEGEND,
+    )
+
+
+def table_id(table: TaskTable) -> str:
+    """Return what a link calls a table: of its task and report, whatever its place in the suite."""
+    task = table.task
+    return _digest(task.dataset, task.imbalancer, task.classifier, table.report)
+
+
+def row_id(row: Row) -> str:
+    """Return what a link calls a row: of its role and label, the same in every table."""
+    return _digest(row.role, row.balancer)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
+
+
+def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes) -> PageTable:
+    cells_of = [by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows]
+    loaded = {cell.steps["load"] for of_row in cells_of for cell in of_row if cell.status == "done"}
+    counts = class_counts(table, outcomes_of_task(outcomes, loaded))
+    ranked_by = next((index for index, metric in enumerate(table.metrics) if metric.label == table.ranked_by), None)
+    roles = {row.role for row in table.rows}
+    csv_head, csv_of_rows = csv_lines(board, table)
+    return PageTable(
+        id=table_id(table),
+        task=str(table.task),
+        dataset=table.task.dataset,
+        imbalancer=table.task.imbalancer,
+        classifier=table.task.classifier,
+        report=table.report,
+        report_title=REPORT_TITLES[table.report],
+        summary=summary_words(table),
+        warning=BEST_TEST if table.report == "best_test" else "",
+        remarks=(*remark_lines(table), *(f"{note}." for note in table.interval_notes)),
+        measures=tuple(measure_texts(table)),
+        metrics=table.metrics,
+        headings=tuple(heading(metric) for metric in table.metrics),
+        ranked_by=ranked_by,
+        has_gap={"floor", "ceiling"} <= roles,
+        has_optimism=any(row.optimism is not None for row in table.rows),
+        cost_names=COSTS if any(row.cost is not None for row in table.rows) else (),
+        class_names=table.class_names,
+        train_K=table.train_counts_K,
+        seeds=tuple(dict.fromkeys(key for row in table.rows for key in row.score_keys)),
+        floor=next((index for index, row in enumerate(table.rows) if row.role == "floor"), None),
+        rows=tuple(
+            _row(board, table, row, cells, lines)
+            for row, cells, lines in zip(table.rows, cells_of, csv_of_rows, strict=True)
+        ),
+        counts=None if isinstance(counts, str) else counts,
+        counts_reason=counts if isinstance(counts, str) else "",
+        csv_head=csv_head,
+    )
+
+
+def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult], csv_text: str) -> PageRow:
+    ranking = next((metric for metric in table.metrics if metric.label == table.ranked_by), None)
+    return PageRow(
+        id=row_id(row),
+        name=row.balancer,
+        role=row.role,
+        rank=CellText(
+            text=NOTHING if row.rank is None else str(row.rank), value=row.rank, reason=row.unranked_because
+        ),
+        range=row.rank_range,
+        level=bool(row.level_with_first),
+        verdict=verdict_words(row),
+        unranked=row.unranked_because if row.done else "",
+        problem="" if row.done else problem_words(row),
+        marks=marks(row, table),
+        exposure=exposure_text(row.exposure),
+        metrics=tuple(_metric(row, metric) for metric in table.metrics),
+        optimism=_optimism(row, ranking),
+        cells=_cells(row),
+        costs=_costs(row.cost),
+        not_done=tuple(
+            NotDone(words=f"{seeds_text(problem.seeds)}, {STATUS_WORDS[problem.status]}", message=problem.message)
+            for problem in row.problems
+        ),
+        notes=tuple(
+            f"{label} is undefined, {seeds_text(tuple(summary.undefined))}: {'; '.join(sorted(set(summary.undefined.values())))}"
+            for label, summary in row.metrics.items()
+            if summary.undefined
+        ),
+        epochs={seeds: epoch + 1 for seeds, epoch in row.epochs.items()},
+        identities=_identities(cells),
+        citation=board.suite.citations.get(row.balancer, ""),
+        numbers=tuple(_numbers(row, table.metrics)),
+        csv=csv_text,
+    )
+
+
+def _metric(row: Row, metric: MetricHeader) -> MetricCells:
+    summary = row.metrics[metric.label]
+    over_seeds, difference = summary.over_seeds, summary.difference
+    undefined = "; ".join(sorted(set(summary.undefined.values())))
+    published = published_texts(summary, metric.unit) if summary.published else (NOTHING, NOTHING)
+    first = summary.published[0] if summary.published else None
+    return MetricCells(
+        score=CellText(
+            text=NOTHING if over_seeds.mean is None else summary_text(over_seeds, metric.unit),
+            value=over_seeds.mean,
+            reason=undefined or over_seeds.reason,
+        ),
+        difference=_difference(row, summary, metric),
+        gap=_gap(row, summary),
+        published=CellText(text=published[0], value=None if first is None else first.value),
+        ours_minus_published=CellText(text=published[1], value=None if first is None else first.difference),
+        values=dict(summary.values),
+        seeds_interval=_bounds(difference.seeds_interval),
+        full_interval=_bounds(difference.full_interval),
+    )
+
+
+def _bounds(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)
+
+
+def _difference(row: Row, summary: MetricSummary, metric: MetricHeader) -> CellText:
+    difference = summary.difference
+    if difference.mean is None:
+        return CellText(text=NOTHING, reason=difference.reason if row.done else problem_words(row))
+    text = signed_text(Summary(mean=difference.mean), metric.unit)
+    interval = difference.interval or difference.run_interval
+    if interval is not None:
+        bounds = (signed_text(Summary(mean=bound), metric.unit) for bound in (interval.low, interval.high))
+        text += f" [{', '.join(bounds)}]"
+    fewer = difference.n < summary.over_seeds.n
+    pairs = f"only {difference.n} of {summary.over_seeds.n} cells have a floor" if fewer else ""
+    return CellText(text=text, value=difference.mean, reason=pairs or difference.interval_reason)
+
+
+def _gap(row: Row, summary: MetricSummary) -> CellText:
+    if summary.gap_closed is None:
+        return CellText(text=NOTHING, reason=summary.gap_reason if row.done else problem_words(row))
+    interval = summary.gap_interval
+    reason = (
+        f"95 % interval {gap_text(interval.low)} to {gap_text(interval.high)}"
+        if interval is not None
+        else summary.gap_interval_reason
+    )
+    return CellText(text=gap_text(summary.gap_closed), value=summary.gap_closed, reason=reason)
+
+
+def _optimism(row: Row, ranking: MetricHeader | None) -> CellText:
+    if row.optimism is None or row.optimism.mean is None or ranking is None:
+        return CellText(text=NOTHING, reason="" if row.optimism is None else row.optimism.reason)
+    return CellText(text=signed_text(row.optimism, ranking.unit), value=row.optimism.mean)
+
+
+def _cells(row: Row) -> CellText:
+    if row.done == row.planned:
+        return CellText(text=str(row.done), value=row.done)
+    return CellText(text=f"{row.done} of {row.planned}", value=row.done, reason=FEWER_SEEDS if row.done else "")
+
+
+def _costs(cost: Cost | None) -> tuple[CellText, ...]:
+    if cost is None:
+        return tuple(CellText(text=NOTHING, reason="no cell is done") for _ in COSTS)
+    return (
+        CellText(text=seconds_text(cost.duration_seconds), value=cost.duration_seconds),
+        CellText(text=count_text(cost.images_seen), value=cost.images_seen),
+        CellText(text=count_text(cost.optimiser_steps), value=cost.optimiser_steps),
+        CellText(text=bytes_text(cost.peak_memory_bytes), value=cost.peak_memory_bytes),
+    )
+
+
+def _numbers(row: Row, metrics: Sequence[MetricHeader]) -> Iterable[PublishedNumber]:
+    for metric in metrics:
+        for number in row.metrics[metric.label].published:
+            difference = number.difference
+            yield PublishedNumber(
+                metric=heading(metric),
+                value=value_text(number.value, metric.unit),
+                difference=NOTHING if difference is None else signed_text(Summary(mean=difference), metric.unit),
+                source=number.source,
+                protocol=number.protocol,
+            )
+
+
+def _identities(cells: Sequence[CellResult]) -> tuple[Identity, ...]:
+    """Return what the stages of a row were made by; seeds that differ in their keys alone are one."""
+    identities: list[Identity] = []
+    for stage in STAGES_OF_A_ROW:
+        keys = {str(cell.seeds): cell.steps[stage] for cell in cells if stage in cell.steps}
+        components: dict[str, Any] = next(
+            (cast("dict[str, Any]", cell.identities[stage]["components"]) for cell in cells if stage in cell.identities),
+            {},
+        )
+        for of_stage, reference in components.items():
+            distribution, _, component = str(reference["component"]).rpartition(":")
+            identities.append(
+                Identity(
+                    stage=stage if of_stage == "component" else f"{stage}, {of_stage}",
+                    component=component,
+                    distribution=distribution,
+                    revision=str(reference.get("revision", "")),
+                    options={
+                        name: json.dumps(value, sort_keys=True)
+                        for name, value in sorted(reference.get("options", {}).items())
+                    },
+                    keys=keys,
+                )
+            )
+    return tuple(identities)

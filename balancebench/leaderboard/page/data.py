@@ -1,0 +1,197 @@
+"""What the page embeds: every field that its script reads, named once.
+
+Values are as leaderboard.csv has them (0.83, not 83 %); texts are as people read them and are shown as they are. Axis
+suffixes: R rows, S seeds, K classes, P pairs of rows.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from balancebench.evaluation import Report
+from balancebench.leaderboard.results import MetricHeader
+
+__all__ = [
+    "CellText",
+    "ClassCounts",
+    "Identity",
+    "Mark",
+    "MetricCells",
+    "NotDone",
+    "Page",
+    "PageRow",
+    "PageTable",
+    "PublishedNumber",
+    "Term",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CellText(_Frozen):
+    """One cell of the table. value: what it is sorted by, None last. reason: why there is no number, or what to know."""
+
+    text: str
+    value: float | None = None
+    reason: str = ""
+
+
+class Mark(_Frozen):
+    """A short word that stands in a box beside a row's name, and what it means there."""
+
+    word: str
+    text: str
+
+
+class Term(_Frozen):
+    """A word of the page and what it means."""
+
+    word: str
+    text: str
+
+
+class NotDone(_Frozen):
+    """Cells of a row that are not done: how that ended, over which seeds, and the message."""
+
+    words: str
+    message: str
+
+
+class PublishedNumber(_Frozen):
+    """A paper's number of a metric, and ours minus it, both as texts; protocol: how the paper's differs, "" if not."""
+
+    metric: str
+    value: str
+    difference: str
+    source: str
+    protocol: str
+
+
+class MetricCells(_Frozen):
+    """A metric of a row: its value, the difference from the floor, the share of the gap, and values by seeds.
+
+    seeds_interval, full_interval: of the difference, low and high, in the metric's unit; None where not known.
+    """
+
+    score: CellText
+    difference: CellText
+    gap: CellText
+    published: CellText
+    ours_minus_published: CellText
+    values: dict[str, float]
+    seeds_interval: tuple[float, float] | None
+    full_interval: tuple[float, float] | None
+
+
+class Identity(_Frozen):
+    """What one stage of a row was made by. options: name -> JSON text, as records say them. keys: seeds -> key."""
+
+    stage: str
+    component: str
+    distribution: str
+    revision: str
+    options: dict[str, str]
+    keys: dict[str, str]
+
+
+class PageRow(_Frozen):
+    """One row. id: of its role and label, the same in every table. metrics: in the order of the table's.
+
+    range: first and last rank that it may have. level: with the first. verdict: against the floor. problem: why it has
+    no number at all, in few words, "" where it has. optimism: empty but for the report best_test. sorting: its place in
+    the table. csv: its lines of leaderboard.csv.
+    """
+
+    id: str
+    name: str
+    role: str
+    rank: CellText
+    range: tuple[int, int] | None
+    level: bool
+    verdict: str
+    unranked: str
+    problem: str
+    marks: tuple[Mark, ...]
+    exposure: str
+    metrics: tuple[MetricCells, ...]
+    optimism: CellText
+    cells: CellText
+    costs: tuple[CellText, ...]
+    not_done: tuple[NotDone, ...]
+    notes: tuple[str, ...]
+    epochs: dict[str, int]
+    identities: tuple[Identity, ...]
+    citation: str
+    numbers: tuple[PublishedNumber, ...]
+    csv: str
+
+
+class ClassCounts(_Frozen):
+    """What test images say of the rows, for priors, classes and comparisons of two rows.
+
+    test_K: test images. rows: positions in the table's rows (R). seeds: those that all of them have (S), each a draw of
+    its own. right_RSK: images predicted right. confusion_RKK: images by true class and prediction, summed over seeds;
+    None past 20 classes, where commonest_RK has for each true class up to five (prediction, images).
+    For pairs of rows (P, the first before the second, row by row; only those with pair_with where that is not None) and
+    classes, over the seeds and images of a class: squares_PK the sum of (c_a - c_b)^2, and sums_PK the sum over images
+    of (sum over seeds of c_a - c_b)^2, both whole numbers; c is 1 where an image is predicted right.
+    """
+
+    test_K: tuple[int, ...]
+    rows: tuple[int, ...]
+    seeds: tuple[str, ...]
+    right_RSK: list[list[list[int]]]
+    confusion_RKK: list[list[list[int]]] | None
+    commonest_RK: list[list[list[tuple[int, int]]]] | None
+    pair_with: int | None
+    squares_PK: list[list[int]]
+    sums_PK: list[list[int]]
+
+
+class PageTable(_Frozen):
+    """One task under one report. id: of both. ranked_by: position in metrics, None where nothing ranks.
+
+    summary: one sentence of how much the table tells apart. warning: about the whole table. cost_names: headings of
+    costs. floor: position of the floor's row. counts_reason: why there are no counts by class.
+    """
+
+    id: str
+    task: str
+    dataset: str
+    imbalancer: str
+    classifier: str
+    report: Report
+    report_title: str
+    summary: str
+    warning: str
+    remarks: tuple[str, ...]
+    measures: tuple[str, ...]
+    metrics: tuple[MetricHeader, ...]
+    headings: tuple[str, ...]
+    ranked_by: int | None
+    has_gap: bool
+    has_optimism: bool
+    cost_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    train_K: tuple[float, ...]
+    seeds: tuple[str, ...]
+    floor: int | None
+    rows: tuple[PageRow, ...]
+    counts: ClassCounts | None
+    counts_reason: str
+    csv_head: str
+
+
+class Page(_Frozen):
+    """One suite. facts: what stands below the title. tables: in the suite's order. legend: how to read it."""
+
+    name: str
+    title: str
+    description: str
+    profile: str
+    facts: tuple[str, ...]
+    command: str
+    tables: tuple[PageTable, ...]
+    legend: tuple[Term, ...]

@@ -1,0 +1,209 @@
+// From counts by class to differences between rows: docs/page.md says which formula, and
+// balancebench/leaderboard/image_moments.py has the same sums.
+
+const SEPARATED = 0.05;
+const FEWEST_EFFECTIVE_IMAGES = 100;
+
+function meanOf(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The sample variance, 0 of one value. */
+function varianceOf(values) {
+  if (values.length < 2) return 0;
+  const centre = meanOf(values);
+  return values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1);
+}
+
+/** Weights of the classes that sum to 1; those without test images have none. */
+function normalised(weights, counts) {
+  const kept = weights.map((weight, label) => (counts.test_K[label] > 0 ? weight : 0));
+  const total = kept.reduce((sum, weight) => sum + weight, 0);
+  return kept.map((weight) => weight / total);
+}
+
+/** The classes' weights of a mix: "0" uniform to "100" the training images', or "reversed". */
+function mixWeights(mix, table) {
+  const total = table.train_K.reduce((sum, count) => sum + count, 0);
+  const train = table.train_K.map((count) => count / total);
+  if (mix === "reversed") {
+    const order = train.map((_, label) => label).sort((a, b) => train[a] - train[b] || a - b);
+    const reversed = new Array(train.length);
+    order.forEach((label, place) => {
+      reversed[label] = train[order[order.length - 1 - place]];
+    });
+    return normalised(reversed, table.counts);
+  }
+  const share = Number(mix) / 100;
+  return normalised(train.map((part) => share * part + (1 - share) / train.length), table.counts);
+}
+
+/** How many images of the mix itself would tell as much as the test images do. */
+function effectiveImages(weights, counts) {
+  return 1 / weights.reduce((sum, weight, label) => sum + (weight > 0 ? weight ** 2 / counts.test_K[label] : 0), 0);
+}
+
+/** Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows. */
+function scoresBySeed(counts, row, weights) {
+  return counts.right_RSK[row].map((right) =>
+    right.reduce((sum, images, label) => sum + (weights[label] > 0 ? (weights[label] * images) / counts.test_K[label] : 0), 0),
+  );
+}
+
+/** Where the sums of a pair stand (first < second), -1 where they were left out. */
+function pairIndex(counts, first, second) {
+  const rows = counts.rows.length;
+  if (counts.pair_with === null) return (first * (2 * rows - first - 1)) / 2 + (second - first - 1);
+  if (counts.pair_with === second) return first;
+  if (counts.pair_with === first) return first + (second - first - 1);
+  return -1;
+}
+
+/**
+ * The difference of row a from row b: mean over seeds, values by seed, and variances, see `halfWidth`.
+ * covers: "both" seeds and test images, "seeds" alone, "run" for one seed (test images alone).
+ */
+function differenceOf(counts, a, b, weights) {
+  const values = scoresBySeed(counts, a, weights);
+  scoresBySeed(counts, b, weights).forEach((score, seed) => {
+    values[seed] -= score;
+  });
+  const seeds = values.length;
+  const moments = imageMoments(counts, a, b, weights);
+  return {
+    mean: meanOf(values),
+    values,
+    identical: moments !== null && moments.differing === 0,
+    covers: moments === null ? "seeds" : seeds > 1 ? "both" : "run",
+    variance: {
+      seeds: varianceOf(values) / seeds,
+      df: Math.max(1, seeds - 1),
+      images: moments === null ? 0 : moments.images,
+      rest: moments === null ? 0 : moments.rest,
+    },
+  };
+}
+
+/** What test images say of a pair, null where their sums are not here or a class has fewer than two images. */
+function imageMoments(counts, a, b, weights) {
+  const [first, second] = a < b ? [a, b] : [b, a];
+  const pair = pairIndex(counts, first, second);
+  if (pair < 0) return null;
+  const seeds = counts.seeds.length;
+  let images = 0;
+  let rest = 0;
+  let differing = 0;
+  for (let label = 0; label < weights.length; label += 1) {
+    const squares = counts.squares_PK[pair][label];
+    differing += squares;
+    if (!(weights[label] > 0)) continue;
+    const count = counts.test_K[label];
+    if (count < 2) return null;
+    const sums = counts.sums_PK[pair][label];
+    const gains = counts.seeds.map((_, seed) => counts.right_RSK[first][seed][label] - counts.right_RSK[second][seed][label]);
+    const ofSeeds = gains.reduce((sum, gain) => sum + gain * gain, 0);
+    const ofAll = gains.reduce((sum, gain) => sum + gain, 0) ** 2;
+    const ofImages = (count * sums - ofAll) / (seeds ** 2 * count * (count - 1));
+    const ofRest =
+      seeds === 1
+        ? 0
+        : (seeds * count * squares - seeds * ofSeeds - count * sums + ofAll) / (seeds * count * (seeds - 1) * (count - 1));
+    images += (weights[label] ** 2 * (ofImages - ofRest / seeds)) / count;
+    rest += (weights[label] ** 2 * ofRest) / (seeds * count);
+  }
+  return { images: Math.max(0, images), rest, differing };
+}
+
+/** Low and high of an interval of 95 %, or null where one seed leaves none. */
+function intervalOf(difference) {
+  if (difference.values.length < 2) {
+    if (difference.covers !== "run") return null;
+    const half = normalQuantile(0.025) * Math.sqrt(difference.variance.images);
+    return [difference.mean - half, difference.mean + half];
+  }
+  const half = halfWidth(difference.variance);
+  return [difference.mean - half, difference.mean + half];
+}
+
+/** The interval over seeds alone, on these very test images; null with one seed. */
+function seedsIntervalOf(difference) {
+  if (difference.values.length < 2) return null;
+  return intervalOf({ ...difference, covers: "seeds", variance: { ...difference.variance, images: 0, rest: 0 } });
+}
+
+/** p, or null with one seed. */
+function pOf(difference) {
+  if (difference.values.length < 2) return null;
+  return difference.identical ? 1 : pValue(difference.mean, difference.variance);
+}
+
+/**
+ * Ranks of rows under a mix, and what is told apart: a map from positions in table.rows.
+ * Only rows that have a rank in the table take part; ranges are null with one seed or too few images.
+ */
+function standingsUnder(table, weights) {
+  const { counts } = table;
+  const scores = counts.rows.map((_, row) => scoresBySeed(counts, row, weights));
+  const ranked = counts.rows.map((_, row) => row).filter((row) => table.rows[counts.rows[row]].rank.value !== null);
+  const rounded = (row) => Math.round(meanOf(scores[row]) * 1e12) / 1e12;
+  ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
+  const tells = counts.seeds.length > 1 && effectiveImages(weights, counts) >= FEWEST_EFFECTIVE_IMAGES;
+  const above = tells ? toldApart(counts, ranked, weights) : null;
+  const standings = new Map();
+  ranked.forEach((row, place) => {
+    const rank = 1 + ranked.findIndex((other) => rounded(other) === rounded(row));
+    const lower = above ? ranked.filter((_, other) => above.has(`${other},${place}`)).length : 0;
+    const higher = above ? ranked.filter((_, other) => above.has(`${place},${other}`)).length : 0;
+    standings.set(counts.rows[row], {
+      rank,
+      range: above && ranked.length > 1 ? [Math.min(rank, 1 + lower), Math.max(rank, ranked.length - higher)] : null,
+      level: above !== null && !above.has(`0,${place}`),
+      scores: scores[row],
+    });
+  });
+  counts.rows.forEach((index, row) => {
+    if (!standings.has(index)) standings.set(index, { rank: null, range: null, level: false, scores: scores[row] });
+  });
+  return { standings, separated: above === null ? null : above.size, pairs: (ranked.length * (ranked.length - 1)) / 2 };
+}
+
+/** The pairs "i,j" of places in `ranked` (best first) that are told apart, the better one first. */
+function toldApart(counts, ranked, weights) {
+  const pairs = [];
+  const pValues = [];
+  // A pair with p >= 0.05 is never told apart, whatever its p: that of most pairs need not be computed.
+  const t = tQuantile(SEPARATED / 2, Math.max(1, counts.seeds.length - 1));
+  const z = normalQuantile(SEPARATED / 2);
+  ranked.forEach((a, i) => {
+    for (let j = i + 1; j < ranked.length; j += 1) {
+      const difference = differenceOf(counts, a, ranked[j], weights);
+      const { seeds, images, rest } = difference.variance;
+      const half = Math.sqrt(Math.max(t * t * seeds, z * z * rest) + z * z * images);
+      pairs.push(difference.mean >= 0 ? `${i},${j}` : `${j},${i}`);
+      pValues.push(Math.abs(difference.mean) > half ? pOf(difference) : 1);
+    }
+  });
+  return new Set(benjaminiHochberg(pValues).flatMap((q, pair) => (q < SEPARATED ? [pairs[pair]] : [])));
+}
+
+/** The differences of each class that has test images between two rows, with Holm's p over the classes. */
+function classDifferences(counts, a, b) {
+  const labels = counts.test_K.flatMap((images, label) => (images > 0 ? [label] : []));
+  const differences = labels.map((label) =>
+    differenceOf(counts, a, b, counts.test_K.map((_, other) => (other === label ? 1 : 0))),
+  );
+  const tested = differences.map((difference, index) => ({ p: difference.covers === "both" ? pOf(difference) : null, index }));
+  const known = tested.filter(({ p }) => p !== null);
+  const adjusted = holm(known.map(({ p }) => p));
+  const qOf = new Map(known.map(({ index }, place) => [index, adjusted[place]]));
+  return labels.map((label, index) => {
+    const q = qOf.get(index);
+    const told = q !== undefined && q < SEPARATED;
+    return {
+      label,
+      mean: differences[index].mean,
+      interval: intervalOf(differences[index]),
+      verdict: !told ? "" : differences[index].mean > 0 ? "gains" : "pays",
+    };
+  });
+}
