@@ -37,22 +37,23 @@ def leaderboard(
         Path | None,
         typer.Option(
             "--records",
-            help="Write records.json, outcomes.json, tables and pictures to DIR/NAME of the suite, to be committed.",
+            help="Write records, outcomes, page, tables and pictures to DIR/NAME of the suite, to be committed.",
             metavar="DIR",
         ),
     ] = None,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Check that committed tables and pictures are what their records say; runs nothing."
+            "--check", help="Check that committed pages, tables and pictures are what their records say; runs nothing."
         ),
     ] = False,
     pictures: PicturesFlag = True,
+    show: Annotated[bool, typer.Option("--open", help="Open the page, leaderboard.html, in the browser.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Write a suite's leaderboard from the store as Markdown with pictures, CSV and JSON; trains nothing.
+    """Write a suite's leaderboard from the store as a page, Markdown with pictures, CSV and JSON; trains nothing.
 
-    Example: [bold]balancebench leaderboard suites/quickstart.toml --output results/quickstart[/bold]
+    Example: [bold]balancebench leaderboard suites/quickstart.toml --open[/bold]
 
     To commit results: [bold]balancebench leaderboard suites/quickstart.toml --records leaderboard[/bold]
 
@@ -74,7 +75,8 @@ def leaderboard(
     planned = bound_plan(suite, profile)
     opened = Store.open(store, create=False)
     results = collect(planned, opened)
-    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, opened))
+    outcomes = outcomes_in_store(results, opened)
+    board = build_leaderboard(planned.suite, results, outcomes)
 
     def draw(folder: Path, of_board: Leaderboard) -> None:
         draw_pictures(planned, opened, folder, of_board, "changed" if pictures else "none")
@@ -85,14 +87,26 @@ def leaderboard(
     if records is not None:
         path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened))
         if not json:
-            out.print(f"Records, outcomes, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
+            out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
+        if show and output is None:
+            _open(path.parent)
     if json or (records is not None and output is None):
         return
     folder = output or results_folder(planned)
     draw(folder, board)
-    markdown = write_leaderboard(folder, board)
+    markdown = write_leaderboard(folder, board, results, outcomes)
     print_leaderboard(out, board)
-    out.print(f"Leaderboard: {markdown}, with pictures, .csv and .json beside it", markup=False, soft_wrap=True)
+    out.print(f"Leaderboard: {markdown}, with .html, pictures, .csv and .json beside it", markup=False, soft_wrap=True)
+    if show:
+        _open(folder)
+
+
+def _open(folder: Path) -> None:
+    import webbrowser
+
+    page = (folder / "leaderboard.html").resolve()
+    if not webbrowser.open(page.as_uri()):
+        raise BalancebenchError(f"there is no browser to open {page} with; open it yourself, or copy it elsewhere")
 
 
 def _check(folder: Path) -> None:

@@ -17,6 +17,7 @@ from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
 from balancebench.cli.run import rescore, run
 from balancebench.cli.shared import USAGE, errors_console
+from balancebench.cli.site import site
 from balancebench.cli.store import app as store
 from balancebench.errors import BalancebenchError, SuiteError
 
@@ -61,6 +62,7 @@ app.command()(leaderboard)
 app.command()(plot)
 app.command()(rescore)
 app.command()(regress)
+app.command()(site)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)

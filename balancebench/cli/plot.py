@@ -34,7 +34,8 @@ def plot(
     planned = bound_plan(suite, profile)
     opened = Store.open(store, create=False)
     results = collect(planned, opened)
-    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, opened))
+    outcomes = outcomes_in_store(results, opened)
+    board = build_leaderboard(planned.suite, results, outcomes)
     if not board.counts.get("done"):
         named = f" --profile {profile}" if profile else ""
         raise BalancebenchError(
@@ -42,7 +43,7 @@ def plot(
         )
     folder = output or results_folder(planned)
     gallery = draw_pictures(planned, opened, folder, board, "all")
-    markdown = write_leaderboard(folder, board)
+    markdown = write_leaderboard(folder, board, results, outcomes)
     if json:
         print_json(
             {

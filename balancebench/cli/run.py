@@ -191,15 +191,16 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
 
     out, err = console(), errors_console()
     results = collect(planned, store)
-    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, store))
+    outcomes = outcomes_in_store(results, store)
+    board = build_leaderboard(planned.suite, results, outcomes)
     folder = output or results_folder(planned)
     draw_pictures(planned, store, folder, board, "changed" if pictures and not outcome.interrupted else "none")
-    markdown = write_leaderboard(folder, board)
+    markdown = write_leaderboard(folder, board, results, outcomes)
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)
     out.print(
         f"{outcome.ran} steps ran in {minutes}:{seconds:02d}, {outcome.cached} came from the store. "
-        f"Leaderboard: {markdown}",
+        f"Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it",
         markup=False,
         soft_wrap=True,
     )

@@ -29,9 +29,19 @@ def csv_text(board: Leaderboard) -> str:
     return head + "".join(text for _, rows in tables for text in rows)
 
 
-def csv_lines(board: Leaderboard, table: TaskTable) -> tuple[str, list[str]]:
-    """Return the headings of the CSV file, and of each row of a table its lines, one a metric."""
-    of_rows = [[_line(board, table, row, metric) for metric in table.metrics] for row in table.rows]
+def csv_lines(board: Leaderboard, table: TaskTable, digits: int | None = None) -> tuple[str, list[str]]:
+    """Return the headings of the CSV file, and of each row of a table its lines, one a metric.
+
+    digits: significant ones of numbers, None for all that there are.
+    """
+
+    def shown(value: JSON) -> JSON:
+        return float(f"{value:.{digits}g}") if digits is not None and isinstance(value, float) else value
+
+    of_rows = [
+        [{name: shown(value) for name, value in _line(board, table, row, metric).items()} for metric in table.metrics]
+        for row in table.rows
+    ]
     names = next((list(lines[0]) for lines in of_rows if lines), ["suite"])
     head = io.StringIO()
     csv.DictWriter(head, fieldnames=names, lineterminator="\n").writeheader()

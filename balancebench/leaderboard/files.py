@@ -1,9 +1,9 @@
 """Writes leaderboards to folders, and checks that committed ones are what their records say.
 
-results/NAME/            leaderboard.md, .csv and .json of a run
+results/NAME/            leaderboard.html, .md, .csv and .json of a run
 leaderboard/             README.md, the index of what is committed
-leaderboard/NAME/        records.json, leaderboard.md and .csv made from it, and outcomes.json, what became of each test
-                         image; NAME.PROFILE where made under a profile
+leaderboard/NAME/        records.json, leaderboard.html, .md and .csv made from it, and outcomes.json, what became of
+                         each test image; NAME.PROFILE where made under a profile
 
 Either shows the pictures that lie in its folder `pictures`.
 """
@@ -26,16 +26,19 @@ from balancebench.leaderboard.outcomes import (
     outcomes_text,
     read_committed_outcomes,
 )
+from balancebench.leaderboard.page.build import comparable, page_html
+from balancebench.leaderboard.page.site import SuiteSource
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import Records, read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import BoundSuite
 
-__all__ = ["check_leaderboards", "write_leaderboard", "write_records"]
+__all__ = ["check_leaderboards", "read_suites", "write_leaderboard", "write_records"]
 
 RECORDS = "records.json"
 INDEX = "README.md"
+PAGE = "leaderboard.html"
 INDEX_TOP = """\
 # Leaderboards
 
@@ -44,9 +47,14 @@ hand. `balancebench leaderboard --check` finds what is stale, `balancebench regr
 """
 
 
-def write_leaderboard(folder: Path, board: Leaderboard) -> Path:
-    """Write leaderboard.md, leaderboard.csv and leaderboard.json to a folder; returns the Markdown's path."""
-    _write(folder, _tables(folder, board))
+def write_leaderboard(
+    folder: Path, board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None
+) -> Path:
+    """Write leaderboard.html, .md, .csv and .json to a folder; returns the Markdown's path.
+
+    cells, outcomes: what the leaderboard was built from, for what the page says beyond it.
+    """
+    _write(folder, _tables(folder, board, cells, outcomes))
     _write(folder, {"leaderboard.json": json_parts(board)})
     return folder / "leaderboard.md"
 
@@ -75,7 +83,7 @@ def write_records(
     board = build_leaderboard(records.suite, records.cells, outcomes)
     if draw is not None:
         draw(path.parent, board)
-    _write(path.parent, _tables(path.parent, board))
+    _write(path.parent, _tables(path.parent, board, records.cells, outcomes))
     _write(folder, {INDEX: _index(_boards(folder))})
     return path
 
@@ -98,8 +106,9 @@ def check_leaderboards(folder: Path) -> list[str]:
         if _folder_name(records.suite) != suite_folder.name:
             problems.append(f"{suite_folder / RECORDS} holds the suite {_folder_name(records.suite)!r}")
         problems += outcomes_problems(suite_folder, records)
-        boards[suite_folder.name] = build_leaderboard(records.suite, records.cells, _outcomes(suite_folder, records))
-        tables = _tables(suite_folder, boards[suite_folder.name])
+        outcomes = _outcomes(suite_folder, records)
+        boards[suite_folder.name] = build_leaderboard(records.suite, records.cells, outcomes)
+        tables = _tables(suite_folder, boards[suite_folder.name], records.cells, outcomes)
         problems += _differing(suite_folder, tables)
         problems += picture_problems(suite_folder, boards[suite_folder.name], tables["leaderboard.md"])
     if not problems:
@@ -110,13 +119,33 @@ def check_leaderboards(folder: Path) -> list[str]:
     return list(boards)
 
 
+def read_suites(folder: Path) -> dict[str, SuiteSource]:
+    """Return the records and outcomes of every suite committed in `folder`, by the name of their folder.
+
+    Raises LeaderboardError where there are none, or a file cannot be read.
+    """
+    paths = sorted(folder.glob(f"*/{RECORDS}"))
+    if not paths:
+        raise LeaderboardError(
+            f"there is no {folder}/NAME/{RECORDS}; write one with: balancebench leaderboard SUITE --records {folder}"
+        )
+    suites: dict[str, SuiteSource] = {}
+    for path in paths:
+        records = read_records(path)
+        suites[path.parent.name] = SuiteSource(records=records, outcomes=read_committed_outcomes(path.parent, records))
+    return suites
+
+
 def _folder_name(suite: SuiteHeader) -> str:
     return suite.name if suite.profile is None else f"{suite.name}.{suite.profile}"
 
 
-def _tables(folder: Path, board: Leaderboard) -> dict[str, str]:
-    page = markdown(board, shown_pictures(folder, board))
-    return {"leaderboard.md": page, "leaderboard.csv": csv_text(board)}
+def _tables(folder: Path, board: Leaderboard, cells: Sequence[CellResult], outcomes: Outcomes | None) -> dict[str, str]:
+    return {
+        "leaderboard.md": markdown(board, shown_pictures(folder, board)),
+        "leaderboard.csv": csv_text(board),
+        PAGE: page_html(board, cells, outcomes),
+    }
 
 
 def _boards(folder: Path) -> dict[str, Leaderboard]:
@@ -154,9 +183,16 @@ def _differing(folder: Path, expected: Mapping[str, str]) -> list[str]:
         path = folder / name
         if not path.is_file():
             problems.append(f"{path} is missing")
-        elif path.read_bytes() != text.encode():
+        elif not _same(name, path.read_bytes(), text):
             problems.append(f"{path} is stale or was edited by hand")
     return problems
+
+
+def _same(name: str, content: bytes, text: str) -> bool:
+    """Say whether a file holds a text; of a page what its blocks hold counts, however they were compressed."""
+    if content == text.encode():
+        return True
+    return name == PAGE and comparable(content.decode(errors="replace")) == comparable(text)
 
 
 def _write(folder: Path, files: Mapping[str, str | Iterable[bytes]]) -> None:

@@ -21,11 +21,25 @@ def test_leaderboard_writes_what_the_store_holds_and_says_where(call, suite_file
     assert code == 0
     assert "board/leaderboard.md" in out
     assert {path.name for path in (tmp_path / "board").iterdir()} == {
+        "leaderboard.html",
         "leaderboard.md",
         "leaderboard.csv",
         "leaderboard.json",
         "pictures",
     }
+
+
+def test_leaderboard_open_shows_the_page_and_says_where_it_lies_without_a_browser(
+    call, suite_file, tmp_path, monkeypatch
+):
+    call("run", suite_file(), "--jobs", "0")
+    shown = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(shown.append(address)) or True)
+    assert call("leaderboard", suite_file(), "--output", "board", "--open")[0] == 0
+    assert shown == [(tmp_path / "board" / "leaderboard.html").as_uri()]
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    code, _, err = call("leaderboard", suite_file(), "--output", "board", "--open")
+    assert (code, "board/leaderboard.html" in err.replace("\n", "")) == (2, True)
 
 
 def test_leaderboard_shows_cells_that_nobody_ran(call, suite_file, tmp_path):

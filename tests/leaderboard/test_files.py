@@ -19,10 +19,15 @@ def committed(tmp_path, small):
     return tmp_path / "leaderboard"
 
 
-def test_a_leaderboard_is_written_as_markdown_csv_and_json(tmp_path, small):
+def test_a_leaderboard_is_written_as_page_markdown_csv_and_json(tmp_path, small):
     path = write_leaderboard(tmp_path / "results" / "new", build_leaderboard(small.suite, small.cells))
     assert path == tmp_path / "results" / "new" / "leaderboard.md"
-    assert {file.name for file in path.parent.iterdir()} == {"leaderboard.md", "leaderboard.csv", "leaderboard.json"}
+    assert {file.name for file in path.parent.iterdir()} == {
+        "leaderboard.html",
+        "leaderboard.md",
+        "leaderboard.csv",
+        "leaderboard.json",
+    }
 
 
 def test_csv_has_a_line_for_each_row_and_metric(small):
@@ -83,6 +88,7 @@ def test_what_is_committed_passes_the_check(committed):
     assert check_leaderboards(committed) == ["hand_made"]
     assert {path.name for path in (committed / "hand_made").iterdir()} == {
         "records.json",
+        "leaderboard.html",
         "leaderboard.md",
         "leaderboard.csv",
     }
@@ -90,7 +96,14 @@ def test_what_is_committed_passes_the_check(committed):
 
 
 @pytest.mark.parametrize(
-    "name", ["hand_made/leaderboard.md", "hand_made/leaderboard.csv", "README.md", "hand_made/records.json"]
+    "name",
+    [
+        "hand_made/leaderboard.html",
+        "hand_made/leaderboard.md",
+        "hand_made/leaderboard.csv",
+        "README.md",
+        "hand_made/records.json",
+    ],
 )
 def test_the_check_names_a_file_with_one_edited_byte(committed, name):
     path = committed / name

@@ -31,6 +31,7 @@ from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
 from balancebench.leaderboard.page.counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.data import (
+    SIGNIFICANT_DIGITS,
     CellText,
     Identity,
     MetricCells,
@@ -54,6 +55,7 @@ from balancebench.plan import CellRole, Task
 __all__ = ["page_of", "row_id", "table_id"]
 
 NOTHING = "-"
+KEY_DIGITS = 12  # of a key's 64: enough to find a step by
 COSTS = ("time", "images seen", "steps", "memory")
 STAGES_OF_A_ROW = ("train_generator", "synthesise", "train")
 RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
@@ -106,10 +108,16 @@ def _digest(*parts: str) -> str:
 def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes) -> PageTable:
     cells_of = [by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows]
     loaded = {cell.steps["load"] for of_row in cells_of for cell in of_row if cell.status == "done"}
-    counts = class_counts(table, outcomes_of_task(outcomes, loaded))
+    subsets = {
+        cell.subset.fingerprint: cell.subset
+        for row, of_row in zip(table.rows, cells_of, strict=True)
+        for cell in of_row
+        if cell.subset is not None and row.role != "ceiling"
+    }
+    counts = class_counts(table, outcomes_of_task(outcomes, loaded), list(subsets.values()))
     ranked_by = next((index for index, metric in enumerate(table.metrics) if metric.label == table.ranked_by), None)
     roles = {row.role for row in table.rows}
-    csv_head, csv_of_rows = csv_lines(board, table)
+    csv_head, csv_of_rows = csv_lines(board, table, SIGNIFICANT_DIGITS)
     return PageTable(
         id=table_id(table),
         task=str(table.task),
@@ -148,9 +156,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
         id=row_id(row),
         name=row.balancer,
         role=row.role,
-        rank=CellText(
-            text=NOTHING if row.rank is None else str(row.rank), value=row.rank, reason=row.unranked_because
-        ),
+        rank=CellText(text=NOTHING if row.rank is None else str(row.rank), value=row.rank, reason=row.unranked_because),
         range=row.rank_range,
         level=bool(row.level_with_first),
         verdict=verdict_words(row),
@@ -167,7 +173,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
             for problem in row.problems
         ),
         notes=tuple(
-            f"{label} is undefined, {seeds_text(tuple(summary.undefined))}: {'; '.join(sorted(set(summary.undefined.values())))}"
+            f"{label} is undefined, {seeds_text(tuple(summary.undefined))}: {_reasons(summary)}"
             for label, summary in row.metrics.items()
             if summary.undefined
         ),
@@ -179,17 +185,20 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
     )
 
 
+def _reasons(summary: MetricSummary) -> str:
+    return "; ".join(sorted(set(summary.undefined.values())))
+
+
 def _metric(row: Row, metric: MetricHeader) -> MetricCells:
     summary = row.metrics[metric.label]
     over_seeds, difference = summary.over_seeds, summary.difference
-    undefined = "; ".join(sorted(set(summary.undefined.values())))
     published = published_texts(summary, metric.unit) if summary.published else (NOTHING, NOTHING)
     first = summary.published[0] if summary.published else None
     return MetricCells(
         score=CellText(
             text=NOTHING if over_seeds.mean is None else summary_text(over_seeds, metric.unit),
             value=over_seeds.mean,
-            reason=undefined or over_seeds.reason,
+            reason=_reasons(summary) or over_seeds.reason,
         ),
         difference=_difference(row, summary, metric),
         gap=_gap(row, summary),
@@ -271,13 +280,10 @@ def _identities(cells: Sequence[CellResult]) -> tuple[Identity, ...]:
     """Return what the stages of a row were made by; seeds that differ in their keys alone are one."""
     identities: list[Identity] = []
     for stage in STAGES_OF_A_ROW:
-        keys = {str(cell.seeds): cell.steps[stage] for cell in cells if stage in cell.steps}
-        components: dict[str, Any] = next(
-            (cast("dict[str, Any]", cell.identities[stage]["components"]) for cell in cells if stage in cell.identities),
-            {},
-        )
-        for of_stage, reference in components.items():
-            distribution, _, component = str(reference["component"]).rpartition(":")
+        keys = {str(cell.seeds): cell.steps[stage][:KEY_DIGITS] for cell in cells if stage in cell.steps}
+        identity = next((cell.identities[stage] for cell in cells if stage in cell.identities), {})
+        for of_stage, reference in cast("dict[str, Any]", identity.get("components", {})).items():
+            distribution, _, component = str(reference.get("component", "")).rpartition(":")
             identities.append(
                 Identity(
                     stage=stage if of_stage == "component" else f"{stage}, {of_stage}",

@@ -14,20 +14,27 @@ from numpy.typing import NDArray
 from balancebench.artefacts.scores import Outcome
 from balancebench.evaluation import Report
 from balancebench.leaderboard.board import Row, TaskTable
+from balancebench.leaderboard.comparisons import recall_weights
 from balancebench.leaderboard.image_moments import squared_distances
 from balancebench.leaderboard.outcomes import DatasetOutcomes
 from balancebench.leaderboard.page.data import ClassCounts
+from balancebench.leaderboard.results import MetricHeader, SubsetSummary
 
-__all__ = ["class_counts"]
+__all__ = ["class_counts", "outcomes_of_task"]
 
 MOST_CLASSES_SHOWN = 20  # as a whole confusion matrix
 MOST_PAIR_NUMBERS = 60_000  # two for each class and pair of rows; past that only pairs with the floor are kept
 COMMONEST = 5
-NO_OUTCOMES = "what became of each test image is not recorded here"
+NO_OUTCOMES = "these records do not say what became of each test image"
 
 
-def class_counts(table: TaskTable, outcomes: DatasetOutcomes | None) -> ClassCounts | str:
-    """Return the counts of the rows that have outcomes for all common seeds, or why there are none."""
+def class_counts(
+    table: TaskTable, outcomes: DatasetOutcomes | None, subsets: Sequence[SubsetSummary]
+) -> ClassCounts | str:
+    """Return the counts of the rows that have outcomes for all common seeds, or why there are none.
+
+    subsets: those that the rows were trained on, the ceiling's left out.
+    """
     if outcomes is None:
         return NO_OUTCOMES
     known = {index: _outcomes_of(row, table.report, outcomes) for index, row in enumerate(table.rows)}
@@ -42,7 +49,9 @@ def class_counts(table: TaskTable, outcomes: DatasetOutcomes | None) -> ClassCou
     rows = [index for index in rows if len({table.rows[index].score_keys[key] for key in seeds}) == len(seeds)]
     if not set(ranked) <= set(rows) or _repeats_a_stream(seeds):
         return "its seeds are not draws of their own: some of them share what varies"
+    test_K = np.bincount(outcomes.labels_N, minlength=outcomes.class_count)
     return _counted(
+        [_weights(metric, test_K, subsets) for metric in table.metrics],
         [[known[index][key] for index in rows] for key in seeds],
         outcomes,
         rows,
@@ -67,7 +76,19 @@ def _repeats_a_stream(seeds: Sequence[str]) -> bool:
     return any(len(set(stream)) < len(seeds) for stream in varying)
 
 
+def _weights(metric: MetricHeader, test_K: NDArray[np.int64], subsets: Sequence[SubsetSummary]) -> list[float] | None:
+    """Return what the classes' recalls weigh in a metric; None where it is no mean of them, or not the same in all."""
+    if metric.mean_over is None:
+        return None
+    of_subsets = [
+        recall_weights(metric.mean_over, test_K, subset.counts_K, subset.class_names).tolist() for subset in subsets
+    ]
+    alike = bool(of_subsets) and all(weights_K == of_subsets[0] for weights_K in of_subsets)
+    return of_subsets[0] if alike and any(of_subsets[0]) else None
+
+
 def _counted(
+    weights_MK: list[list[float] | None],
     outcomes_SR: Sequence[Sequence[Outcome]],
     dataset: DatasetOutcomes,
     rows: Sequence[int],
@@ -84,11 +105,16 @@ def _counted(
     first_P, second_P = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return ClassCounts(
         test_K=tuple(np.bincount(labels_N, minlength=classes).tolist()),
+        weights_MK=weights_MK,
         rows=tuple(rows),
         seeds=tuple(seeds),
         right_RSK=confusion_SRKK.diagonal(axis1=2, axis2=3).swapaxes(0, 1).tolist(),
         confusion_RKK=confusion_RKK.tolist() if whole else None,
-        commonest_RK=None if whole else [[_commonest(row_K, k) for k, row_K in enumerate(of_R)] for of_R in confusion_RKK],
+        commonest_RK=(
+            None
+            if whole
+            else [[_commonest(images_K, label) for label, images_K in enumerate(row_KK)] for row_KK in confusion_RKK]
+        ),
         pair_with=None if all_pairs else floor,
         squares_PK=squares_KRR[:, first_P, second_P].T.tolist(),
         sums_PK=sums_KRR[:, first_P, second_P].T.tolist(),

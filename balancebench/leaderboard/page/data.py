@@ -12,6 +12,7 @@ from balancebench.evaluation import Report
 from balancebench.leaderboard.results import MetricHeader
 
 __all__ = [
+    "SIGNIFICANT_DIGITS",
     "CellText",
     "ClassCounts",
     "Identity",
@@ -25,13 +26,18 @@ __all__ = [
     "Term",
 ]
 
+SIGNIFICANT_DIGITS = 8  # of what is embedded; leaderboard.csv and records.json have them all
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CellText(_Frozen):
-    """One cell of the table. value: what it is sorted by, None last. reason: why there is no number, or what to know."""
+    """One cell of the table.
+
+    value: what it is sorted by, None last. reason: why there is no number, or what must be known of it.
+    """
 
     text: str
     value: float | None = None
@@ -131,7 +137,8 @@ class PageRow(_Frozen):
 class ClassCounts(_Frozen):
     """What test images say of the rows, for priors, classes and comparisons of two rows.
 
-    test_K: test images. rows: positions in the table's rows (R). seeds: those that all of them have (S), each a draw of
+    test_K: test images. weights_MK: what the classes' recalls weigh in each metric of the table (M), None where it is
+    no mean of them. rows: positions in the table's rows (R). seeds: those that all of them have (S), each a draw of
     its own. right_RSK: images predicted right. confusion_RKK: images by true class and prediction, summed over seeds;
     None past 20 classes, where commonest_RK has for each true class up to five (prediction, images).
     For pairs of rows (P, the first before the second, row by row; only those with pair_with where that is not None) and
@@ -140,6 +147,7 @@ class ClassCounts(_Frozen):
     """
 
     test_K: tuple[int, ...]
+    weights_MK: list[list[float] | None]
     rows: tuple[int, ...]
     seeds: tuple[str, ...]
     right_RSK: list[list[list[int]]]

@@ -75,12 +75,12 @@ function normalTail(z) {
   return Math.exp(-x * x) / (2 * Math.sqrt(Math.PI) * (x + fraction));
 }
 
-/** The z with P(Z > z) = tail, 0 < tail < 1: Newton's method on the logarithm of the tail, which is concave. */
+/** The z with P(Z > z) = tail, 0 < tail < 1: Newton's method on the logarithm of the tail, which is concave, from above. */
 function normalQuantile(tail) {
   if (tail > 0.5) return -normalQuantile(1 - tail);
   if (tail === 0.5) return 0;
   const target = Math.log(tail);
-  let z = 0;
+  let z = Math.sqrt(-2 * Math.log(2 * tail)); // the tail is at most exp(-z^2 / 2) / 2
   for (let step = 0; step < 60; step += 1) {
     const here = normalTail(z);
     const density = Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI);
@@ -103,7 +103,7 @@ function tQuantile(tail, df) {
     const here = tTail(t, df);
     const density = Math.exp(scale - ((df + 1) / 2) * Math.log1p((t * t) / df));
     const change = ((Math.log(here) - target) * here) / (density * t);
-    logT += change;
+    logT += Math.min(change, 3);
     if (Math.abs(change) <= 1e-15 * Math.max(1, Math.abs(logT))) break;
   }
   return Math.exp(logT);
@@ -131,27 +131,27 @@ function pValue(mean, variance) {
     const z = normalQuantile(tTail(t, variance.df));
     return t * t * variance.seeds + z * z * variance.images - size * size;
   };
-  // z <= t bounds the t that is sought from both sides; halving with a secant step (Illinois) finds it.
+  // z <= t bounds the t that is sought from both sides; Ridders' method finds it.
   let low = size / Math.sqrt(variance.seeds + variance.images);
   let high = size / Math.sqrt(variance.seeds);
   let atLow = beyond(low);
   let atHigh = beyond(high);
   let t = high;
-  for (let step = 0; step < 200 && high - low > 1e-14 * high; step += 1) {
-    t = (low * atHigh - high * atLow) / (atHigh - atLow);
-    if (!(t > low && t < high)) t = (low + high) / 2;
+  for (let step = 0; step < 60 && high - low > 1e-15 * high; step += 1) {
+    const middle = (low + high) / 2;
+    const atMiddle = beyond(middle);
+    const root = Math.sqrt(atMiddle * atMiddle - atLow * atHigh);
+    const before = t;
+    t = root > 0 ? middle - ((middle - low) * atMiddle) / root : middle;
     const here = beyond(t);
-    if (here === 0) break;
-    if (here < 0) {
-      low = t;
-      atLow = here;
-      atHigh /= 2;
+    if (here === 0 || Math.abs(t - before) <= 1e-15 * t) break;
+    if (atMiddle < 0 !== here < 0) {
+      [low, atLow, high, atHigh] = middle < t ? [middle, atMiddle, t, here] : [t, here, middle, atMiddle];
+    } else if (here < 0) {
+      [low, atLow] = [t, here];
     } else {
-      high = t;
-      atHigh = here;
-      atLow /= 2;
+      [high, atHigh] = [t, here];
     }
-    if (Math.abs(here) < 1e-15 * size * size) break;
   }
   return Math.max(least, 2 * tTail(t, variance.df));
 }

@@ -1,0 +1,314 @@
+// What is shown and how it is changed: controls, links to a view, and the first drawing.
+
+const FINE_MIX = /^(reversed|100|[1-9]?[05])$/;
+const suite = JSON.parse(part("index").textContent);
+const tables = new Map();
+const view = { task: "", metric: 0, row: "", a: "", b: "", mix: "", sort: "", find: "", unmarked: false, columns: new Map(), reports: 1 };
+
+/** Inflates and parses the block of a table; kept once it is there. */
+async function tableOf(id) {
+  if (!tables.has(id)) {
+    const bytes = Uint8Array.from(atob(part(`data-${id}`).textContent.trim()), (sign) => sign.charCodeAt(0));
+    const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    tables.set(id, JSON.parse(await new Response(inflated).text()));
+  }
+  return tables.get(id);
+}
+
+/** Takes over what a link asks for, as far as it exists here. */
+function readLink(table) {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const ids = new Set(table.rows.map((row) => row.id));
+  const known = (name) => (ids.has(asked.get(name)) ? asked.get(name) : "");
+  const metric = table.metrics.findIndex((of) => of.label === asked.get("metric"));
+  view.metric = metric >= 0 ? metric : table.ranked_by ?? 0;
+  view.row = known("row");
+  view.a = known("a");
+  view.b = known("b") === view.a ? "" : known("b");
+  view.mix = table.counts && FINE_MIX.test(asked.get("mix") ?? "") ? asked.get("mix") : "";
+  view.sort = /^[a-z]+\d*(:down)?$/.test(asked.get("sort") ?? "") ? asked.get("sort") : "";
+  view.find = (asked.get("find") ?? "").slice(0, 200);
+  view.unmarked = asked.get("unmarked") === "1";
+}
+
+function writeLink(table) {
+  const asked = new URLSearchParams();
+  if (view.task !== suite.tables[0].id) asked.set("task", view.task);
+  if (view.metric !== (table.ranked_by ?? 0)) asked.set("metric", table.metrics[view.metric].label);
+  for (const name of ["row", "a", "b", "mix", "sort", "find"]) if (view[name]) asked.set(name, view[name]);
+  if (view.unmarked) asked.set("unmarked", "1");
+  const text = asked.toString();
+  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+}
+
+/** What a mix makes of a table, null where it is shown as scored. */
+function mixOf(table) {
+  if (!view.mix || table.counts === null) return null;
+  const { counts } = table;
+  const weights = mixWeights(view.mix, table);
+  const under = standingsUnder(table, weights);
+  const effective = effectiveImages(weights, counts);
+  const enough = effective >= FEWEST_EFFECTIVE_IMAGES;
+  const floor = table.floor === null ? -1 : counts.rows.indexOf(table.floor);
+  const ceilingRow = table.rows.findIndex((row) => row.role === "ceiling");
+  const ceiling = counts.rows.indexOf(ceilingRow);
+  const differences = new Map();
+  const from = (row) => {
+    const position = counts.rows.indexOf(table.rows.indexOf(row));
+    if (position < 0 || floor < 0 || position === floor) return null;
+    if (!differences.has(row)) differences.set(row, differenceOf(counts, position, floor, weights));
+    return differences.get(row);
+  };
+  const reason = "not every seed of it has its test images recorded";
+  return {
+    ...under,
+    weights,
+    reason,
+    rangeReason: enough ? "a range needs two seeds" : `the test images tell as much of this mix as ${Math.round(effective)} images would`,
+    differenceOf: (row) => {
+      const difference = from(row);
+      if (!difference) return nothing(table.rows.indexOf(row) === table.floor ? "this is the floor" : reason);
+      return { text: differenceText(difference.mean, enough ? intervalOf(difference) : null, "%"), value: difference.mean, reason: "" };
+    },
+    gapOf: (row) => {
+      const difference = from(row);
+      const room = ceiling >= 0 && floor >= 0 ? differenceOf(counts, ceiling, floor, weights).mean : null;
+      if (!difference || room === null) return nothing("there is no floor or no ceiling to compare with");
+      if (room <= 0 || Math.abs(difference.mean) > 10 * room) return nothing("the gap between floor and ceiling is too small here");
+      return { text: `${((100 * difference.mean) / room).toFixed(0)} %`, value: difference.mean / room, reason: "" };
+    },
+    markOf: (row) => {
+      const position = counts.rows.indexOf(table.rows.indexOf(row));
+      const difference = from(row);
+      if (position === floor && floor >= 0) return { dots: counts.seeds.map(() => 0), mean: 0, thick: null, thin: null, aboutZero: true };
+      if (!difference) return { dots: [], mean: null, thick: null, thin: null, aboutZero: true };
+      const thin = enough && difference.covers === "both" ? intervalOf(difference) : null;
+      return { dots: difference.values, mean: difference.mean, thick: seedsIntervalOf(difference), thin, aboutZero: true };
+    },
+  };
+}
+
+/** The rows that are shown, in their order. */
+function shownRows(table, columns, mix) {
+  const wanted = view.find.trim().toLowerCase();
+  let rows = table.rows.filter((row) => !wanted || [row.name, ...row.marks.map((mark) => mark.word)].some((text) => text.toLowerCase().includes(wanted)));
+  if (view.unmarked) rows = rows.filter((row) => !row.marks.length);
+  if (view.sort) return sortedRows(rows, columns, view.sort);
+  return mix ? sortedRows(rows, columns, "rank") : rows;
+}
+
+let leader = "";
+
+/** Draws everything anew. */
+function draw(table) {
+  const mix = mixOf(table);
+  const columns = columnsOf(table, view.metric, mix);
+  const shown = shownRows(table, columns, mix);
+  part("frame").replaceChildren(boardElement(table, view, columns, shown, mix, { open: (id) => openRow(table, id) }));
+  for (const button of part("frame").querySelectorAll("[data-sort]")) button.addEventListener("click", () => sortBy(table, button.dataset.sort));
+  for (const box of part("frame").querySelectorAll("[data-compare]")) box.addEventListener("change", () => chooseCompared(table, box.dataset.compare, box.checked));
+  part("said").textContent = saidOf(table, shown, mix);
+  part("table-warning").textContent = table.warning;
+  part("table-warning").hidden = !table.warning;
+  const measures = table.measures.length ? [`Training images before balancing: ${table.measures.join(", ")}.`] : [];
+  part("remarks").replaceChildren(...[...measures, ...table.remarks].map((text) => element("li", {}, text)));
+  drawControls(table, columns);
+  drawDetail(table);
+  drawComparison(table, mix);
+  writeLink(table);
+}
+
+function saidOf(table, shown, mix) {
+  const filtered = shown.length < table.rows.length ? ` ${shown.length} of ${table.rows.length} rows shown.` : "";
+  if (!mix) {
+    leader = "";
+    return table.summary + filtered;
+  }
+  const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([position]) => table.rows[position].name).join(" and ");
+  const before = leader && leader !== first ? `; it was ${leader}` : "";
+  leader = first;
+  const separated = mix.separated === null ? mix.rangeReason : `${mix.separated} of ${mix.pairs} pairs of rows are told apart`;
+  const name = view.mix === "reversed" ? "the training mix reversed" : view.mix === "0" ? "a uniform mix" : view.mix === "100" ? "the training mix" : `${view.mix} % of the way to the training mix`;
+  return `Under ${name} ${first} comes first${before}; ${separated}.${filtered}`;
+}
+
+function drawControls(table, columns) {
+  part("metric").replaceChildren(...table.metrics.map((_, index) => element("option", { value: index, selected: index === view.metric }, table.headings[index])));
+  part("metric").disabled = Boolean(view.mix);
+  if (part("find").value !== view.find) part("find").value = view.find;
+  part("unmarked").checked = view.unmarked;
+  const slides = /^\d+$/.test(view.mix);
+  part("mix-tested").checked = !view.mix;
+  part("mix-slides").checked = slides;
+  part("mix-reversed").checked = view.mix === "reversed";
+  if (slides) part("mix-share").value = view.mix;
+  part("mix-offered").hidden = table.counts === null;
+  part("mix-withheld").hidden = table.counts !== null;
+  part("mix-withheld").textContent = `not offered: ${table.counts_reason}`;
+  const boxes = columns.filter((column) => !["rank", "name", "score"].includes(column.key)).map((column) => {
+    const box = element("input", { type: "checkbox", "data-column": column.key });
+    box.checked = view.columns.get(column.key) ?? isWideEnough(column.priority);
+    box.addEventListener("change", () => {
+      view.columns.set(column.key, box.checked);
+      draw(table);
+      part("columns").querySelector(`[data-column="${column.key}"]`).focus();
+    });
+    return element("label", { class: "tick" }, box, ` ${column.title}`);
+  });
+  part("columns").replaceChildren(...boxes);
+}
+
+function isWideEnough(priority) {
+  return priority < 4 && window.matchMedia(`(min-width: ${[0, 640, 1100, 1400][priority]}px)`).matches;
+}
+
+function sortBy(table, key) {
+  const order = ["rank", "range", "name"].includes(key) ? [key, `${key}:down`, ""] : [`${key}:down`, key, ""];
+  view.sort = order[(order.indexOf(view.sort) + 1) % 3];
+  draw(table);
+  part("frame").querySelector(`[data-sort="${key}"]`).focus();
+}
+
+function openRow(table, id) {
+  view.row = view.row === id ? "" : id;
+  draw(table);
+  if (view.row) {
+    part("detail").focus({ preventScroll: true });
+    part("detail").scrollIntoView({ block: "nearest" });
+  } else {
+    focusRow(id);
+  }
+}
+
+function focusRow(id) {
+  part("frame").querySelector(`[data-open="${id}"]`)?.focus();
+}
+
+function opened(title, close) {
+  const button = element("button", { type: "button" }, "Close");
+  button.addEventListener("click", close);
+  return element("div", { class: "opened" }, element("h2", {}, title), button);
+}
+
+function drawDetail(table) {
+  const row = table.rows.find((candidate) => candidate.id === view.row);
+  part("detail").hidden = !row;
+  if (!row) return part("detail").replaceChildren();
+  part("detail").setAttribute("aria-label", `Row ${row.name}`);
+  const parts = detailParts(table, row).flat().filter(Boolean);
+  return part("detail").replaceChildren(opened(row.name, () => openRow(table, row.id)), ...parts);
+}
+
+function drawComparison(table, mix) {
+  const [a, b] = [view.a, view.b].map((id) => table.rows.find((row) => row.id === id));
+  part("compare").hidden = !(a && b);
+  if (!a || !b) return part("compare").replaceChildren();
+  const close = () => {
+    const last = view.b;
+    view.a = "";
+    view.b = "";
+    draw(table);
+    part("frame").querySelector(`[data-compare="${last}"]`)?.focus();
+  };
+  return part("compare").replaceChildren(opened(`${a.name} against ${b.name}`, close), ...comparisonParts(table, a, b, view.metric, mix ? mix.weights : null));
+}
+
+function chooseCompared(table, id, wanted) {
+  const others = [view.a, view.b].filter((other) => other && other !== id);
+  const chosen = wanted ? [...others, id].slice(-2) : others;
+  [view.a, view.b] = [chosen[0] ?? "", chosen[1] ?? ""];
+  draw(table);
+  part("frame").querySelector(`[data-compare="${id}"]`)?.focus();
+}
+
+/** Shows the table that a link or the control asks for. */
+async function show(id) {
+  const table = await tableOf(id);
+  view.task = id;
+  draw(table);
+  return table;
+}
+
+function listen() {
+  const current = () => tables.get(view.task);
+  const changed = (id, kind, change) => part(id).addEventListener(kind, () => {
+    change(part(id));
+    draw(current());
+  });
+  part("task").addEventListener("change", async () => {
+    const id = part("task").value;
+    const table = await tableOf(id);
+    if (view.metric >= table.metrics.length) view.metric = table.ranked_by ?? 0;
+    if (table.counts === null) view.mix = "";
+    await show(id);
+  });
+  changed("metric", "change", (control) => { view.metric = Number(control.value); });
+  changed("find", "input", (control) => { view.find = control.value; });
+  changed("unmarked", "change", (control) => { view.unmarked = control.checked; });
+  changed("mix-tested", "change", () => { view.mix = ""; });
+  changed("mix-slides", "change", () => { view.mix = part("mix-share").value; });
+  changed("mix-reversed", "change", () => { view.mix = "reversed"; });
+  let asked = 0;
+  part("mix-share").addEventListener("input", () => {
+    cancelAnimationFrame(asked);
+    asked = requestAnimationFrame(() => {
+      view.mix = part("mix-share").value;
+      draw(current());
+    });
+  });
+  const rows = () => {
+    const table = current();
+    const mix = mixOf(table);
+    return shownRows(table, columnsOf(table, view.metric, mix), mix);
+  };
+  part("csv").addEventListener("click", () => save(`${suite.name}.csv`, "text/csv", csvText(current(), rows())));
+  part("json").addEventListener("click", () => save(`${suite.name}.json`, "application/json", jsonText(suite, current(), rows(), mixOf(current()))));
+  part("bibtex").addEventListener("click", () => save(`${suite.name}.bib`, "text/plain", bibtexText(rows())));
+  part("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+  addEventListener("hashchange", async () => {
+    const table = await tableOf(taskOfLink());
+    readLink(table);
+    await show(table.id);
+  });
+}
+
+function isDark() {
+  return (document.documentElement.dataset.theme ?? (window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  part("theme").textContent = theme === "dark" ? "Light" : "Dark";
+}
+
+function taskOfLink() {
+  const asked = new URLSearchParams(location.hash.slice(1)).get("task");
+  return suite.tables.some((table) => table.id === asked) ? asked : suite.tables[0].id;
+}
+
+async function start() {
+  if (!suite.tables.length) return;
+  if (!("DecompressionStream" in window)) {
+    part("trouble").textContent = "This browser is too old for the interactive table (it lacks DecompressionStream): the plain one stands below.";
+    part("trouble").hidden = false;
+    return;
+  }
+  part("task").replaceChildren(...suite.tables.map((table) => {
+    const several = suite.tables.some((other) => other.report !== table.report);
+    return element("option", { value: table.id }, several ? `${table.task}, ${table.report_title.toLowerCase()}` : table.task);
+  }));
+  view.reports = new Set(suite.tables.map((table) => table.report)).size;
+  const table = await tableOf(taskOfLink());
+  readLink(table);
+  if (window.matchMedia("(max-width: 639px)").matches) part("controls").open = false;
+  listen();
+  await show(table.id);
+  part("task").value = table.id;
+  part("theme").textContent = isDark() ? "Light" : "Dark";
+  part("theme").hidden = false;
+  part("static").hidden = true;
+  part("live").hidden = false;
+  document.documentElement.dataset.ready = "";
+}
+
+start();

@@ -1,0 +1,116 @@
+"""Pages as tests look at them: their parts in Python, and opened in Chromium without a network."""
+
+import base64
+import json
+import re
+import shutil
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from balancebench.leaderboard.page.build import page_html
+from balancebench.leaderboard.table import build_leaderboard
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def parts_of(html):
+    """The style, the script, the index and the tables of a page."""
+    index = re.search(r'<script type="application/json" id="index">(.*?)</script>', html, re.DOTALL)
+    blocks = re.findall(r'<script type="application/octet-stream" id="data-([0-9a-f]+)">([^<]*)</script>', html)
+    return SimpleNamespace(
+        style=re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1],
+        script=re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1],
+        index=json.loads(index[1]),
+        tables={name: json.loads(zlib.decompress(base64.b64decode(block), -15)) for name, block in blocks},
+    )
+
+
+def right_images(rows, seeds, labels_N, rng):
+    """Rows by name -> which images are right (S, N): rows and images differ in how often."""
+    hardness_N = rng.normal(0, 1.2, len(labels_N))
+    return {
+        name: np.stack([hardness_N + rng.normal(0, 0.8, len(labels_N)) + lift[labels_N] > 0 for _ in range(seeds)])
+        for name, lift in rows.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def parts():
+    return parts_of
+
+
+@pytest.fixture(scope="session")
+def measured(make):
+    """A suite of two tasks with outcomes: floor, ceiling, balancers, one of which trades large classes for small."""
+    rng = np.random.default_rng(7)
+    labels_N = np.repeat(np.arange(3), [120, 120, 60])
+    base = np.array([1.5, 0.9, -0.9])
+    rows = {
+        "none": base,
+        "smote": base + 0.2,
+        "trader": base + np.array([-1.0, 0.0, 1.9]),
+        "twin a": base + 0.5,
+        "twin b": base + 0.5,
+        "worse": base - 1.4,
+        "no imbalance": base + np.array([0.2, 0.4, 1.6]),
+    }
+    cells, outcomes = [], {}
+    for dataset in ("digits", "letters"):
+        task = type(make.task)(dataset=dataset, imbalancer="long_tail", classifier="small_cnn")
+        right = right_images(rows, 5, labels_N, rng)
+        right["twin b"] = right["twin a"]
+        of_task = make.tested(right, labels_N, roles={"no imbalance": "ceiling"}, task=task)
+        cells += of_task.cells
+        outcomes |= of_task.outcomes
+    suite = of_task.suite.model_copy(update={"citations": {"smote": "Chawla et al. 2002. https://example.org/smote."}})
+    board = build_leaderboard(suite, cells, outcomes)
+    return SimpleNamespace(
+        suite=suite, cells=cells, outcomes=outcomes, board=board, html=page_html(board, cells, outcomes)
+    )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium, tmp_path):
+    """Open a page's text; fails on any console message, error or dialog, and on a request but for the file itself."""
+    contexts, said, asked = [], [], []
+
+    def opened(html, *, hash_="", width=1280, ready=True, theme="light", before="", **options):
+        path = tmp_path / f"page{len(contexts)}.html"
+        path.write_text(html, encoding="utf-8")
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, offline=True, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        if before:
+            page.add_init_script(before)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri() + (f"#{hash_}" if hash_ else ""))
+        if ready:
+            page.wait_for_selector("html[data-ready]", state="attached", timeout=10_000)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [address for address in asked if not address.startswith(("file:", "blob:"))] == []
+    assert len([address for address in asked if address.startswith("file:")]) == len(contexts)
