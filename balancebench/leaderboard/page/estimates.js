@@ -45,9 +45,13 @@ function effectiveImages(weights, counts) {
 
 /** Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows. */
 function scoresBySeed(counts, row, weights) {
-  return counts.right_RSK[row].map((right) =>
-    right.reduce((sum, images, label) => sum + (weights[label] > 0 ? (weights[label] * images) / counts.test_K[label] : 0), 0),
-  );
+  return counts.right_RSK[row].map((right) => {
+    let sum = 0;
+    for (let label = 0; label < weights.length; label += 1) {
+      if (weights[label] > 0) sum += (weights[label] * right[label]) / counts.test_K[label];
+    }
+    return sum;
+  });
 }
 
 /** Where the sums of a pair stand (first < second), -1 where they were left out. */
@@ -61,13 +65,13 @@ function pairIndex(counts, first, second) {
 
 /**
  * The difference of row a from row b: mean over seeds, values by seed, and variances, see `halfWidth`.
+ * scores: those of all rows by seed, where they are known already.
  * covers: "both" seeds and test images, "seeds" alone, "run" for one seed (test images alone).
  */
-function differenceOf(counts, a, b, weights) {
-  const values = scoresBySeed(counts, a, weights);
-  scoresBySeed(counts, b, weights).forEach((score, seed) => {
-    values[seed] -= score;
-  });
+function differenceOf(counts, a, b, weights, scores = null) {
+  const ofA = scores ? scores[a] : scoresBySeed(counts, a, weights);
+  const ofB = scores ? scores[b] : scoresBySeed(counts, b, weights);
+  const values = ofA.map((score, seed) => score - ofB[seed]);
   const seeds = values.length;
   const moments = imageMoments(counts, a, b, weights);
   return {
@@ -100,9 +104,14 @@ function imageMoments(counts, a, b, weights) {
     const count = counts.test_K[label];
     if (count < 2) return null;
     const sums = counts.sums_PK[pair][label];
-    const gains = counts.seeds.map((_, seed) => counts.right_RSK[first][seed][label] - counts.right_RSK[second][seed][label]);
-    const ofSeeds = gains.reduce((sum, gain) => sum + gain * gain, 0);
-    const ofAll = gains.reduce((sum, gain) => sum + gain, 0) ** 2;
+    let ofSeeds = 0;
+    let total = 0;
+    for (let seed = 0; seed < seeds; seed += 1) {
+      const gain = counts.right_RSK[first][seed][label] - counts.right_RSK[second][seed][label];
+      ofSeeds += gain * gain;
+      total += gain;
+    }
+    const ofAll = total * total;
     const ofImages = (count * sums - ofAll) / (seeds ** 2 * count * (count - 1));
     const ofRest =
       seeds === 1
@@ -145,30 +154,41 @@ function standingsUnder(table, weights) {
   const { counts } = table;
   const scores = counts.rows.map((_, row) => scoresBySeed(counts, row, weights));
   const ranked = counts.rows.map((_, row) => row).filter((row) => table.rows[counts.rows[row]].rank.value !== null);
-  const rounded = (row) => Math.round(meanOf(scores[row]) * 1e12) / 1e12;
+  const means = scores.map((of) => Math.round(meanOf(of) * 1e12) / 1e12);
+  const rounded = (row) => means[row];
   ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
-  const tells = counts.seeds.length > 1 && effectiveImages(weights, counts) >= FEWEST_EFFECTIVE_IMAGES;
-  const above = tells ? toldApart(counts, ranked, weights) : null;
+  const untold = whyNotToldApart(counts, weights);
+  const above = untold ? null : toldApart(counts, ranked, weights, scores);
   const standings = new Map();
   ranked.forEach((row, place) => {
     const rank = 1 + ranked.findIndex((other) => rounded(other) === rounded(row));
-    const lower = above ? ranked.filter((_, other) => above.has(`${other},${place}`)).length : 0;
-    const higher = above ? ranked.filter((_, other) => above.has(`${place},${other}`)).length : 0;
+    const count = (told) => above.filter(told).length;
+    const lowest = above && 1 + count(([, worse]) => worse === place);
+    const highest = above && ranked.length - count(([better]) => better === place);
     standings.set(counts.rows[row], {
       rank,
-      range: above && ranked.length > 1 ? [Math.min(rank, 1 + lower), Math.max(rank, ranked.length - higher)] : null,
-      level: above !== null && !above.has(`0,${place}`),
+      range: above && ranked.length > 1 ? [Math.min(rank, lowest), Math.max(rank, highest)] : null,
+      level: above !== null && count(([better, worse]) => better === 0 && worse === place) === 0,
       scores: scores[row],
     });
   });
   counts.rows.forEach((index, row) => {
     if (!standings.has(index)) standings.set(index, { rank: null, range: null, level: false, scores: scores[row] });
   });
-  return { standings, separated: above === null ? null : above.size, pairs: (ranked.length * (ranked.length - 1)) / 2 };
+  const pairs = (ranked.length * (ranked.length - 1)) / 2;
+  return { standings, untold, separated: above === null ? null : above.length, pairs };
 }
 
-/** The pairs "i,j" of places in `ranked` (best first) that are told apart, the better one first. */
-function toldApart(counts, ranked, weights) {
+/** Why rows cannot be told apart under a mix, "" where they can. */
+function whyNotToldApart(counts, weights) {
+  if (counts.seeds.length < 2) return "a range needs two seeds";
+  const effective = effectiveImages(weights, counts);
+  if (effective < FEWEST_EFFECTIVE_IMAGES) return `the test images tell as much of this mix as ${Math.round(effective)} images would`;
+  return counts.pair_with === null ? "" : "the page has too many rows to carry what ranges of a mix need";
+}
+
+/** The pairs of places in `ranked` (best first) that are told apart, the better one first. */
+function toldApart(counts, ranked, weights, scores) {
   const pairs = [];
   const pValues = [];
   // A pair with p >= 0.05 is never told apart, whatever its p: that of most pairs need not be computed.
@@ -176,14 +196,14 @@ function toldApart(counts, ranked, weights) {
   const z = normalQuantile(SEPARATED / 2);
   ranked.forEach((a, i) => {
     for (let j = i + 1; j < ranked.length; j += 1) {
-      const difference = differenceOf(counts, a, ranked[j], weights);
+      const difference = differenceOf(counts, a, ranked[j], weights, scores);
       const { seeds, images, rest } = difference.variance;
       const half = Math.sqrt(Math.max(t * t * seeds, z * z * rest) + z * z * images);
-      pairs.push(difference.mean >= 0 ? `${i},${j}` : `${j},${i}`);
+      pairs.push(difference.mean >= 0 ? [i, j] : [j, i]);
       pValues.push(Math.abs(difference.mean) > half ? pOf(difference) : 1);
     }
   });
-  return new Set(benjaminiHochberg(pValues).flatMap((q, pair) => (q < SEPARATED ? [pairs[pair]] : [])));
+  return benjaminiHochberg(pValues).flatMap((q, pair) => (q < SEPARATED ? [pairs[pair]] : []));
 }
 
 /** The differences of each class that has test images between two rows, with Holm's p over the classes. */

@@ -71,7 +71,7 @@ function normalTail(z) {
     return 0.5 - sum / Math.sqrt(Math.PI);
   }
   let fraction = 0;
-  for (let n = 200; n >= 1; n -= 1) fraction = n / 2 / (x + fraction);
+  for (let n = 120; n >= 1; n -= 1) fraction = n / 2 / (x + fraction);
   return Math.exp(-x * x) / (2 * Math.sqrt(Math.PI) * (x + fraction));
 }
 

@@ -47,8 +47,7 @@ function mixOf(table) {
   const { counts } = table;
   const weights = mixWeights(view.mix, table);
   const under = standingsUnder(table, weights);
-  const effective = effectiveImages(weights, counts);
-  const enough = effective >= FEWEST_EFFECTIVE_IMAGES;
+  const enough = effectiveImages(weights, counts) >= FEWEST_EFFECTIVE_IMAGES;
   const floor = table.floor === null ? -1 : counts.rows.indexOf(table.floor);
   const ceilingRow = table.rows.findIndex((row) => row.role === "ceiling");
   const ceiling = counts.rows.indexOf(ceilingRow);
@@ -64,7 +63,7 @@ function mixOf(table) {
     ...under,
     weights,
     reason,
-    rangeReason: enough ? "a range needs two seeds" : `the test images tell as much of this mix as ${Math.round(effective)} images would`,
+    rangeReason: under.untold,
     differenceOf: (row) => {
       const difference = from(row);
       if (!difference) return nothing(table.rows.indexOf(row) === table.floor ? "this is the floor" : reason);
@@ -125,11 +124,11 @@ function saidOf(table, shown, mix) {
     return table.summary + filtered;
   }
   const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([position]) => table.rows[position].name).join(" and ");
-  const before = leader && leader !== first ? `; it was ${leader}` : "";
+  const before = leader && leader !== first ? ` (it was ${leader})` : "";
   leader = first;
   const separated = mix.separated === null ? mix.rangeReason : `${mix.separated} of ${mix.pairs} pairs of rows are told apart`;
   const name = view.mix === "reversed" ? "the training mix reversed" : view.mix === "0" ? "a uniform mix" : view.mix === "100" ? "the training mix" : `${view.mix} % of the way to the training mix`;
-  return `Under ${name} ${first} comes first${before}; ${separated}.${filtered}`;
+  return `First under ${name}: ${first}${before}; ${separated}.${filtered}`;
 }
 
 function drawControls(table, columns) {

@@ -12,7 +12,9 @@ import pytest
 
 from balancebench.leaderboard.page.build import page_html
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.suite.bound import PublishedNumbers
 
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'`${alert(2)}{{ 7 * 7 }}&lt;\u2028__proto__"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -72,6 +74,56 @@ def measured(make):
     )
 
 
+def a_hostile_suite(make):
+    """A suite in which every text that others choose is hostile, with its cells."""
+    h = HOSTILE
+    task = type(make.task)(dataset=f"d {h}", imbalancer=f"i {h}", classifier=f"c {h}")
+    subset = make.subset(class_names=(f"k {h}", "one", "bag"))
+    marks = {"used_withheld_data": True, "outside_data": (f"outside {h}",), "warnings": (f"warning {h}",)}
+    identities = {"train": {"components": {"component": {"component": f"dist:{h}", "options": {h: h}, "revision": 1}}}}
+    cells = [
+        make.cell("none", 0, {f"m {h}": 0.5}, role="floor", task=task, subset=subset),
+        make.cell(
+            f"b {h}",
+            0,
+            {f"m {h}": 0.6},
+            task=task,
+            subset=subset,
+            identities=identities,
+            provenance={"device": h, "processor": h, "plugins": {h: h}, "versions": {h: h}, "git_commit": h},
+            **marks,
+        ),
+        make.cell("u", 0, {f"m {h}": f"undefined {h}"}, task=task, subset=subset),
+        make.cell("half", 0, task=task, status="failed", message=f"message {h}", subset=None),
+    ]
+    published = PublishedNumbers(
+        labels={"dataset": None, "imbalancer": None, "classifier": None, "balancer": (f"b {h}",)},
+        values={f"m {h}": 0.4},
+        source=f"source {h}",
+        protocol=f"protocol {h}",
+    )
+    suite = make.suite(
+        metrics=((f"m {h}", h, True),),
+        name="hostile",
+        title=f"title {h}",
+        description=f"description {h}",
+        profile=f"profile {h}",
+        overrides={h: h},
+        file=f"file {h}",
+        published=(published,),
+        citations={f"b {h}": f"citation {h} https://example.org/{h}"},
+    )
+    return suite, cells
+
+
+@pytest.fixture(scope="session")
+def hostile(make):
+    suite, cells = a_hostile_suite(make)
+    return SimpleNamespace(
+        text=HOSTILE, suite=suite, cells=cells, html=page_html(build_leaderboard(suite, cells), cells)
+    )
+
+
 @pytest.fixture(scope="session")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -89,7 +141,7 @@ def browse(chromium, tmp_path):
     """Open a page's text; fails on any console message, error or dialog, and on a request but for the file itself."""
     contexts, said, asked = [], [], []
 
-    def opened(html, *, hash_="", width=1280, ready=True, theme="light", before="", **options):
+    def opened(html, *, hash_="", width=1280, ready=True, theme="light", before="", listens=True, **options):
         path = tmp_path / f"page{len(contexts)}.html"
         path.write_text(html, encoding="utf-8")
         context = chromium.new_context(
@@ -99,7 +151,8 @@ def browse(chromium, tmp_path):
         page = context.new_page()
         if before:
             page.add_init_script(before)
-        page.on("console", lambda message: said.append(message.text))
+        if listens:
+            page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: asked.append(request.url))

@@ -21,11 +21,9 @@ from balancebench.leaderboard.page.build import comparable, page_html
 from balancebench.leaderboard.page.data import PageTable
 from balancebench.leaderboard.records import read_records
 from balancebench.leaderboard.table import build_leaderboard
-from balancebench.suite.bound import PublishedNumbers
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "balancebench" / "leaderboard" / "page"
-HOSTILE = "</script><img src=x onerror=alert(1)>\"'`${alert(2)}{{ 7 * 7 }}&lt;\u2028__proto__"
 
 
 class Elements(HTMLParser):
@@ -46,48 +44,6 @@ class Elements(HTMLParser):
     def handle_data(self, data):
         if not self._inside:
             self.text.append(data)
-
-
-def a_hostile_suite(make):
-    """A suite in which every text that others choose is hostile, with its cells."""
-    h = HOSTILE
-    task = type(make.task)(dataset=f"d {h}", imbalancer=f"i {h}", classifier=f"c {h}")
-    subset = make.subset(class_names=(f"k {h}", "one", "bag"))
-    marks = {"used_withheld_data": True, "outside_data": (f"outside {h}",), "warnings": (f"warning {h}",)}
-    identities = {"train": {"components": {"component": {"component": f"dist:{h}", "options": {h: h}, "revision": 1}}}}
-    cells = [
-        make.cell("none", 0, {f"m {h}": 0.5}, role="floor", task=task, subset=subset),
-        make.cell(
-            f"b {h}",
-            0,
-            {f"m {h}": 0.6},
-            task=task,
-            subset=subset,
-            identities=identities,
-            provenance={"device": h, "processor": h, "plugins": {h: h}, "versions": {h: h}, "git_commit": h},
-            **marks,
-        ),
-        make.cell("u", 0, {f"m {h}": f"undefined {h}"}, task=task, subset=subset),
-        make.cell("half", 0, task=task, status="failed", message=f"message {h}", subset=None),
-    ]
-    published = PublishedNumbers(
-        labels={"dataset": None, "imbalancer": None, "classifier": None, "balancer": (f"b {h}",)},
-        values={f"m {h}": 0.4},
-        source=f"source {h}",
-        protocol=f"protocol {h}",
-    )
-    suite = make.suite(
-        metrics=((f"m {h}", h, True),),
-        name="hostile",
-        title=f"title {h}",
-        description=f"description {h}",
-        profile=f"profile {h}",
-        overrides={h: h},
-        file=f"file {h}",
-        published=(published,),
-        citations={f"b {h}": f"citation {h} https://example.org/{h}"},
-    )
-    return suite, cells
 
 
 def test_every_block_holds_what_its_model_says_and_the_numbers_of_the_board(measured, parts):
@@ -169,10 +125,8 @@ def test_seeds_that_cross_are_not_taken_for_draws(make, parts):
     assert "not draws of their own" in table["counts_reason"]
 
 
-def test_hostile_texts_stay_texts(make, parts):
-    suite, cells = a_hostile_suite(make)
-    board = build_leaderboard(suite, cells)
-    html = page_html(board, cells)
+def test_hostile_texts_stay_texts(hostile, parts):
+    html = hostile.html
     parsed = Elements(html)
     tags = {tag for tag, _ in parsed.elements}
     assert tags.isdisjoint({"img", "a", "iframe", "object", "link", "base", "form"})
@@ -183,12 +137,12 @@ def test_hostile_texts_stay_texts(make, parts):
     assert "alert(1)" in text
     assert "49" not in re.findall(r"7 \* 7|49", text)
     page = parts(html)
-    assert page.index["title"] == suite.title
+    assert page.index["title"] == hostile.suite.title
     (table,) = page.tables.values()
     names = {row["name"]: row for row in table["rows"]}
-    row = names[f"b {HOSTILE}"]
-    assert row["citation"].startswith(f"citation {HOSTILE}")
-    assert row["identities"][0]["options"] == {HOSTILE: json.dumps(HOSTILE)}
+    row = names[f"b {hostile.text}"]
+    assert row["citation"].startswith(f"citation {hostile.text}")
+    assert row["identities"][0]["options"] == {hostile.text: json.dumps(hostile.text)}
     assert {mark["word"] for mark in row["marks"]} >= {"withheld images", "outside data", "warning"}
 
 
