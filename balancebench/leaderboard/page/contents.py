@@ -29,6 +29,7 @@ from balancebench.leaderboard.format import (
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
+from balancebench.leaderboard.page.aggregates import aggregate_of
 from balancebench.leaderboard.page.counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.data import (
     SIGNIFICANT_DIGITS,
@@ -85,6 +86,7 @@ def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outc
         profile="" if suite.profile is None else f"Made under the profile {suite.profile}{changed}",
         facts=tuple(facts),
         command=rerun_command(board),
+        aggregates=tuple(aggregate_of(table) for table in board.aggregates),
         tables=tuple(_table(board, table, by_row, outcomes or {}) for table in board.tables),
         legend=LEGEND,
     )

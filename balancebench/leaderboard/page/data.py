@@ -13,6 +13,8 @@ from balancebench.leaderboard.results import MetricHeader
 
 __all__ = [
     "SIGNIFICANT_DIGITS",
+    "Aggregate",
+    "AggregateLine",
     "CellText",
     "ClassCounts",
     "Identity",
@@ -192,8 +194,35 @@ class PageTable(_Frozen):
     csv_head: str
 
 
+class AggregateLine(_Frozen):
+    """A row over all tasks, as texts.
+
+    against_floor: tasks won, level and lost. lacks: tasks in which it has no rank.
+    """
+
+    name: str
+    role: str
+    mean_rank: str
+    difference: str
+    gap: str
+    against_floor: str
+    lacks: str
+
+
+class Aggregate(_Frozen):
+    """All tasks of a suite under one report. heading: what the differences are of."""
+
+    title: str
+    heading: str
+    note: str
+    lines: tuple[AggregateLine, ...]
+
+
 class Page(_Frozen):
-    """One suite. facts: what stands below the title. tables: in the suite's order. legend: how to read it."""
+    """One suite. facts: what stands below the title. tables: in the suite's order. legend: how to read it.
+
+    aggregates: one a report, of suites with two or more tasks.
+    """
 
     name: str
     title: str
@@ -201,5 +230,6 @@ class Page(_Frozen):
     profile: str
     facts: tuple[str, ...]
     command: str
+    aggregates: tuple[Aggregate, ...]
     tables: tuple[PageTable, ...]
     legend: tuple[Term, ...]
