@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from balancebench.config import JSON, Options
 from balancebench.contracts import Balancer
 from balancebench.errors import PluginError
-from balancebench.evaluation import Metric, SubsetMetric
+from balancebench.evaluation import MeanOver, Metric, SubsetMetric
 
 __all__ = ["KINDS", "BalancerComponent", "Component", "Kind", "MetricComponent", "Requirement"]
 
@@ -34,6 +34,10 @@ def _nothing_outside(_options: Any) -> str | None:
 
 def _no_extractor(_options: Any) -> bool:
     return False
+
+
+def _no_mean(_options: Any) -> MeanOver | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,8 @@ class MetricComponent(Component[OptionsT, Metric | SubsetMetric], Generic[Option
     the value is shown with the task instead of in its rows.
     higher_is_better: None where it ranks nothing (a confusion matrix).
     unit: "%" shows 0..1 as per cent, "" shows the plain number, anything else stands behind the number ("s", "images").
+    mean_over: options -> what it is a mean over, where it is a mean of which test images are predicted right; intervals
+    of its differences then count the test images too.
     needs_extractor: options -> whether it calls `EvaluationImages.extractor`; the plan then trains that classifier
     first.
     """
@@ -116,4 +122,5 @@ class MetricComponent(Component[OptionsT, Metric | SubsetMetric], Generic[Option
     of: Literal["predictions", "images", "subset"] = "predictions"
     higher_is_better: bool | None = True
     unit: str = ""
+    mean_over: Callable[[OptionsT], MeanOver | None] = _no_mean
     needs_extractor: Callable[[OptionsT], bool] = _no_extractor

@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "Evaluation",
     "EvaluationImages",
+    "MeanOver",
     "Metric",
     "MetricValue",
     "PartlyUndefined",
@@ -36,6 +37,21 @@ ValueT = TypeVar("ValueT")
 
 Report = Literal["last", "best_validation", "best_test"]
 """Which epoch's predictions are scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanOver:
+    """Says that a metric is a mean of which test images are predicted right, and what counts the same in it.
+
+    Its uncertainty by test images can then be told from which ones were. each: "image" is accuracy, "class" the mean
+    recall of the classes that have test images. Of classes only those count that have from fewest_train to most_train
+    training images before balancing (None is no bound) and, where class_name says one by name or id, that one.
+    """
+
+    each: Literal["image", "class"]
+    fewest_train: int = 0
+    most_train: int | None = None
+    class_name: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from balancebench.execution.executor import Limits
 from balancebench.execution.run_plan import Reporter, run_plan
 from balancebench.folders import DEFAULT_STORE
 from balancebench.leaderboard.board import Leaderboard
+from balancebench.leaderboard.outcomes import outcomes_in_store
 from balancebench.leaderboard.results import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
@@ -62,4 +63,5 @@ def run_suite(
     )
     if outcome.interrupted:
         raise KeyboardInterrupt
-    return build_leaderboard(plan.suite, collect(plan, opened))
+    results = collect(plan, opened)
+    return build_leaderboard(plan.suite, results, outcomes_in_store(results, opened))

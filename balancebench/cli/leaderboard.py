@@ -65,7 +65,7 @@ def leaderboard(
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_leaderboard, write_records
-    from balancebench.leaderboard.outcomes import collect_outcomes
+    from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
@@ -74,7 +74,7 @@ def leaderboard(
     planned = bound_plan(suite, profile)
     opened = Store.open(store, create=False)
     results = collect(planned, opened)
-    board = build_leaderboard(planned.suite, results)
+    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, opened))
 
     def draw(folder: Path, of_board: Leaderboard) -> None:
         draw_pictures(planned, opened, folder, of_board, "changed" if pictures else "none")

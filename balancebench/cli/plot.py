@@ -25,6 +25,7 @@ def plot(
     Example: [bold]balancebench plot suites/quickstart.toml --output results/quickstart[/bold]
     """
     from balancebench.leaderboard.files import write_leaderboard
+    from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.picture_manifest import FOLDER
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
@@ -32,7 +33,8 @@ def plot(
 
     planned = bound_plan(suite, profile)
     opened = Store.open(store, create=False)
-    board = build_leaderboard(planned.suite, collect(planned, opened))
+    results = collect(planned, opened)
+    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, opened))
     if not board.counts.get("done"):
         named = f" --profile {profile}" if profile else ""
         raise BalancebenchError(

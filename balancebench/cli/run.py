@@ -184,13 +184,14 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
     from balancebench.leaderboard.files import write_leaderboard
+    from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
 
     out, err = console(), errors_console()
     results = collect(planned, store)
-    board = build_leaderboard(planned.suite, results)
+    board = build_leaderboard(planned.suite, results, outcomes_in_store(results, store))
     folder = output or results_folder(planned)
     draw_pictures(planned, store, folder, board, "changed" if pictures and not outcome.interrupted else "none")
     markdown = write_leaderboard(folder, board)

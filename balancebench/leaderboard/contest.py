@@ -9,6 +9,7 @@ from typing import Literal
 
 from balancebench.artefacts.scores import Score
 from balancebench.evaluation import Report
+from balancebench.leaderboard.outcomes import DatasetOutcomes
 from balancebench.leaderboard.results import CellResult, SubsetSummary, SuiteHeader
 from balancebench.plan import CellRole, Task
 
@@ -52,7 +53,7 @@ class Contest:
     """The rows of one task, and what they are measured against.
 
     subsets: seeds -> the images that its rows share. unfit: row -> why it cannot be compared with the others, "" where
-    it can.
+    it can. outcomes: what became of the task's test images, None where that is not known.
     """
 
     suite: SuiteHeader
@@ -62,6 +63,7 @@ class Contest:
     ceiling: Group | None
     subsets: Mapping[str, SubsetSummary]
     unfit: Mapping[RowName, str]
+    outcomes: DatasetOutcomes | None
 
 
 def score_form(cells: Iterable[CellResult], report: Report, label: str) -> Form:

@@ -19,9 +19,15 @@ from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.export import csv_text, json_parts
 from balancebench.leaderboard.format import STATUS_WORDS
 from balancebench.leaderboard.markdown import escape, markdown, markdown_table
-from balancebench.leaderboard.outcomes import OUTCOMES, Outcomes, outcomes_problems, outcomes_text
+from balancebench.leaderboard.outcomes import (
+    OUTCOMES,
+    Outcomes,
+    outcomes_problems,
+    outcomes_text,
+    read_committed_outcomes,
+)
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
-from balancebench.leaderboard.records import read_records, records_text
+from balancebench.leaderboard.records import Records, read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import BoundSuite
@@ -66,7 +72,7 @@ def write_records(
         digest = hashlib.sha256(text.encode()).hexdigest()
         _write(path.parent, {OUTCOMES: text, RECORDS: records_text(header, cells, digest)})
     records = read_records(path)  # the tables are of what was written, without absolute paths
-    board = build_leaderboard(records.suite, records.cells)
+    board = build_leaderboard(records.suite, records.cells, outcomes)
     if draw is not None:
         draw(path.parent, board)
     _write(path.parent, _tables(path.parent, board))
@@ -92,7 +98,7 @@ def check_leaderboards(folder: Path) -> list[str]:
         if _folder_name(records.suite) != suite_folder.name:
             problems.append(f"{suite_folder / RECORDS} holds the suite {_folder_name(records.suite)!r}")
         problems += outcomes_problems(suite_folder, records)
-        boards[suite_folder.name] = build_leaderboard(records.suite, records.cells)
+        boards[suite_folder.name] = build_leaderboard(records.suite, records.cells, _outcomes(suite_folder, records))
         tables = _tables(suite_folder, boards[suite_folder.name])
         problems += _differing(suite_folder, tables)
         problems += picture_problems(suite_folder, boards[suite_folder.name], tables["leaderboard.md"])
@@ -117,8 +123,16 @@ def _boards(folder: Path) -> dict[str, Leaderboard]:
     boards: dict[str, Leaderboard] = {}
     for path in sorted(folder.glob(f"*/{RECORDS}")):
         records = read_records(path)
-        boards[path.parent.name] = build_leaderboard(records.suite, records.cells)
+        boards[path.parent.name] = build_leaderboard(records.suite, records.cells, _outcomes(path.parent, records))
     return boards
+
+
+def _outcomes(folder: Path, records: Records) -> Outcomes:
+    """Return the outcomes beside records, none where they cannot be read: `outcomes_problems` says so."""
+    try:
+        return read_committed_outcomes(folder, records)
+    except LeaderboardError:
+        return {}
 
 
 def _index(boards: Mapping[str, Leaderboard]) -> str:

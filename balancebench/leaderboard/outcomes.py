@@ -13,7 +13,8 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,6 +36,7 @@ __all__ = [
     "DatasetOutcomes",
     "Outcomes",
     "collect_outcomes",
+    "outcomes_in_store",
     "outcomes_problems",
     "outcomes_text",
     "read_committed_outcomes",
@@ -85,10 +87,6 @@ class _Cell(_Frozen):
 
 def collect_outcomes(cells: Sequence[CellResult], store: Store) -> Outcomes:
     """Return the outcomes of all finished cells; raise LeaderboardError where the store has lost any."""
-    keys: dict[str, dict[str, None]] = {}
-    for cell in cells:
-        if cell.status == "done":
-            keys.setdefault(cell.steps["load"], {})[cell.score_key] = None
     try:
         return {
             load_key: DatasetOutcomes(
@@ -96,10 +94,36 @@ def collect_outcomes(cells: Sequence[CellResult], store: Store) -> Outcomes:
                 class_count=len(SplitsDescription.read(store, load_key).class_names),
                 cells={key: read_outcomes(store, key) for key in score_keys},
             )
-            for load_key, score_keys in keys.items()
+            for load_key, score_keys in _measurements(cells).items()
         }
     except StoreError as error:
         raise LeaderboardError(f"{error}; run the suite again") from error
+
+
+def outcomes_in_store(cells: Sequence[CellResult], store: Store) -> Outcomes:
+    """Return the outcomes of finished cells that the store has; what it lacks or cannot read is left out."""
+    outcomes: dict[str, DatasetOutcomes] = {}
+    for load_key, score_keys in _measurements(cells).items():
+        of_cells: dict[str, CellOutcomes] = {}
+        for key in score_keys:
+            with suppress(StoreError):
+                of_cells[key] = read_outcomes(store, key)
+        with suppress(StoreError):
+            outcomes[load_key] = DatasetOutcomes(
+                labels_N=read_test_labels(store, load_key),
+                class_count=len(SplitsDescription.read(store, load_key).class_names),
+                cells=of_cells,
+            )
+    return outcomes
+
+
+def _measurements(cells: Sequence[CellResult]) -> Mapping[str, Iterable[str]]:
+    """Return key of the load step -> the score keys of its finished cells, each once."""
+    keys: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.status == "done":
+            keys.setdefault(cell.steps["load"], {})[cell.score_key] = None
+    return keys
 
 
 def outcomes_text(outcomes: Outcomes) -> str:

@@ -17,7 +17,7 @@ from balancebench.artefacts.subset import SubsetDescription
 from balancebench.component import MetricComponent
 from balancebench.config import JSON
 from balancebench.errors import StoreError
-from balancebench.evaluation import Cost, Report
+from balancebench.evaluation import Cost, MeanOver, Report
 from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
 from balancebench.step import BalancingInputs, input_keys, metric_key
@@ -103,11 +103,15 @@ class CellResult:
 
 
 class MetricHeader(_Frozen):
-    """A metric of the suite; see `balancebench.component.MetricComponent`."""
+    """A metric of the suite; see `balancebench.component.MetricComponent`.
+
+    mean_over: None also in records made before it was kept.
+    """
 
     label: str
     unit: str = ""
     higher_is_better: bool | None = True
+    mean_over: MeanOver | None = None
 
 
 class SuiteHeader(_Frozen):
@@ -139,7 +143,12 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         component = metric.component
         assert isinstance(component, MetricComponent)  # noqa: S101 - the registry has checked it
         headers["task" if component.of == "subset" else "row"].append(
-            MetricHeader(label=metric.label, unit=component.unit, higher_is_better=component.higher_is_better)
+            MetricHeader(
+                label=metric.label,
+                unit=component.unit,
+                higher_is_better=component.higher_is_better,
+                mean_over=component.mean_over(metric.options),
+            )
         )
     return SuiteHeader(
         name=suite.name,

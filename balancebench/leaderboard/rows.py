@@ -8,13 +8,16 @@ from typing import cast
 from balancebench.evaluation import Cost, Report
 from balancebench.leaderboard.board import (
     ClassSummary,
+    Difference,
     MetricSummary,
     Problem,
     PublishedComparison,
     Row,
     Summary,
 )
+from balancebench.leaderboard.comparisons import Comparisons, crossed_streams
 from balancebench.leaderboard.contest import Contest, Form, Group, RowName, distinct, score_of_cell
+from balancebench.leaderboard.intervals import Interval, gap_interval
 from balancebench.leaderboard.results import CellResult, CellStatus, MetricHeader
 from balancebench.leaderboard.statistics import gap_closed, mean, paired, summarise
 from balancebench.leaderboard.suspicions import above_ceiling, at_chance
@@ -25,7 +28,12 @@ __all__ = ["build_row"]
 
 
 def build_row(
-    contest: Contest, name: RowName, report: Report, forms: Mapping[str, Form], ranking: MetricHeader | None
+    contest: Contest,
+    name: RowName,
+    report: Report,
+    forms: Mapping[str, Form],
+    ranking: MetricHeader | None,
+    comparisons: Comparisons,
 ) -> Row:
     """Return the row of a balancer, not ranked yet; `ranking` is the metric that will rank it."""
     role, balancer = name
@@ -41,6 +49,9 @@ def build_row(
         balancer=balancer,
         role=role,
         rank=None,
+        rank_range=None,
+        level_with_first=None,
+        against_floor=None,
         unranked_because=contest.unfit[name],
         planned=len({key for _, key in statuses}),
         done=len(measured),
@@ -48,7 +59,7 @@ def build_row(
         score_keys={seeds: cell.score_key for seeds, cell in done.items()},
         epochs={seeds: cell.scores[report].epoch for seeds, cell in done.items()},
         searched_from={seeds: cell.scores[report].searched_from for seeds, cell in done.items()},
-        metrics={metric.label: _metric(contest, name, report, metric) for metric in of_form["number"]},
+        metrics={metric.label: _metric(contest, name, report, metric, comparisons) for metric in of_form["number"]},
         per_class={metric.label: _classes(done, report, metric.label) for metric in of_form["classes"]},
         matrices={
             metric.label: {seeds: score_of_cell(cell, report, metric.label).value for seeds, cell in done.items()}
@@ -91,7 +102,9 @@ def _why_none(undefined: Mapping[str, str]) -> str:
     return "; ".join(sorted(set(undefined.values()))) or "no cell is done"
 
 
-def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> MetricSummary:
+def _metric(
+    contest: Contest, name: RowName, report: Report, metric: MetricHeader, comparisons: Comparisons
+) -> MetricSummary:
     label, group = metric.label, contest.groups[name]
     values = group.numbers(report, label)
     undefined = _undefined(group, report, label)
@@ -100,6 +113,7 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
         measured.setdefault(group.score_keys[seeds], value)
     over_seeds = summarise(list(measured.values()), _why_none(undefined))
     gap, gap_reason = _gap(contest, name, report, metric)
+    gap_bounds = gap_reason if gap is None else _gap_interval(contest, name, report, metric)
     published = tuple(
         PublishedComparison(
             value=numbers.values[label],
@@ -116,9 +130,11 @@ def _metric(contest: Contest, name: RowName, report: Report, metric: MetricHeade
         values=values,
         undefined=undefined,
         over_seeds=over_seeds,
-        difference=_difference(contest, name, report, label),
+        difference=_difference(contest, name, report, metric, comparisons),
         gap_closed=gap,
         gap_reason=gap_reason,
+        gap_interval=None if isinstance(gap_bounds, str) else gap_bounds,
+        gap_interval_reason=gap_bounds if isinstance(gap_bounds, str) else "",
         published=published,
     )
 
@@ -133,14 +149,27 @@ def _labels(task: Task, name: RowName) -> dict[Axis, str]:
     }
 
 
-def _difference(contest: Contest, name: RowName, report: Report, label: str) -> Summary:
+def _difference(
+    contest: Contest, name: RowName, report: Report, metric: MetricHeader, comparisons: Comparisons
+) -> Difference:
     if contest.groups[name] is contest.floor:
-        return Summary(mean=None, reason="this is the floor")
+        return Difference(mean=None, reason="this is the floor")
     groups = {"this row": contest.groups[name], "the floor": contest.floor}
-    if reason := contest.unfit[name] or _lacking(groups, report, label):
-        return Summary(mean=None, reason=reason)
-    pairs = _paired(groups.values(), report, label)
-    return summarise([of_row - of_floor for of_row, of_floor in pairs], "no seed has both this row and the floor")
+    if reason := contest.unfit[name] or _lacking(groups, report, metric.label):
+        return Difference(mean=None, reason=reason)
+    difference = comparisons.from_floor(name, metric)
+    return difference or Difference(mean=None, reason="no seed has both this row and the floor")
+
+
+def _gap_interval(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> Interval | str:
+    """Return the interval of the gap closed, or why there is none."""
+    groups = [contest.groups[name], contest.floor, contest.ceiling]
+    if name[0] != "entry":
+        return "floor and ceiling are 0 and 1 by definition"
+    if crossed_streams([cell.seeds for cell in contest.groups[name].values() if cell.status == "done"]):
+        return "its seeds are crossed, and so are not independent"
+    triples = _paired(groups, report, metric.label)
+    return gap_interval([row - floor for row, floor, _ in triples], [ceiling - floor for _, floor, ceiling in triples])
 
 
 def _gap(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> tuple[float | None, str]:

@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.evaluation import Report
+from balancebench.leaderboard.aggregate_tables import aggregate_tables
 from balancebench.leaderboard.board import Leaderboard, Summary, TaskTable
+from balancebench.leaderboard.comparisons import Comparisons
 from balancebench.leaderboard.contest import Contest, Form, Group, RowName, score_form
 from balancebench.leaderboard.fingerprints import reference_subsets, why_not_comparable
+from balancebench.leaderboard.outcomes import Outcomes
+from balancebench.leaderboard.ranges import interval_notes, tell_apart
 from balancebench.leaderboard.ranking import ranking_of
 from balancebench.leaderboard.results import (
     CELL_STATUSES,
@@ -31,8 +35,13 @@ from balancebench.suite.schema import Axis
 __all__ = ["build_leaderboard"]
 
 
-def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellResult]) -> Leaderboard:
+def build_leaderboard(
+    suite: BoundSuite | SuiteHeader, results: Sequence[CellResult], outcomes: Outcomes | None = None
+) -> Leaderboard:
     """Return the tables of a suite; the order of `results` does not matter.
+
+    outcomes: what became of each test image, see `balancebench.leaderboard.outcomes`; without them intervals are over
+    seeds alone.
 
     Rows are ranked by the suite's first metric that is one number and has a better direction, see
     `balancebench.leaderboard.ranking`. Raises LeaderboardError where a cell occurs twice.
@@ -41,7 +50,7 @@ def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellRes
     tables: list[TaskTable] = []
     results = without_misfits(results)
     for task, groups in _grouped(header, results).items():
-        contest = _contest(header, task, groups)
+        contest = _contest(header, task, groups, outcomes or {})
         tables += [_table(contest, report) for report in header.reports]
     statuses = {cell.score_key: cell.status for cell in results}
     counts = Counter(statuses.values())
@@ -49,6 +58,7 @@ def build_leaderboard(suite: BoundSuite | SuiteHeader, results: Sequence[CellRes
         suite=header,
         counts={status: counts[status] for status in CELL_STATUSES if counts[status]},
         environments=_environments(results),
+        aggregates=aggregate_tables(header, tables),
         tables=tuple(tables),
     )
 
@@ -83,7 +93,9 @@ def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, di
     return tasks
 
 
-def _contest(suite: SuiteHeader, task: Task, groups: Mapping[RowName, Group]) -> Contest:
+def _contest(suite: SuiteHeader, task: Task, groups: Mapping[RowName, Group], outcomes: Outcomes) -> Contest:
+    loaded = {cell.steps.get("load") for group in groups.values() for cell in group.values() if cell.status == "done"}
+    load_key = loaded.pop() if len(loaded) == 1 else None
     subsets = reference_subsets([list(group.values()) for group in groups.values()])
     return Contest(
         suite=suite,
@@ -96,6 +108,7 @@ def _contest(suite: SuiteHeader, task: Task, groups: Mapping[RowName, Group]) ->
             name: "" if name[0] == "ceiling" else why_not_comparable(list(group.values()), subsets)
             for name, group in groups.items()
         },
+        outcomes=None if load_key is None else outcomes.get(load_key),
     )
 
 
@@ -104,8 +117,10 @@ def _table(contest: Contest, report: Report) -> TaskTable:
     forms: dict[str, Form] = {metric.label: score_form(cells, report, metric.label) for metric in contest.suite.metrics}
     metrics = tuple(metric for metric in contest.suite.metrics if forms[metric.label] == "number")
     ranked_by = next((metric for metric in metrics if metric.higher_is_better is not None), None)
-    rows = [build_row(contest, name, report, forms, ranked_by) for name in contest.groups]
+    comparisons = Comparisons(contest, report)
+    rows = [build_row(contest, name, report, forms, ranked_by, comparisons) for name in contest.groups]
     ranking = ranking_of(contest, report, rows, ranked_by)
+    told_apart = tell_apart(ranking.rows, ranked_by, comparisons)
     subsets = list({subset.fingerprint: subset for subset in contest.subsets.values()}.values())
     class_names, counts_K = _training_images(subsets)
     measures = _measures(contest.suite.subset_metrics, subsets)
@@ -119,8 +134,10 @@ def _table(contest: Contest, report: Report) -> TaskTable:
         train_counts_K=counts_K,
         subset_metrics=tuple(metric for metric in contest.suite.subset_metrics if metric.label in measures),
         measures=measures,
-        rows=ranking.rows,
+        rows=told_apart.rows,
         ranking_note=ranking.note,
+        separated=told_apart.separated,
+        interval_notes=interval_notes(contest, told_apart.rows, ranked_by),
     )
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from balancebench.artefacts.scores import ReportScores, Score
+from balancebench.artefacts.scores import Outcome, ReportScores, Score
 from balancebench.cli.main import main
-from balancebench.evaluation import Cost
+from balancebench.evaluation import Cost, MeanOver
+from balancebench.leaderboard.outcomes import DatasetOutcomes
 from balancebench.leaderboard.results import CellResult, MetricHeader, SubsetSummary, SuiteHeader
 from balancebench.plan import Task
 from balancebench.suite.bound import SeedTriple
@@ -96,10 +102,50 @@ def a_suite(metrics=(("accuracy", "%", True),), **changes):
     return SuiteHeader(**{**fields, **changes})
 
 
+def a_measured_suite(right, labels_N, *, roles=None, seeds=None, task=TASK, train_K=(100, 50, 10)):
+    """Suite, cells and outcomes of rows by name -> which test images are right, bool (S, N); scored by what is right.
+
+    Their metrics are balanced accuracy, accuracy, few-shot accuracy and a loss that is 1 - accuracy.
+    """
+    means = {
+        "balanced accuracy": MeanOver(each="class"),
+        "accuracy": MeanOver(each="image"),
+        "few-shot accuracy": MeanOver(each="class", most_train=19),
+    }
+    metrics = [MetricHeader(label=label, unit="%", mean_over=mean_over) for label, mean_over in means.items()]
+    metrics.append(MetricHeader(label="loss", higher_is_better=False))
+    class_count, load_key = len(train_K), a_key("load", str(task.dataset))
+    present = [label for label in range(class_count) if (labels_N == label).any()]
+    cells, of_cells = [], {}
+    for name, right_SN in right.items():
+        role = (roles or {}).get(name, "floor" if name == "none" else "entry")
+        for index, right_N in enumerate(np.asarray(right_SN, dtype=bool)):
+            recalls = {label: float(right_N[labels_N == label].mean()) for label in present}
+            few = [recalls[label] for label in present if train_K[label] < 20]
+            scores = {
+                "balanced accuracy": math.fsum(recalls.values()) / len(recalls),
+                "accuracy": float(right_N.mean()),
+                "few-shot accuracy": math.fsum(few) / len(few) if few else "no such class",
+                "loss": 1 - float(right_N.mean()),
+            }
+            cell = a_cell(name, (seeds or [0, 1, 2, 3, 4, 5, 6])[index], scores, role=role, task=task)
+            subset = a_subset(cell.seeds.subset, tuple(train_K), tuple(f"c{label}" for label in range(class_count)))
+            cell = replace(cell, steps={**cell.steps, "load": load_key}, subset=subset)
+            cells.append(cell)
+            predicted_N = np.where(right_N, labels_N, (labels_N + 1) % class_count)
+            of_cells[cell.score_key] = {"last": Outcome.of(labels_N, predicted_N, class_count)}
+    outcomes = {load_key: DatasetOutcomes(labels_N=labels_N, class_count=class_count, cells=of_cells)}
+    return SimpleNamespace(
+        suite=a_suite().model_copy(update={"metrics": tuple(metrics)}), cells=cells, outcomes=outcomes
+    )
+
+
 @pytest.fixture(scope="session")
 def make():
     """Functions that make suites, subsets, cells and rows by hand."""
-    return SimpleNamespace(cell=a_cell, row=a_row, subset=a_subset, suite=a_suite, key=a_key, task=TASK)
+    return SimpleNamespace(
+        cell=a_cell, tested=a_measured_suite, row=a_row, subset=a_subset, suite=a_suite, key=a_key, task=TASK
+    )
 
 
 @pytest.fixture
@@ -132,3 +178,9 @@ def call(fakes, monkeypatch, tmp_path, capsys):
         return code, captured.out, captured.err
 
     return typed
+
+
+@pytest.fixture(scope="session")
+def worked_scores():
+    """Balanced accuracies of small_cnn on Fashion-MNIST-LT under seeds 0, 1, 2: task -> row -> values."""
+    return json.loads((Path(__file__).parent / "worked_scores.json").read_text(encoding="utf-8"))

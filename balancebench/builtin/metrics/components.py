@@ -16,8 +16,32 @@ from balancebench.builtin.metrics.options import (
 )
 from balancebench.component import MetricComponent
 from balancebench.config import Options
+from balancebench.evaluation import MeanOver
 
 __all__ = ["METRICS"]
+
+IMAGES, CLASSES = MeanOver(each="image"), MeanOver(each="class")
+
+
+def _of_recall(options: AveragedOptions) -> MeanOver | None:
+    return {"macro": CLASSES, "weighted": IMAGES, "micro": IMAGES, "none": None}[options.average]
+
+
+def _of_micro(options: AveragedOptions) -> MeanOver | None:
+    return IMAGES if options.average == "micro" else None
+
+
+def _of_class(options: ClassAccuracyOptions) -> MeanOver | None:
+    return None if options.class_name is None else MeanOver(each="class", class_name=options.class_name)
+
+
+def _of_shot(options: ShotAccuracyOptions) -> MeanOver:
+    if options.group == "many":
+        return MeanOver(each="class", fewest_train=options.many_above + 1)
+    if options.group == "few":
+        return MeanOver(each="class", most_train=options.few_below - 1)
+    return MeanOver(each="class", fewest_train=options.few_below, most_train=options.many_above)
+
 
 METRICS: tuple[MetricComponent[Any], ...] = (
     MetricComponent(
@@ -26,6 +50,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=Options,
         build="balancebench.builtin.metrics.counts:Accuracy",
         unit="%",
+        mean_over=lambda _: IMAGES,
     ),
     MetricComponent(
         name="balanced_accuracy",
@@ -33,6 +58,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=Options,
         build="balancebench.builtin.metrics.counts:BalancedAccuracy",
         unit="%",
+        mean_over=lambda _: CLASSES,
         citation="Brodersen, Ong, Stephan & Buhmann. The balanced accuracy and its posterior distribution. ICPR 2010",
     ),
     MetricComponent(
@@ -41,6 +67,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=AveragedOptions,
         build="balancebench.builtin.metrics.counts:F1",
         unit="%",
+        mean_over=_of_micro,
     ),
     MetricComponent(
         name="precision",
@@ -48,6 +75,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=AveragedOptions,
         build="balancebench.builtin.metrics.counts:Precision",
         unit="%",
+        mean_over=_of_micro,
     ),
     MetricComponent(
         name="recall",
@@ -55,6 +83,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=AveragedOptions,
         build="balancebench.builtin.metrics.counts:Recall",
         unit="%",
+        mean_over=_of_recall,
     ),
     MetricComponent(
         name="class_accuracy",
@@ -62,6 +91,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=ClassAccuracyOptions,
         build="balancebench.builtin.metrics.counts:ClassAccuracy",
         unit="%",
+        mean_over=_of_class,
     ),
     MetricComponent(
         name="shot_accuracy",
@@ -69,6 +99,7 @@ METRICS: tuple[MetricComponent[Any], ...] = (
         options=ShotAccuracyOptions,
         build="balancebench.builtin.metrics.counts:ShotAccuracy",
         unit="%",
+        mean_over=_of_shot,
         citation="Liu, Miao, Zhan, Wang, Gong & Yu. Large-scale long-tailed recognition in an open world. CVPR 2019",
     ),
     MetricComponent(
