@@ -32,7 +32,7 @@ from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_s
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import BoundSuite
 
-__all__ = ["check_leaderboards", "write_leaderboard", "write_records"]
+__all__ = ["check_leaderboards", "rewrite_leaderboards", "write_leaderboard", "write_records"]
 
 RECORDS = "records.json"
 INDEX = "README.md"
@@ -105,8 +105,23 @@ def check_leaderboards(folder: Path) -> list[str]:
     if not problems:
         problems += _differing(folder, {INDEX: _index(boards)})
     if problems:
-        fix = "write them again with: balancebench leaderboard SUITE --records"
-        raise LeaderboardError("\n".join([f"stale leaderboards; {fix} {folder}", *(f"  {text}" for text in problems)]))
+        fix = f"write them again with: balancebench leaderboard --rewrite {folder}, or SUITE --records {folder}"
+        raise LeaderboardError("\n".join([f"stale leaderboards; {fix}", *(f"  {text}" for text in problems)]))
+    return list(boards)
+
+
+def rewrite_leaderboards(folder: Path) -> list[str]:
+    """Write the tables of the suites committed in `folder` again from their records; return the suites' names.
+
+    For when tables say something in other words than before: no number changes. Pictures stay as they are. Raises
+    LeaderboardError where records cannot be read, before anything is written.
+    """
+    boards = _boards(folder)
+    if not boards:
+        raise LeaderboardError(f"there are no committed leaderboards in {folder}")
+    for name, board in boards.items():
+        _write(folder / name, _tables(folder / name, board))
+    _write(folder, {INDEX: _index(boards)})
     return list(boards)
 
 
