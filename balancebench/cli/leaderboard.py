@@ -25,7 +25,7 @@ def leaderboard(
     suite: Annotated[
         Path | None,
         typer.Argument(
-            help="The suite file; with --check the folder of committed leaderboards, by default leaderboard/.",
+            help="The suite file; with --check or --rewrite a folder of committed leaderboards (leaderboard/).",
             metavar="SUITE",
             show_default=False,
         ),
@@ -47,6 +47,10 @@ def leaderboard(
             "--check", help="Check that committed pages, tables and pictures are what their records say; runs nothing."
         ),
     ] = False,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite", help="Write committed tables again from their records, in today's words."),
+    ] = False,
     pictures: PicturesFlag = True,
     show: Annotated[bool, typer.Option("--open", help="Open the page, leaderboard.html, in the browser.")] = False,
     json: JsonFlag = False,
@@ -62,8 +66,11 @@ def leaderboard(
     if check:
         _check(suite or COMMITTED)
         return
+    if rewrite:
+        _rewrite(suite or COMMITTED)
+        return
     if suite is None:
-        raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check")
+        raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check or --rewrite")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_leaderboard, write_records
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
@@ -116,3 +123,10 @@ def _check(folder: Path) -> None:
     console().print(
         f"{folder}: {', '.join(suites) or 'no suites'}; every table and picture is what its records say", markup=False
     )
+
+
+def _rewrite(folder: Path) -> None:
+    from balancebench.leaderboard.files import rewrite_leaderboards
+
+    names = rewrite_leaderboards(folder)
+    console().print(f"{folder}: wrote the tables of {', '.join(names)} again", markup=False)

@@ -20,7 +20,7 @@ ONE_SEED = "one seed in a task tells nothing of others"
 
 
 def aggregate_tables(suite: SuiteHeader, tables: Sequence[TaskTable]) -> tuple[AggregateTable, ...]:
-    """Return a table of each report that ranks two or more tasks by the same metric."""
+    """Return a table of each report that ranks two or more rows in two or more tasks by the same metric."""
     aggregates: list[AggregateTable] = []
     for report in suite.reports:
         of_report = [table for table in tables if table.report == report]
@@ -28,7 +28,7 @@ def aggregate_tables(suite: SuiteHeader, tables: Sequence[TaskTable]) -> tuple[A
         if len(of_report) > 1 and len(labels) == 1 and (label := labels.pop()) is not None:
             ranked_by = next(metric for metric in suite.metrics if metric.label == label)
             aggregates.append(_aggregate(report, of_report, ranked_by))
-    return tuple(aggregates)
+    return tuple(table for table in aggregates if sum(row.mean_rank is not None for row in table.rows) > 1)
 
 
 def _aggregate(report: Report, tables: Sequence[TaskTable], ranked_by: MetricHeader) -> AggregateTable:

@@ -13,16 +13,19 @@ from balancebench.leaderboard.format import (
     STATUS_WORDS,
     bytes_text,
     count_text,
+    difference_text,
     exposure_text,
     gap_text,
     heading,
     published_texts,
+    range_text,
     seconds_text,
     seeds_text,
     signed_text,
     summary_text,
     value_text,
 )
+from balancebench.leaderboard.interval_words import interval_lines
 from balancebench.leaderboard.results import MetricHeader
 
 __all__ = [
@@ -74,6 +77,8 @@ def main_columns(table: TaskTable) -> list[Column]:
         Column(heading="#", cell=_rank),
         Column(heading="balancer", cell=_balancer, align="left"),
     ]
+    if any(row.rank_range is not None for row in table.rows):
+        columns.insert(1, Column(heading="range", cell=lambda row, _: range_text(row) or NOTHING, priority=1))
     for index, metric in enumerate(table.metrics):
         ranks = metric.label == table.ranked_by
         columns.append(_value_column(metric, 0 if ranks else 4 + index))
@@ -119,6 +124,7 @@ def remark_lines(table: TaskTable) -> list[str]:
     """Return what must be known of a table's ranking and rows, and what its marks and published numbers mean."""
     rows = table.rows
     lines = [f"{table.ranking_note}."] if table.ranking_note else []
+    lines += interval_lines(table)
     if chance := [row.balancer + ROLE_TAGS[row.role] for row in rows if row.at_chance]:
         lines.append(f"At chance: {', '.join(chance)}: a balanced accuracy that is no better than guessing.")
     lines += _ceiling_lines(table)
@@ -240,7 +246,9 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
             return NOTHING  # the floor is not compared with itself
         if summary.difference.mean is None:
             return NOTHING + notes.refer(summary.difference.reason)
-        text = signed_text(summary.difference, metric.unit)
+        text = difference_text(summary.difference, metric.unit)
+        if metric.label == table.ranked_by and row.against_floor is not None:
+            text += f" {row.against_floor.verdict or 'level'}"
         if summary.difference.n == summary.over_seeds.n:
             return text
         return text + notes.refer(f"only {summary.difference.n} of {summary.over_seeds.n} cells have a floor")
@@ -248,7 +256,7 @@ def _comparisons(table: TaskTable, metric: MetricHeader, floor_heading: str, gap
     def gap(row: Row, notes: Notes) -> str:
         summary = row.metrics[metric.label]
         if summary.gap_closed is not None:
-            return gap_text(summary.gap_closed)
+            return gap_text(summary.gap_closed, summary.gap_interval)
         compares_with_itself = row.role in ("floor", "ceiling")
         return NOTHING if compares_with_itself or not row.done else NOTHING + notes.refer(summary.gap_reason)
 

@@ -33,6 +33,8 @@ FEW_IMAGES = "a class has fewer than two test images, so that their part is not 
 ONE_SEED = "one seed tells nothing of others"
 HOLES = "the seeds cross with too many holes"
 
+ROUNDING = 1e-12
+
 Signature = tuple[tuple[Seeds, Seeds], ...]  # (seeds, the first seeds of the same measurement) of a row
 
 
@@ -137,7 +139,7 @@ class Comparisons:
             crossed = crossed_streams([self._contest.groups[pairs[indices[0]][0]][key].seeds for key in seeds])
             for index in indices:
                 first, second = pairs[index]
-                differences = [a - b for a, b in zip(values[first], values[second], strict=True)]
+                differences = [_difference(a, b) for a, b in zip(values[first], values[second], strict=True)]
                 of_seeds = dict(zip(seeds, differences, strict=True))
                 parts["mean"][index] = mean(differences)
                 parts["over_seeds"][index], parts["df"][index] = self._over_seeds(first, of_seeds, crossed)
@@ -190,10 +192,10 @@ class Comparisons:
     def _class_weights(self, mean_over: MeanOver | None) -> NDArray[np.float64] | str:
         """Return the weights of the classes' recalls, float64 (K,), sum 1, or why there are none."""
         outcomes = self._contest.outcomes
-        if mean_over is None:
-            return NO_MEAN
         if outcomes is None:
             return NO_OUTCOMES
+        if mean_over is None:
+            return NO_MEAN
         test_K = np.bincount(outcomes.labels_N, minlength=outcomes.class_count)
         of_subsets = [
             recall_weights(mean_over, test_K, subset.counts_K, subset.class_names)
@@ -268,6 +270,12 @@ def crossed_streams(seeds: Sequence[SeedTriple]) -> tuple[int, int] | None:
     if len(varying) < 2 or levels[0] == len(seeds) or (levels[0] == 1 and max(levels) == len(seeds)):
         return None
     return varying[0], varying[-1]
+
+
+def _difference(first: float, second: float) -> float:
+    """Return first - second: 0 where they differ by rounding alone, which no test must take for a difference."""
+    difference = first - second
+    return 0.0 if abs(difference) <= ROUNDING * max(abs(first), abs(second)) else difference
 
 
 def _paired_seeds(first: Signature, second: Signature) -> tuple[Seeds, ...]:

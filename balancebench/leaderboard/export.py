@@ -12,7 +12,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from balancebench.config import JSON
-from balancebench.leaderboard.board import Leaderboard, MetricSummary, Row, TaskTable
+from balancebench.leaderboard.board import Difference, Leaderboard, MetricSummary, Row, TaskTable
 from balancebench.leaderboard.results import MetricHeader
 
 __all__ = ["csv_lines", "csv_text", "json_parts", "json_text", "json_value"]
@@ -75,6 +75,8 @@ def json_text(board: Leaderboard) -> str:
 
 def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) -> dict[str, JSON]:
     summary = row.metrics[metric.label]
+    interval = summary.difference.interval or summary.difference.run_interval
+    against = row.against_floor if metric.label == table.ranked_by else None
     cost = row.cost
     return {
         "suite": _text(board.suite.name),
@@ -84,6 +86,9 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "classifier": _text(table.task.classifier),
         "report": table.report,
         "rank": row.rank,
+        "rank_low": None if row.rank_range is None else row.rank_range[0],
+        "rank_high": None if row.rank_range is None else row.rank_range[1],
+        "level_with_first": row.level_with_first,
         "balancer": _text(row.balancer),
         "role": row.role,
         "metric": _text(metric.label),
@@ -95,7 +100,15 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "difference_mean": summary.difference.mean,
         "difference_std": summary.difference.std,
         "difference_n": summary.difference.n,
+        "difference_low": None if interval is None else _rounded(interval.low),
+        "difference_high": None if interval is None else _rounded(interval.high),
+        "difference_interval": _interval_of(summary.difference),
+        "difference_p": _rounded(summary.difference.p),
+        "floor_verdict": None if against is None else against.verdict or "level",
+        "floor_p_adjusted": None if against is None else _rounded(against.p_adjusted),
         "gap_closed": summary.gap_closed,
+        "gap_low": None if summary.gap_interval is None else _rounded(summary.gap_interval.low),
+        "gap_high": None if summary.gap_interval is None else _rounded(summary.gap_interval.high),
         "published": " / ".join(str(number.value) for number in summary.published),
         "planned": row.planned,
         "done": row.done,
@@ -108,6 +121,20 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "warnings": _text("; ".join(row.warnings)),
         "remark": _text(_remark(table, row, summary)),
     }
+
+
+def _interval_of(difference: Difference) -> str:
+    """Return what the interval of a line is over, "" where there is none."""
+    if difference.full_interval is not None:
+        return "seeds and test images"
+    if difference.seeds_interval is not None:
+        return "seeds"
+    return "" if difference.run_interval is None else "test images, this run only"
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return six digits of a number that special functions gave: their last ones are the machine's."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _remark(table: TaskTable, row: Row, summary: MetricSummary) -> str:

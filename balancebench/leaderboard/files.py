@@ -34,7 +34,7 @@ from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_s
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import BoundSuite
 
-__all__ = ["check_leaderboards", "read_suites", "write_leaderboard", "write_records"]
+__all__ = ["check_leaderboards", "read_suites", "rewrite_leaderboards", "write_leaderboard", "write_records"]
 
 RECORDS = "records.json"
 INDEX = "README.md"
@@ -114,9 +114,24 @@ def check_leaderboards(folder: Path) -> list[str]:
     if not problems:
         problems += _differing(folder, {INDEX: _index(boards)})
     if problems:
-        fix = "write them again with: balancebench leaderboard SUITE --records"
-        raise LeaderboardError("\n".join([f"stale leaderboards; {fix} {folder}", *(f"  {text}" for text in problems)]))
+        fix = f"write them again with: balancebench leaderboard --rewrite {folder}, or SUITE --records {folder}"
+        raise LeaderboardError("\n".join([f"stale leaderboards; {fix}", *(f"  {text}" for text in problems)]))
     return list(boards)
+
+
+def rewrite_leaderboards(folder: Path) -> list[str]:
+    """Write the pages and tables of the suites committed in `folder` again from their records; return their names.
+
+    For when they say something in other words than before: no number changes. Pictures stay as they are. Raises
+    LeaderboardError where records cannot be read, before anything is written.
+    """
+    suites = read_suites(folder)
+    for name, suite in suites.items():
+        records = suite.records
+        board = build_leaderboard(records.suite, records.cells, suite.outcomes)
+        _write(folder / name, _tables(folder / name, board, records.cells, suite.outcomes))
+    _write(folder, {INDEX: _index(_boards(folder))})
+    return list(suites)
 
 
 def read_suites(folder: Path) -> dict[str, SuiteSource]:

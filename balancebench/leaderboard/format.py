@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from balancebench.evaluation import Report
-from balancebench.leaderboard.board import MetricSummary, Summary
+from balancebench.leaderboard.board import Difference, MetricSummary, Row, Summary
+from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.results import CellStatus, MetricHeader
 
 __all__ = [
@@ -12,10 +13,13 @@ __all__ = [
     "STATUS_WORDS",
     "bytes_text",
     "count_text",
+    "difference_text",
     "exposure_text",
     "gap_text",
     "heading",
+    "interval_text",
     "published_texts",
+    "range_text",
     "seconds_text",
     "seeds_text",
     "signed_text",
@@ -72,6 +76,37 @@ def signed_text(summary: Summary, unit: str) -> str:
     return _fixed(mean, decimals, sign="+") + _spread_text(summary, unit)
 
 
+def difference_text(difference: Difference, unit: str) -> str:
+    """Return a difference with its sign and its interval: "+9.50 [+0.46, +18.54]". The mean must be there.
+
+    One seed has the interval of its test images, and says so. Times have none: their spread is the machine's.
+    """
+    assert difference.mean is not None  # noqa: S101 - callers show the reason instead
+    text = signed_text(Summary(mean=difference.mean), unit)
+    if unit == "s":
+        return text
+    if difference.interval is not None:
+        return f"{text} {interval_text(difference.interval, unit, difference.mean)}"
+    if difference.run_interval is not None:
+        return f"{text} {interval_text(difference.run_interval, unit, difference.mean)} this run only"
+    return text
+
+
+def interval_text(interval: Interval, unit: str, mean: float) -> str:
+    """Return "[+0.46, +18.54]" with the decimals of the mean that it is around."""
+    decimals = _scaled(mean, unit)[1]
+    low, high = (_fixed(_scaled(bound, unit)[0], decimals, sign="+") for bound in (interval.low, interval.high))
+    return f"[{low}, {high}]"
+
+
+def range_text(row: Row) -> str:
+    """Return the range of a row's rank, "1-23", or "4" where it is one; "" without a range."""
+    if row.rank_range is None:
+        return ""
+    lowest, highest = row.rank_range
+    return str(lowest) if lowest == highest else f"{lowest}-{highest}"
+
+
 def _spread_text(summary: Summary, unit: str) -> str:
     """Return " ± standard deviation", " (3 equal)" where all values are the same, or "" for n = 1.
 
@@ -90,9 +125,10 @@ def _spread_text(summary: Summary, unit: str) -> str:
     return f" ± <{smallest}" if float(text.split()[0].replace(",", "")) == 0 else f" ± {text}"
 
 
-def gap_text(share: float) -> str:
-    """Return a share of the gap in per cent."""
-    return f"{_fixed(100 * share, 0)} %"
+def gap_text(share: float, interval: Interval | None = None) -> str:
+    """Return a share of the gap in per cent, and its interval: "58 % [5, 78]"."""
+    bounds = "" if interval is None else f" [{_fixed(100 * interval.low, 0)}, {_fixed(100 * interval.high, 0)}]"
+    return f"{_fixed(100 * share, 0)} %{bounds}"
 
 
 def published_texts(metric: MetricSummary, unit: str) -> tuple[str, str]:

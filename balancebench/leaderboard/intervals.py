@@ -31,6 +31,7 @@ __all__ = [
     "half_widths",
     "p_values",
     "resampled_image_variance",
+    "seeds_half_widths",
     "seeds_intervals",
 ]
 

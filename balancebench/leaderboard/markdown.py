@@ -11,7 +11,13 @@ from functools import lru_cache
 from typing import cast
 
 from balancebench.config import JSON
-from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.leaderboard.aggregate_columns import (
+    aggregate_cells,
+    aggregate_headings,
+    aggregate_remarks,
+    aggregate_title,
+)
+from balancebench.leaderboard.board import AggregateTable, Leaderboard, Row, TaskTable
 from balancebench.leaderboard.columns import (
     Column,
     Notes,
@@ -35,8 +41,12 @@ BEST_TEST_WARNING = (
 HOW_TO_READ = (
     "Each number is a mean over seeds ± the standard deviation, or says how many seeds gave the very same. Rows are "
     "ranked by the first metric that has a better direction, on seeds that all ranked rows have. *vs floor* is the "
-    "mean of the differences from the imbalanced baseline with the same seed, hence with the same training images. "
-    "*gap closed* is how much of the way from that floor to the ceiling, training on all images, a balancer goes. ↓ "
+    "mean of the differences from the imbalanced baseline with the same seed, hence with the same training images, "
+    "with its 95 % interval over seeds, and over test images where that is known. *better* and *worse* are told apart "
+    "from the floor, and *range* is the ranks that a row may have, given which rows are told apart: both are adjusted "
+    "over all pairs of ranked rows, the interval is not, so that it may exclude 0 beside *level*. "
+    "*gap closed* is how much of the way from that floor to the ceiling, training on all images, a balancer goes, with "
+    "its interval over seeds. ↓ "
     "marks metrics where lower is better. *time* covers synthesis and training. *2.9 x the images seen* stands at a "
     "balancer whose classifiers were shown that many times the images that the floor's were, repeats counted, where "
     "it is more than a tenth off: it may be better or worse for having trained longer or shorter."
@@ -56,6 +66,8 @@ def markdown(board: Leaderboard, pictures: tuple[PictureEntry, ...] = ()) -> str
     tables: dict[Task, list[TaskTable]] = {}
     for table in board.tables:
         tables.setdefault(table.task, []).append(table)
+    for aggregate in board.aggregates:
+        lines += [f"## {aggregate_title(board, aggregate)}", "", *_aggregate_lines(aggregate)]
     earlier: set[Task] = set()
     for task, reports in tables.items():
         lines += [f"## {escape(str(task))}", ""]
@@ -180,6 +192,15 @@ def _task_lines(table: TaskTable) -> list[str]:
         body = markdown_table([escape(text) for text in headings], [False] + [True] * (len(headings) - 1), escaped)
         unit = f" ({metric.unit})" if metric.unit else ""
         lines += _folded(f"{html.escape(metric.label)}{unit} of each class, mean over seeds", [*body, ""])
+    return lines
+
+
+def _aggregate_lines(table: AggregateTable) -> list[str]:
+    headings = aggregate_headings(table)
+    rows = [[escape(text) for text in row] for row in aggregate_cells(table)]
+    lines = [*markdown_table([escape(text) for text in headings], [text != "balancer" for text in headings], rows), ""]
+    for remark in aggregate_remarks(table):
+        lines += [escape(remark), ""]
     return lines
 
 

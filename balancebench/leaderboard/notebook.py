@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from balancebench.leaderboard.board import Leaderboard, TaskTable
+from balancebench.leaderboard.aggregate_columns import (
+    aggregate_cells,
+    aggregate_headings,
+    aggregate_remarks,
+    aggregate_title,
+)
+from balancebench.leaderboard.board import AggregateTable, Leaderboard, TaskTable
 from balancebench.leaderboard.columns import Notes, main_columns, measure_texts, problem_lines, remark_lines
 from balancebench.leaderboard.format import REPORT_TITLES
 
@@ -16,6 +22,8 @@ def leaderboard_html(board: Leaderboard) -> str:
     """Return the title and a table for each task and report, with its notes."""
     profile = "" if board.suite.profile is None else f" <em>(profile {escape(board.suite.profile)})</em>"
     parts = [f"<h3>{escape(board.suite.title)}{profile}</h3>"]
+    for aggregate in board.aggregates:
+        parts += [f"<h4>{escape(aggregate_title(board, aggregate))}</h4>", _aggregate_html(aggregate)]
     for table in board.tables:
         report = "" if board.suite.reports == ("last",) else f", {REPORT_TITLES[table.report].lower()}"
         parts += [f"<h4>{escape(f'{table.task}{report}')}</h4>", _table_html(table)]
@@ -42,6 +50,14 @@ def _table_html(table: TaskTable) -> str:
         *problem_lines(table.rows),
     ]
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>{_paragraphs(lines)}"
+
+
+def _aggregate_html(table: AggregateTable) -> str:
+    heads = "".join(f"<th>{escape(heading)}</th>" for heading in aggregate_headings(table))
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in cells)}</tr>" for cells in aggregate_cells(table)
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{_paragraphs(aggregate_remarks(table))}"
 
 
 def _paragraphs(lines: Iterable[str]) -> str:

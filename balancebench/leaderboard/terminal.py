@@ -10,7 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from balancebench.leaderboard.board import Leaderboard, Row, TaskTable
+from balancebench.leaderboard.aggregate_columns import (
+    aggregate_cells,
+    aggregate_headings,
+    aggregate_remarks,
+    aggregate_title,
+)
+from balancebench.leaderboard.board import AggregateTable, Leaderboard, Row, TaskTable
 from balancebench.leaderboard.columns import Column, Notes, main_columns, measure_texts, problem_lines, remark_lines
 from balancebench.leaderboard.format import REPORT_TITLES, exposure_text
 
@@ -29,6 +35,10 @@ def print_leaderboard(console: Console, board: Leaderboard) -> None:
     """
     if board.suite.profile is not None:
         console.print(f"Profile {board.suite.profile}: no results of the full suite.", style="yellow", markup=False)
+    for aggregate in board.aggregates:
+        console.print()
+        console.print(Text(aggregate_title(board, aggregate), style="bold"))
+        _print_aggregate(console, aggregate)
     left_out = 0
     for index, table in enumerate(board.tables):
         if index >= SHOWN_TABLES and not problem_lines(table.rows):
@@ -44,6 +54,18 @@ def print_leaderboard(console: Console, board: Leaderboard) -> None:
 def _title(board: Leaderboard, table: TaskTable) -> str:
     report = "" if board.suite.reports == ("last",) else f", {REPORT_TITLES[table.report].lower()}"
     return f"{table.task}{report}"
+
+
+def _print_aggregate(console: Console, table: AggregateTable) -> None:
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, COLUMN_GAP - 1, 0, 0), header_style="dim", show_edge=False)
+    for heading in aggregate_headings(table):
+        left = heading == "balancer"
+        drawn.add_column(heading.replace("_", " "), justify="left" if left else "right", overflow="fold")
+    for cells in aggregate_cells(table):
+        drawn.add_row(*map(Text, cells))
+    console.print(drawn)
+    for remark in aggregate_remarks(table):
+        console.print(Text(remark, style="dim"))
 
 
 def _print_table(console: Console, table: TaskTable) -> None:

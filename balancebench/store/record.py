@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from balancebench.config import JSON
 
-__all__ = ["FORMAT", "SEALED_FORMAT", "Failure", "FileEntry", "Record", "Status", "failure_record"]
+__all__ = ["FORMAT", "Failure", "FileEntry", "Record", "Status", "failure_record"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
-FORMAT = 1  # of stores
-SEALED_FORMAT = 2  # of records: from this one on they have a seal, see `balancebench.store.sealed`
+FORMAT = 2  # of stores and records: sealed, and test labels apart
 
 
 class FileEntry(BaseModel):
@@ -45,7 +44,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: int = SEALED_FORMAT
+    format: int = FORMAT
     key: str
     stage: str
     label: str

@@ -12,7 +12,7 @@ from typing import Any
 
 from balancebench.config import JSON, canonical_json
 from balancebench.errors import StoreError
-from balancebench.store.record import SEALED_FORMAT, Record
+from balancebench.store.record import Record
 
 __all__ = ["key_of", "read_record", "record_text"]
 
@@ -26,8 +26,7 @@ def record_text(record: Record) -> str:
 def read_record(content: bytes, key: str) -> Record:
     """Return the record of the step at `key`; raise StoreError, with words that follow "record.json", where it is none.
 
-    Its seal must be whole, its key the one it lies under, and that key the SHA-256 of its identity and inputs. Records
-    of before there were seals are taken without one.
+    Its seal must be whole, its key the one it lies under, and that key the SHA-256 of its identity and inputs.
     """
     try:
         document: Any = json.loads(content)
@@ -37,8 +36,6 @@ def read_record(content: bytes, key: str) -> Record:
         raise StoreError("is damaged: it is no record") from None
     if record.key != key:
         raise StoreError(f"is of another step, {record.key[:12]}")
-    if "seal" not in document and record.format < SEALED_FORMAT:
-        return record
     if document.get("seal") != seal:
         raise StoreError("is damaged, or was edited by hand: its seal is broken")
     if key_of(record) != key:

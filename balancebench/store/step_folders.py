@@ -65,7 +65,10 @@ class Store:
             if marker.is_file():
                 store_format = json.loads(marker.read_text(encoding="utf-8")).get("balancebench_store")
                 if store_format != FORMAT:
-                    raise StoreError(f"{root} has store format {store_format}; this version reads {FORMAT}")
+                    raise StoreError(
+                        f"{root} has store format {store_format}, and this version reads {FORMAT}: its results would "
+                        "be computed again anyway; name another folder with --store"
+                    )
                 return cls(root)
             if root.exists() and (not root.is_dir() or any(root.iterdir())):
                 raise StoreError(f"{root} is not a balancebench store and not empty; choose another with --store")

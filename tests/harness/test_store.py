@@ -113,11 +113,16 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_record_of_an_older_version_with_fewer_fields_and_no_seal_still_loads(store):
+def test_a_record_without_a_seal_is_no_record(store):
     commit(store)
     path = store.folder(KEY) / "record.json"
-    old = json.loads(path.read_text())
-    for name in ("outside_data", "profile", "images_seen", "used_withheld_data", "provenance", "warnings", "seal"):
-        del old[name]
-    path.write_text(json.dumps({**old, "format": 1}))
-    assert store.read_done(KEY).images_seen == 0
+    bare = json.loads(path.read_text())
+    del bare["seal"]
+    path.write_text(json.dumps({**bare, "format": 1}))
+    assert store.read_done(KEY) is None
+
+
+def test_a_store_of_an_earlier_version_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "store.json").write_text('{"balancebench_store": 1}')
+    with pytest.raises(StoreError, match=r"store format 1, and this version reads 2.*name another folder with --store"):
+        Store.open(tmp_path)

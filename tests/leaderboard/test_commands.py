@@ -74,6 +74,21 @@ def test_check_passes_on_what_was_committed_and_fails_on_an_edit(call, committed
     code, _, err = call("leaderboard", "--check", committed)
     assert code == 2
     assert "leaderboard.md is stale or was edited by hand" in err
+    assert "balancebench leaderboard --rewrite" in err
+
+
+def test_tables_are_written_again_from_their_records_alone(call, committed):
+    before = {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()}
+    (committed / "fakes" / "leaderboard.csv").write_text("other words", encoding="utf-8")
+    (committed / "README.md").unlink()
+    code, out, _ = call("leaderboard", "--rewrite", committed)
+    assert (code, "fakes" in out) == (0, True)
+    assert {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_without_records_cannot_be_written_again(call, tmp_path):
+    code, _, err = call("leaderboard", "--rewrite", tmp_path)
+    assert (code, "there are no committed leaderboards" in err) == (2, True)
 
 
 def test_committed_records_name_no_folder_of_this_machine(committed, tmp_path):

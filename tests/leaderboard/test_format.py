@@ -2,7 +2,9 @@
 
 import pytest
 
-from balancebench.leaderboard.format import signed_text, summary_text
+from balancebench.leaderboard.board import Difference
+from balancebench.leaderboard.format import difference_text, gap_text, signed_text, summary_text
+from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.statistics import summarise
 
 
@@ -29,3 +31,30 @@ def test_differences_that_are_equal_but_for_rounding_are_equal():
     differences = [0.3 - 0.2, 0.4 - 0.3, 0.7 - 0.6]
     assert len(set(differences)) > 1
     assert signed_text(summarise(differences), "%") == "+10.00 (3 equal)"
+
+
+@pytest.mark.parametrize(
+    ("difference", "unit", "text"),
+    [
+        (Difference(mean=0.095, full_interval=Interval(low=0.00456, high=0.18544)), "%", "+9.50 [+0.46, +18.54]"),
+        (Difference(mean=-0.02, seeds_interval=Interval(low=-0.05, high=0.01)), "%", "-2.00 [-5.00, +1.00]"),
+        (Difference(mean=0.02, run_interval=Interval(low=0.0, high=0.04)), "%", "+2.00 [0.00, +4.00] this run only"),
+        (Difference(mean=12.345, seeds_interval=Interval(low=2.0, high=22.7)), "", "+12.35 [+2.00, +22.70]"),
+        (Difference(mean=3.0, seeds_interval=Interval(low=1.0, high=5.0)), "s", "+3.00 s"),
+        (Difference(mean=0.02), "%", "+2.00"),
+    ],
+)
+def test_a_difference_stands_with_its_sign_and_interval(difference, unit, text):
+    assert difference_text(difference, unit) == text
+
+
+def test_the_interval_over_seeds_and_images_stands_where_both_are_known():
+    difference = Difference(
+        mean=0.1, seeds_interval=Interval(low=0.05, high=0.15), full_interval=Interval(low=0.0, high=0.2)
+    )
+    assert difference_text(difference, "%") == "+10.00 [0.00, +20.00]"
+
+
+def test_a_share_of_the_gap_stands_with_its_interval():
+    assert gap_text(0.576) == "58 %"
+    assert gap_text(0.576, Interval(low=0.052, high=0.783)) == "58 % [5, 78]"

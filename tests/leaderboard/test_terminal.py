@@ -21,13 +21,14 @@ def line_of(text, balancer):
 
 
 def test_a_row_shows_rank_mean_difference_gap_time_and_cells(small):
-    line = line_of(printed(small.suite, small.cells, 120), "smote").split("  ")
+    line = line_of(printed(small.suite, small.cells, 150), "smote").split("  ")
     assert [part.strip() for part in line if part.strip()] == [
         "1",
+        "1-3",
         "smote",
         "71.00 ± 1.73",
-        "+9.00 ± 2.65",
-        "32 %",
+        "+9.00 [+2.43, +15.57] level",
+        "32 % [10, 50]",
         "3",
         "12.0 s",
         "1,600",

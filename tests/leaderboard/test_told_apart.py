@@ -245,3 +245,14 @@ def test_tables_of_many_rows_are_told_apart_in_seconds(make, rows, seconds):
     board = board_of(tested)
     assert time.perf_counter() - start < seconds
     assert board.tables[0].separated.tested == rows * (rows - 1) // 2
+
+
+def test_rounding_tells_no_rows_apart(make):
+    cells = [
+        *make.row("none", [0.3, 0.4, 0.7], role="floor"),
+        *make.row("a", [0.1 + 0.2, 0.1 + 0.3, 0.6 + 0.1]),  # 0.30000000000000004, 0.4, 0.7
+        *make.row("b", [1e-17 + 0.3, 0.4 + 1e-16, 0.7 - 1e-16]),
+    ]
+    rows = rows_of(build_leaderboard(make.suite(), cells))
+    assert [rows[name].metrics["accuracy"].difference.p for name in ("a", "b")] == [1, 1]
+    assert rows["a"].rank_range == (1, 3)
