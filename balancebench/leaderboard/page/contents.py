@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from balancebench.evaluation import Cost
-from balancebench.leaderboard.board import Leaderboard, MetricSummary, Row, Summary, TaskTable
+from balancebench.leaderboard.aggregate_columns import (
+    aggregate_cells,
+    aggregate_headings,
+    aggregate_remarks,
+    aggregate_title,
+)
+from balancebench.leaderboard.board import AggregateTable, Leaderboard, MetricSummary, Row, Summary, TaskTable
 from balancebench.leaderboard.columns import FEWER_SEEDS, measure_texts, remark_lines
 from balancebench.leaderboard.export import csv_lines
 from balancebench.leaderboard.format import (
@@ -16,10 +22,12 @@ from balancebench.leaderboard.format import (
     STATUS_WORDS,
     bytes_text,
     count_text,
+    difference_text,
     exposure_text,
     gap_text,
     heading,
     published_texts,
+    range_text,
     seconds_text,
     seeds_text,
     signed_text,
@@ -29,10 +37,10 @@ from balancebench.leaderboard.format import (
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
-from balancebench.leaderboard.page.aggregates import aggregate_of
 from balancebench.leaderboard.page.counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.data import (
     SIGNIFICANT_DIGITS,
+    Aggregate,
     CellText,
     Identity,
     MetricCells,
@@ -86,7 +94,7 @@ def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outc
         profile="" if suite.profile is None else f"Made under the profile {suite.profile}{changed}",
         facts=tuple(facts),
         command=rerun_command(board),
-        aggregates=tuple(aggregate_of(table) for table in board.aggregates),
+        aggregates=tuple(_aggregate(board, table) for table in board.aggregates),
         tables=tuple(_table(board, table, by_row, outcomes or {}) for table in board.tables),
         legend=LEGEND,
     )
@@ -105,6 +113,17 @@ def row_id(row: Row) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
+
+
+def _aggregate(board: Leaderboard, table: AggregateTable) -> Aggregate:
+    headings = aggregate_headings(table)
+    return Aggregate(
+        title=aggregate_title(board, table),
+        headings=tuple(headings),
+        names=headings.index("balancer"),
+        lines=tuple(tuple(texts) for texts in aggregate_cells(table)),
+        remarks=tuple(aggregate_remarks(table)),
+    )
 
 
 def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes) -> PageTable:
@@ -130,7 +149,7 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
         report_title=REPORT_TITLES[table.report],
         summary=summary_words(table),
         warning=BEST_TEST if table.report == "best_test" else "",
-        remarks=(*remark_lines(table), *(f"{note}." for note in table.interval_notes)),
+        remarks=tuple(remark_lines(table)),
         measures=tuple(measure_texts(table)),
         metrics=table.metrics,
         headings=tuple(heading(metric) for metric in table.metrics),
@@ -160,6 +179,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
         role=row.role,
         rank=CellText(text=NOTHING if row.rank is None else str(row.rank), value=row.rank, reason=row.unranked_because),
         range=row.rank_range,
+        range_text=range_text(row),
         level=bool(row.level_with_first),
         verdict=verdict_words(row),
         unranked=row.unranked_because if row.done else "",
@@ -220,11 +240,7 @@ def _difference(row: Row, summary: MetricSummary, metric: MetricHeader) -> CellT
     difference = summary.difference
     if difference.mean is None:
         return CellText(text=NOTHING, reason=difference.reason if row.done else problem_words(row))
-    text = signed_text(Summary(mean=difference.mean), metric.unit)
-    interval = difference.interval or difference.run_interval
-    if interval is not None:
-        bounds = (signed_text(Summary(mean=bound), metric.unit) for bound in (interval.low, interval.high))
-        text += f" [{', '.join(bounds)}]"
+    text = difference_text(difference, metric.unit)
     fewer = difference.n < summary.over_seeds.n
     pairs = f"only {difference.n} of {summary.over_seeds.n} cells have a floor" if fewer else ""
     return CellText(text=text, value=difference.mean, reason=pairs or difference.interval_reason)

@@ -14,7 +14,6 @@ from balancebench.leaderboard.results import MetricHeader
 __all__ = [
     "SIGNIFICANT_DIGITS",
     "Aggregate",
-    "AggregateLine",
     "CellText",
     "ClassCounts",
     "Identity",
@@ -117,6 +116,7 @@ class PageRow(_Frozen):
     role: str
     rank: CellText
     range: tuple[int, int] | None
+    range_text: str
     level: bool
     verdict: str
     unranked: str
@@ -194,28 +194,14 @@ class PageTable(_Frozen):
     csv_head: str
 
 
-class AggregateLine(_Frozen):
-    """A row over all tasks, as texts.
-
-    against_floor: tasks won, level and lost. lacks: tasks in which it has no rank.
-    """
-
-    name: str
-    role: str
-    mean_rank: str
-    difference: str
-    gap: str
-    against_floor: str
-    lacks: str
-
-
 class Aggregate(_Frozen):
-    """All tasks of a suite under one report. heading: what the differences are of."""
+    """The rows over all tasks of a suite under one report, as texts: a text for each heading. names: its column."""
 
     title: str
-    heading: str
-    note: str
-    lines: tuple[AggregateLine, ...]
+    headings: tuple[str, ...]
+    names: int
+    lines: tuple[tuple[str, ...], ...]
+    remarks: tuple[str, ...]
 
 
 class Page(_Frozen):

@@ -64,7 +64,7 @@ function columnsOf(table, metric, mix) {
 
 function rangeCell(row, mix, standing) {
   const range = mix ? standing && standing.range : row.range;
-  if (range) return { text: `${range[0]}-${range[1]}`, value: range[0] + range[1] / 1e6, reason: "" };
+  if (range) return { text: range[0] === range[1] ? String(range[0]) : range.join("-"), value: range[0] + range[1] / 1e6, reason: "" };
   return nothing(mix ? mix.rangeReason : row.unranked || row.problem || "a range needs two seeds");
 }
 
@@ -147,7 +147,7 @@ function boardCell(table, view, row, column, { classes, marks, axis, level, mix,
   if (column.key === "rank" && level) content.push(unseen(", level with the first"));
   if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
   if (column.key === "difference" && cell.value !== null) {
-    const [mean, ...bounds] = cell.text.split(" [");
+    const [mean, ...bounds] = cell.text.split(" ["); // bounds may be followed by "this run only"
     const verdict = mix ? "" : view.metric === table.ranked_by ? row.verdict : "";
     const kind = verdict.startsWith("better") ? "better" : verdict.startsWith("worse") ? "worse" : "";
     content.splice(0, 1, element("span", { class: kind }, mean), bounds.length ? element("span", { class: "bounds" }, ` [${bounds[0]}`) : "");
