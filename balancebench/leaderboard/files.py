@@ -142,7 +142,8 @@ def read_suites(folder: Path) -> dict[str, SuiteSource]:
     paths = sorted(folder.glob(f"*/{RECORDS}"))
     if not paths:
         raise LeaderboardError(
-            f"there is no {folder}/NAME/{RECORDS}; write one with: balancebench leaderboard SUITE --records {folder}"
+            f"there are no committed leaderboards in {folder} (NAME/{RECORDS}); write one with: "
+            f"balancebench leaderboard SUITE --records {folder}"
         )
     suites: dict[str, SuiteSource] = {}
     for path in paths:
