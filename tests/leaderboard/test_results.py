@@ -1,6 +1,7 @@
 """Results are read from the store as they are: what is done, what is not, and why."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -211,3 +212,12 @@ def test_the_cost_keeps_what_the_classifier_saw_apart_from_what_its_generator_sa
         cell = of(suite_run.results, balancer)
         trained = suite_run.store.read(cell.steps["train"])
         assert cell.cost.classifier_images_seen == trained.images_seen
+
+
+def test_the_header_keeps_the_citation_of_each_balancer(fakes, suite_file):
+    bound = bind_suite(suite_file(), fakes)
+    assert describe_suite(bound).citations == {}
+    balancer = next(entry for entry in bound.axes["balancer"])
+    cited = replace(balancer, component=replace(balancer.component, citation="Doe 2020"))
+    header = describe_suite(replace(bound, axes={**bound.axes, "balancer": (cited,)}))
+    assert header.citations == {balancer.label: "Doe 2020"}

@@ -6,7 +6,7 @@ function comparisonParts(table, a, b, metric, weights) {
   const difference = plannedDifference(table, a, b, metric, weights);
   const name = weights ? "accuracy of the mix" : table.headings[metric];
   const parts = [
-    element("p", { class: "verdict" }, element("strong", {}, verdictText(a, b, difference, unit, weights ? true : table.metrics[metric].higher_is_better))),
+    element("p", { class: "verdict" }, element("strong", {}, verdictText(table, a, b, difference, unit, weights ? true : table.metrics[metric].higher_is_better))),
     element("p", { class: "aside" }, `By ${name}. One comparison that was planned is meant: who picks the largest of many differences afterwards goes by the ranges in the table.`),
   ];
   if (difference.values.length > 1) {
@@ -60,7 +60,7 @@ function plannedDifference(table, a, b, metric, weights) {
   };
 }
 
-function verdictText(a, b, difference, unit, higherIsBetter) {
+function verdictText(table, a, b, difference, unit, higherIsBetter) {
   if (!difference.values.length) return `Not comparable: no seed has both ${a.name} and ${b.name}.`;
   const seeds = `${difference.values.length} ${difference.values.length === 1 ? "seed" : "seeds"}`;
   if (difference.identical && difference.covers !== "seeds") return `The same predictions in every seed (${seeds}).`;
@@ -69,6 +69,7 @@ function verdictText(a, b, difference, unit, higherIsBetter) {
   const shown = `${differenceText(difference.mean, interval, unit)}${unit === "%" ? " pp" : unit ? ` ${unit}` : ""}`;
   const scope = difference.covers === "both" ? "" : difference.covers === "run" ? ", this run only" : ", on these very test images";
   if (difference.values.length < 2) return `No verdict from one seed: ${a.name} - ${b.name} is ${shown}${scope}.`;
+  if (table.report === "best_test") return `No verdict, for the test set chose the epochs: ${a.name} - ${b.name} is ${shown}, ${seeds}${scope}.`;
   const tail = `${shown}, ${seeds}, ${pText(pOf(difference))}${scope}`;
   if (interval[0] <= 0 && interval[1] >= 0) return `Undecided: ${a.name} - ${b.name} is ${tail}.`;
   if (higherIsBetter === null) return `${a.name} differs from ${b.name}: ${tail}.`;

@@ -1,6 +1,7 @@
 // All that is known of one row: who pays, what is taken for what, its seeds, costs and origins.
 
 const MOST_CLASSES = 20;
+const GROUPS = [["many", 101, Infinity], ["medium", 20, 100], ["few", 0, 19]]; // training images of a class
 
 /** Fills the section of a row. position: of the row in table.rows. */
 function detailParts(table, row) {
@@ -70,8 +71,8 @@ function whoPays(table, position, other) {
   let left = "";
   if (classes.length > MOST_CLASSES) {
     const ordered = [...classes].sort((x, y) => x.to - x.from - (y.to - y.from));
-    shown = [...ordered.slice(0, 10), ...ordered.slice(-10)];
-    left = ` The ten classes that lose most and the ten that gain most, of ${classes.length}.`;
+    shown = [...groupDifferences(table, a, b), ...ordered.slice(0, 10), ...ordered.slice(-10)];
+    left = ` First the classes with more than 100, with 20 to 100 and with fewer training images, then the ten classes that lose most and the ten that gain most, of ${classes.length}.`;
   }
   const names = `${table.rows[position].name} against ${table.rows[other].name}`;
   return [
@@ -83,6 +84,21 @@ function whoPays(table, position, other) {
       shown.map((of) => [of.name, of.train, numberText(of.from, "%"), numberText(of.to, "%"), differenceText(of.to - of.from, of.interval, "%"), of.verdict || DASH]),
     )),
   ];
+}
+
+/** The differences of groups of classes by their training images; rows are positions in counts.rows. */
+function groupDifferences(table, a, b) {
+  const { counts } = table;
+  return GROUPS.flatMap(([name, least, most]) => {
+    const members = counts.test_K.map((images, label) => Number(images > 0 && table.train_K[label] >= least && table.train_K[label] <= most));
+    const size = members.reduce((sum, member) => sum + member, 0);
+    if (!size) return [];
+    const weights = normalised(members, counts);
+    const difference = differenceOf(counts, a, b, weights);
+    const [to, from] = [a, b].map((row) => meanOf(scoresBySeed(counts, row, weights)));
+    const interval = difference.covers === "both" ? intervalOf(difference) : null;
+    return [{ name, train: `${size} classes`, from, to, verdict: "", interval }];
+  });
 }
 
 function confusion(table, position) {

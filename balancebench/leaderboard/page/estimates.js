@@ -2,6 +2,7 @@
 // balancebench/leaderboard/image_moments.py has the same sums.
 
 const SEPARATED = 0.05;
+const TEST_SET_CHOSE = "the test set chose the epochs, so that nothing is told apart";
 const FEWEST_EFFECTIVE_IMAGES = 100;
 
 function meanOf(values) {
@@ -157,7 +158,7 @@ function standingsUnder(table, weights) {
   const means = scores.map((of) => Math.round(meanOf(of) * 1e12) / 1e12);
   const rounded = (row) => means[row];
   ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
-  const untold = whyNotToldApart(counts, weights);
+  const untold = whyNotToldApart(table, weights);
   const above = untold ? null : toldApart(counts, ranked, weights, scores);
   const standings = new Map();
   ranked.forEach((row, place) => {
@@ -180,7 +181,9 @@ function standingsUnder(table, weights) {
 }
 
 /** Why rows cannot be told apart under a mix, "" where they can. */
-function whyNotToldApart(counts, weights) {
+function whyNotToldApart(table, weights) {
+  const { counts } = table;
+  if (table.report === "best_test") return TEST_SET_CHOSE;
   if (counts.seeds.length < 2) return "a range needs two seeds";
   const effective = effectiveImages(weights, counts);
   if (effective < FEWEST_EFFECTIVE_IMAGES) return `the test images tell as much of this mix as ${Math.round(effective)} images would`;

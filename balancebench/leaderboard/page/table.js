@@ -26,7 +26,7 @@ function columnsOf(table, metric, mix) {
         return standing && standing.rank ? { text: String(standing.rank), value: standing.rank, reason: "" } : nothing(mix.reason);
       },
     },
-    { key: "range", title: "range", priority: 1, cell: (row) => rangeCell(row, mix, standingOf(row)) },
+    { key: "range", title: "range", priority: 1, cell: (row) => rangeCell(table, row, mix, standingOf(row)) },
     { key: "name", title: "balancer", priority: 0, cell: (row) => ({ text: row.name, value: row.name, reason: "" }) },
     { key: "chart", title: table.floor === null ? "seeds" : "against the floor", priority: 1, cell: null },
   ];
@@ -62,10 +62,11 @@ function columnsOf(table, metric, mix) {
   return columns.map((column) => ({ ...column, unit }));
 }
 
-function rangeCell(row, mix, standing) {
+function rangeCell(table, row, mix, standing) {
   const range = mix ? standing && standing.range : row.range;
   if (range) return { text: range[0] === range[1] ? String(range[0]) : range.join("-"), value: range[0] + range[1] / 1e6, reason: "" };
-  return nothing(mix ? mix.rangeReason : row.unranked || row.problem || "a range needs two seeds");
+  if (row.role === "ceiling") return nothing("the ceiling is not ranked");
+  return nothing(mix ? mix.rangeReason : row.unranked || row.problem || (table.report === "best_test" ? TEST_SET_CHOSE : "a range needs two seeds"));
 }
 
 function mixScore(standing, mix) {

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from balancebench.leaderboard.export import csv_text
@@ -151,6 +153,52 @@ def test_a_comparison_without_test_images_says_that_it_is_of_these_ones(browse, 
     assert "do not say what became of each test image" in page.locator("#compare").inner_text()
     assert page.locator("#mix-offered").is_hidden()
     assert "not offered" in page.locator("#mix-withheld").inner_text()
+
+
+def test_where_the_test_set_chose_the_epochs_there_is_neither_range_nor_verdict(browse, make):
+    rng = np.random.default_rng(5)
+    labels_N = np.repeat([0, 1, 2], 60)
+    right = {name: rng.random((5, 180)) > missed for name, missed in {"none": 0.5, "a": 0.2, "b": 0.4}.items()}
+    of = make.tested(right, labels_N)
+    cells = [replace(cell, scores={"best_test": cell.scores["last"]}) for cell in of.cells]
+    suite = of.suite.model_copy(update={"reports": ("best_test",)})
+    outcomes = {
+        load: replace(data, cells={key: {"best_test": cell["last"]} for key, cell in data.cells.items()})
+        for load, data in of.outcomes.items()
+    }
+    page = browse(page_html(build_leaderboard(suite, cells, outcomes), cells, outcomes))
+    assert "chose the epoch" in page.locator("#table-warning").inner_text()
+    for mix in ("tested", "slides"):
+        page.check(f"#mix-{mix}")
+        assert {text.split()[0] for text in column(page, "range")} == {"-"}
+        assert "the test set chose the epochs" in column(page, "range")[0]
+    page.check('[aria-label="compare a"]')
+    page.check('[aria-label="compare b"]')
+    assert page.locator("#compare .verdict").inner_text().startswith("No verdict, for the test set chose the epochs")
+
+
+def test_many_classes_are_shown_as_groups_and_extremes(browse, make):
+    rng = np.random.default_rng(6)
+    labels_N = np.repeat(np.arange(30), 8)
+    right = {"none": rng.random((3, 240)) > 0.5, "a": rng.random((3, 240)) > 0.3}
+    of = make.tested(right, labels_N, train_K=tuple(range(300, 0, -10)))
+    page = browse(page_html(build_leaderboard(of.suite, of.cells, of.outcomes), of.cells, of.outcomes))
+    page.locator("#frame button", has_text="a").last.click()
+    page.locator("#detail summary", has_text="as a table").click()
+    names = page.locator("#detail table", has_text="training images").first.locator("tbody th").all_inner_texts()
+    assert names[:3] == ["many", "medium", "few"]
+    assert len(names) == 23
+    assert "The commonest wrong predictions of each class" in page.locator("#detail").inner_text()
+
+
+def test_rows_over_all_tasks_stand_on_the_page(browse, measured):
+    page = browse(measured.html)
+    page.locator(".aggregate summary").click()
+    lines = page.locator(".aggregate tbody tr")
+    assert sorted(lines.locator("th").all_inner_texts()) == sorted(
+        ["none (floor)", "smote", "trader", "twin a", "twin b", "worse"]
+    )
+    assert "2 tasks allow no claim about others" in page.locator(".aggregate").inner_text()
 
 
 def test_the_mix_of_classes_reorders_the_rows_says_who_leads_and_comes_back(browse, measured):
