@@ -8,7 +8,7 @@ function nothing(reason) {
 }
 
 /**
- * The columns of a table for one metric. priority: 0 always, 1 from 640 pixels, 2 from 1100, 3 from 1400, 4 only when asked for.
+ * The columns of a table for one metric. priority: 0 always, 1 from 720 pixels, 2 from 940, 3 from 1140, 4 from 1400, 5 only when asked for.
  * standing: what a mix makes of the rows, null where they are as scored.
  */
 function columnsOf(table, metric, mix) {
@@ -28,7 +28,7 @@ function columnsOf(table, metric, mix) {
     },
     { key: "range", title: "range", priority: 1, cell: (row) => rangeCell(table, row, mix, standingOf(row)) },
     { key: "name", title: "balancer", priority: 0, cell: (row) => ({ text: row.name, value: row.name, reason: "" }) },
-    { key: "chart", title: table.floor === null ? "seeds" : "against the floor", priority: 1, cell: null },
+    { key: "chart", title: table.floor === null ? "seeds" : "against the floor", priority: 2, cell: null },
   ];
   columns.push({
     key: "score",
@@ -40,24 +40,24 @@ function columnsOf(table, metric, mix) {
     columns.push({ key: "difference", title: "vs floor [95 %]", priority: 1, cell: (row) => (mix ? mix.differenceOf(row) : row.metrics[metric].difference) });
   }
   if (table.has_gap) {
-    columns.push({ key: "gap", title: "gap closed", priority: 1, cell: (row) => (mix ? mix.gapOf(row) : row.metrics[metric].gap) });
+    columns.push({ key: "gap", title: "gap closed", priority: 3, cell: (row) => (mix ? mix.gapOf(row) : row.metrics[metric].gap) });
   }
   if (table.has_optimism && isRanking && !mix) {
-    columns.push({ key: "optimism", title: "vs last epoch", priority: 1, cell: (row) => row.optimism });
+    columns.push({ key: "optimism", title: "vs last epoch", priority: 2, cell: (row) => row.optimism });
   }
   if (!mix && table.rows.some((row) => row.metrics[metric].published.value !== null)) {
-    columns.push({ key: "published", title: "published", priority: 1, cell: (row) => row.metrics[metric].published });
-    columns.push({ key: "ours", title: "ours - published", priority: 1, cell: (row) => row.metrics[metric].ours_minus_published });
+    columns.push({ key: "published", title: "published", priority: 2, cell: (row) => row.metrics[metric].published });
+    columns.push({ key: "ours", title: "ours - published", priority: 2, cell: (row) => row.metrics[metric].ours_minus_published });
   }
   let others = 0;
   table.metrics.forEach((_, other) => {
     if (other === metric && !mix) return;
     others += 1;
-    columns.push({ key: `metric${other}`, title: table.headings[other], priority: others === 1 ? 3 : 4, cell: (row) => row.metrics[other].score });
+    columns.push({ key: `metric${other}`, title: table.headings[other], priority: others === 1 ? 4 : 5, cell: (row) => row.metrics[other].score });
   });
-  columns.push({ key: "cells", title: "cells", priority: 1, cell: (row) => row.cells });
+  columns.push({ key: "cells", title: "cells", priority: 3, cell: (row) => row.cells });
   table.cost_names.forEach((name, index) => {
-    columns.push({ key: `cost${index}`, title: name, priority: index === 0 ? 2 : 4, cell: (row) => row.costs[index] });
+    columns.push({ key: `cost${index}`, title: name, priority: index === 0 ? 3 : 5, cell: (row) => row.costs[index] });
   });
   return columns.map((column) => ({ ...column, unit }));
 }
@@ -113,7 +113,7 @@ function boardElement(table, view, columns, shown, mix, actions) {
     const isSorted = column.key === sortKey;
     const sorted = isSorted ? (direction === "down" ? "descending" : "ascending") : null;
     const arrow = isSorted ? (direction === "down" ? " ▾" : " ▴") : "";
-    const content = column.cell ? element("button", { type: "button", "data-sort": column.key }, column.title + arrow) : column.title;
+    const content = column.cell ? element("button", { type: "button", "data-sort": column.key }, breakable(column.title), arrow) : column.title;
     return element("th", { scope: "col", "aria-sort": sorted, class: `${classOf(column)}${column.key === "name" ? " name" : ""}` }, content);
   });
   const compared = element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"));

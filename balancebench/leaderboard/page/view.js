@@ -158,7 +158,7 @@ function drawControls(table, columns) {
 }
 
 function isWideEnough(priority) {
-  return priority < 4 && window.matchMedia(`(min-width: ${[0, 640, 1100, 1400][priority]}px)`).matches;
+  return priority < 5 && window.matchMedia(`(min-width: ${[0, 720, 940, 1140, 1400][priority]}px)`).matches;
 }
 
 function sortBy(table, key) {

@@ -350,6 +350,13 @@ def test_a_narrow_screen_scrolls_down_only_and_targets_are_large_enough(browse, 
     assert small == []
 
 
+@pytest.mark.parametrize("width", [660, 730, 950, 1150, 1410])
+def test_no_width_makes_the_page_or_its_table_scroll_sideways(browse, measured, width):
+    page = browse(measured.html, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('#frame').scrollWidth <= document.querySelector('#frame').clientWidth")
+
+
 def test_columns_can_be_shown_and_hidden(browse, measured):
     page = browse(measured.html)
     page.locator(".menu summary").click()
