@@ -299,13 +299,15 @@ def test_csv_guards_labels_that_a_spreadsheet_would_run(browse, make):
     assert ",'=1+1," in downloaded(page, "#csv")[1]
 
 
-def test_json_and_bibtex_are_of_the_rows_shown(browse, measured):
+def test_files_are_of_the_rows_shown(browse, measured):
     page = browse(measured.html, accept_downloads=True)
     page.fill("#find", "smote")
     page.check("#mix-reversed")
     document = json.loads(downloaded(page, "#json")[1])
     assert [row["name"] for row in document["rows"]] == ["smote"]
     assert sum(document["mix"]["weights"].values()) == pytest.approx(1)
+    lines = csv.DictReader(io.StringIO(downloaded(page, "#csv")[1]))
+    assert {line["balancer"] for line in lines} == {"smote"}
     name, text = downloaded(page, "#bibtex")
     assert name == "hand_made.bib"
     assert text.count("@misc{") == 1
