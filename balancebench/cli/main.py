@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from balancebench import __version__
+from balancebench.cli.compare import claims, compare, seeds, variance
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
 from balancebench.cli.planning import plan, validate
@@ -61,6 +62,10 @@ app.command()(leaderboard)
 app.command()(plot)
 app.command()(rescore)
 app.command()(regress)
+app.command()(compare)
+app.command()(claims)
+app.command()(seeds)
+app.command()(variance)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)

@@ -89,14 +89,18 @@ def plan(
 
 
 def validate(suite: SuiteArgument) -> None:
-    """Check a suite file, every profile included, and say all that is wrong with it.
+    """Check a suite file, every profile included, and say all that is wrong with it, and what its seeds can tell.
 
     Example: [bold]balancebench validate suites/quickstart.toml[/bold]
     """
+    from balancebench.suite.seed_advice import seed_advice
+
     out = console()
     for profile, planned in plans_of_all_profiles(suite).items():
         name = suite if profile is None else f"  profile {profile}"
         out.print(f"{name}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
+        if profile is None and (advice := seed_advice(planned.suite)) is not None:
+            out.print(f"  {advice}", style="dim", markup=False, soft_wrap=True)
 
 
 def _state(key: str, surveyed: Survey, to_run: set[str]) -> str:

@@ -20,9 +20,14 @@ ONE_SEED = "one seed in a task tells nothing of others"
 
 
 def aggregate_tables(suite: SuiteHeader, tables: Sequence[TaskTable]) -> tuple[AggregateTable, ...]:
-    """Return a table of each report that ranks two or more rows in two or more tasks by the same metric."""
+    """Return a table of each report that ranks two or more rows in two or more tasks by the same metric.
+
+    There is none of best_test, whose epochs the test set chose.
+    """
     aggregates: list[AggregateTable] = []
     for report in suite.reports:
+        if report == "best_test":
+            continue
         of_report = [table for table in tables if table.report == report]
         labels = {table.ranked_by for table in of_report}
         if len(of_report) > 1 and len(labels) == 1 and (label := labels.pop()) is not None:

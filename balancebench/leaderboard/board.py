@@ -198,8 +198,9 @@ class TaskTable:
     metrics: those with one number a cell, in the suite's order. class_metrics: those with one a class.
     ranked_by: the label of the metric that ranks, or None. ranking_note: which seeds rank the rows, or why nobody is
     ranked; "" where all rows have all seeds. separated: the pairs of ranked rows told apart by it; None where nobody is
-    ranked. interval_notes: what the intervals leave out. train_counts_K: images kept of each class, the mean over
-    subsets. subset_metrics: metrics of the training subset with one number; measures: label -> over the subsets.
+    ranked, and of best_test. interval_notes: what the intervals leave out. train_counts_K: images kept of each class,
+    the mean over subsets. subset_metrics: metrics of the training subset with one number; measures: label -> over the
+    subsets.
     """
 
     task: Task

@@ -41,12 +41,12 @@ class TwoWay:
 class Component:
     """One component of variance as a standard deviation, >= 0, and its interval by chi-square.
 
-    The interval is of the mean square, moved and divided as the component is; high is None where it has no bound.
+    The interval is of the mean square, moved and divided as the component is.
     """
 
     name: str
     deviation: float
-    interval: Interval | None
+    interval: Interval
 
 
 def mean_squares(values_AC: NDArray[np.float64]) -> TwoWay:

@@ -15,10 +15,7 @@ def interval_lines(table: TaskTable) -> list[str]:
     lines: list[str] = []
     if any(difference.interval is not None for difference in differences):
         over = "seeds" if all(difference.full_interval is None for difference in differences) else "seeds and images"
-        lines.append(
-            f"vs floor: mean difference [95 % over {over}], each by itself; better, worse, level and range hold over "
-            f"all pairs.{_separated_text(table)}"
-        )
+        lines.append(f"vs floor: mean difference [95 % over {over}], each by itself.{_separated_text(table)}")
     elif any(difference.run_interval is not None for difference in differences):
         lines.append("vs floor: difference [95 % over test images] of this run only: one seed tells nothing of others.")
     return [*lines, *(f"{note}." for note in table.interval_notes)]
@@ -31,4 +28,5 @@ def _separated_text(table: TaskTable) -> str:
     level = sum(row.level_with_first is True for row in table.rows)
     verb = "is" if len(separated.pairs) == 1 else "are"
     first = "nobody is level with the first" if level == 1 else f"{level} rows are level with the first, it included"
-    return f" {len(separated.pairs)} of {separated.tested} pairs {verb} separated; {first}."
+    adjusted = "better, worse, level and range are adjusted over all pairs"
+    return f" The words {adjusted}: {len(separated.pairs)} of {separated.tested} pairs {verb} separated; {first}."

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 LEVEL = 0.95
+LARGEST_T = 1e150  # its square is finite, and times 0 it is 0
 STEPS = 60  # of a bisection: double precision has 53 bits
 GAP_TOO_UNCERTAIN = "the gap between floor and ceiling is too uncertain to divide by"
 MOST_UNDEFINED = 0.05  # of the resamples
@@ -139,7 +140,7 @@ def p_values(estimates: Estimates) -> Floats:
     low_P, high_P = np.zeros_like(size_P), np.minimum(beyond(over_seeds_P + images_P), 37.0)
     for _ in range(STEPS):
         z_P = (low_P + high_P) / 2
-        t_P = -stdtrit(estimates.df_P, ndtr(-z_P))
+        t_P = np.minimum(-stdtrit(estimates.df_P, ndtr(-z_P)), LARGEST_T)
         inside_P = np.hypot(t_P * np.sqrt(over_seeds_P), z_P * np.sqrt(images_P)) < size_P
         low_P, high_P = np.where(inside_P, z_P, low_P), np.where(inside_P, high_P, z_P)
     p_P = np.maximum(2 * ndtr(-(low_P + high_P) / 2), least_P)

@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from balancebench.evaluation import Report
 from balancebench.leaderboard.board import AgainstFloor, Row, SeparatedPairs
 from balancebench.leaderboard.comparisons import Comparisons
 from balancebench.leaderboard.contest import Contest, RowName
@@ -18,6 +19,7 @@ from balancebench.leaderboard.separation import SEPARATED, Separation, separate
 __all__ = ["ToldApart", "interval_notes", "tell_apart"]
 
 ONE_SUBSET = "All seeds share one training subset: intervals, ranges and verdicts are of this subset alone"
+CHOSEN_BY_TEST = "No range and no verdict: the test set chose these epochs"
 TWO_SEEDS = "Two seeds rarely tell rows apart"
 
 
@@ -29,13 +31,14 @@ class ToldApart:
     separated: SeparatedPairs | None
 
 
-def tell_apart(rows: Sequence[Row], metric: MetricHeader | None, comparisons: Comparisons) -> ToldApart:
+def tell_apart(rows: Sequence[Row], report: Report, metric: MetricHeader | None, comparisons: Comparisons) -> ToldApart:
     """Return the rows of a table, in their order, with ranges and verdicts by the metric that ranks.
 
-    Only ranked rows take part. Those that share fewer than two seeds with all others have no range.
+    Only ranked rows take part. Those that share fewer than two seeds with all others have no range, and nobody has one
+    where the test set chose the epochs.
     """
     ranked = [row for row in rows if row.rank is not None]
-    if metric is None or not ranked:
+    if metric is None or not ranked or report == "best_test":
         return ToldApart(rows=tuple(rows), separated=None)
     separation = _separation(ranked, metric, comparisons)
     tested_R = (~np.isnan(separation.q_RR)).any(axis=1)
@@ -83,7 +86,9 @@ def _against(separation: Separation, row: Row, index: int, floor: int, metric: M
     return AgainstFloor(verdict=None if q >= SEPARATED else "better" if better else "worse", p=p, p_adjusted=q)
 
 
-def interval_notes(contest: Contest, rows: Sequence[Row], metric: MetricHeader | None) -> tuple[str, ...]:
+def interval_notes(
+    contest: Contest, rows: Sequence[Row], report: Report, metric: MetricHeader | None
+) -> tuple[str, ...]:
     """Return what the intervals of a table leave out, a sentence each without its full stop."""
     if metric is None:
         return ()
@@ -95,6 +100,8 @@ def interval_notes(contest: Contest, rows: Sequence[Row], metric: MetricHeader |
             if difference.seeds_interval is not None and difference.full_interval is None
         }
     )
+    if report == "best_test":
+        notes.append(CHOSEN_BY_TEST)
     seeds = {cell.seeds for group in contest.groups.values() for cell in group.values()}
     if len(seeds) > 1 and len({triple.subset for triple in seeds}) == 1:
         notes.append(ONE_SUBSET)

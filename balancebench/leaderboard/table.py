@@ -32,7 +32,7 @@ from balancebench.plan import CellRole, Task
 from balancebench.suite.bound import BoundSuite
 from balancebench.suite.schema import Axis
 
-__all__ = ["build_leaderboard"]
+__all__ = ["build_leaderboard", "contests"]
 
 
 def build_leaderboard(
@@ -47,11 +47,10 @@ def build_leaderboard(
     `balancebench.leaderboard.ranking`. Raises LeaderboardError where a cell occurs twice.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
-    tables: list[TaskTable] = []
     results = without_misfits(results)
-    for task, groups in _grouped(header, results).items():
-        contest = _contest(header, task, groups, outcomes or {})
-        tables += [_table(contest, report) for report in header.reports]
+    tables = [
+        _table(contest, report) for contest in contests(header, results, outcomes or {}) for report in header.reports
+    ]
     statuses = {cell.score_key: cell.status for cell in results}
     counts = Counter(statuses.values())
     return Leaderboard(
@@ -61,6 +60,11 @@ def build_leaderboard(
         aggregates=aggregate_tables(header, tables),
         tables=tuple(tables),
     )
+
+
+def contests(suite: SuiteHeader, results: Sequence[CellResult], outcomes: Outcomes) -> list[Contest]:
+    """Return the rows of each task as they are compared, in the order of the suite."""
+    return [_contest(suite, task, groups, outcomes) for task, groups in _grouped(suite, results).items()]
 
 
 def _grouped(suite: SuiteHeader, results: Sequence[CellResult]) -> dict[Task, dict[RowName, Group]]:
@@ -120,7 +124,7 @@ def _table(contest: Contest, report: Report) -> TaskTable:
     comparisons = Comparisons(contest, report)
     rows = [build_row(contest, name, report, forms, ranked_by, comparisons) for name in contest.groups]
     ranking = ranking_of(contest, report, rows, ranked_by)
-    told_apart = tell_apart(ranking.rows, ranked_by, comparisons)
+    told_apart = tell_apart(ranking.rows, report, ranked_by, comparisons)
     subsets = list({subset.fingerprint: subset for subset in contest.subsets.values()}.values())
     class_names, counts_K = _training_images(subsets)
     measures = _measures(contest.suite.subset_metrics, subsets)
@@ -137,7 +141,7 @@ def _table(contest: Contest, report: Report) -> TaskTable:
         rows=told_apart.rows,
         ranking_note=ranking.note,
         separated=told_apart.separated,
-        interval_notes=interval_notes(contest, told_apart.rows, ranked_by),
+        interval_notes=interval_notes(contest, told_apart.rows, report, ranked_by),
     )
 
 

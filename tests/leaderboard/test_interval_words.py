@@ -46,7 +46,7 @@ def test_rows_are_called_better_worse_or_level_and_have_a_range(tested, shown):
     assert "range" in text
     assert "2-3" in text
     assert "[95 % over seeds and images]" in plain(text)
-    assert "5 of 6 pairs are separated; nobody is level with the first." in plain(text)
+    assert "adjusted over all pairs: 5 of 6 pairs are separated; nobody is level with the first." in plain(text)
 
 
 @pytest.mark.parametrize("shown", [markdown, printed, leaderboard_html])

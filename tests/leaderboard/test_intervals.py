@@ -178,6 +178,15 @@ def test_nothing_differs_and_nothing_varies():
     assert np.isnan(p_values(Estimates.of_one(0.1, math.nan, 1)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_seeds_that_agree_leave_the_p_of_the_images():
+    from scipy.special import ndtr
+
+    for df in (1, 2, 4):
+        assert p_values(Estimates.of_one(0.1, 0.0, df, 0.001)) == pytest.approx(2 * ndtr(-0.1 / math.sqrt(0.001)))
+        assert p_values(Estimates.of_one(1.0, 0.0, df, 1e-5)) < 1e-100
+
+
 @pytest.mark.parametrize(
     ("task", "balancer", "share", "low", "high"),
     [

@@ -256,3 +256,17 @@ def test_rounding_tells_no_rows_apart(make):
     rows = rows_of(build_leaderboard(make.suite(), cells))
     assert [rows[name].metrics["accuracy"].difference.p for name in ("a", "b")] == [1, 1]
     assert rows["a"].rank_range == (1, 3)
+
+
+def test_epochs_that_the_test_set_chose_have_intervals_and_no_range_or_verdict(make):
+    cells = [
+        make.cell(name, seed, reports={"last": 0.5 + shift, "best_test": 0.6 + shift + seed / 100}, role=role)
+        for name, role, shift in (("none", "floor", 0.0), ("a", "entry", 0.2))
+        for seed in range(3)
+    ]
+    last, best = build_leaderboard(make.suite(reports=("last", "best_test")), cells).tables
+    assert (last.rows[0].rank_range, last.rows[0].against_floor.verdict) == ((1, 1), "better")
+    assert (best.rows[0].rank, best.rows[0].rank_range, best.rows[0].against_floor) == (1, None, None)
+    assert best.rows[0].metrics["accuracy"].difference.interval is not None
+    assert best.separated is None
+    assert "No range and no verdict: the test set chose these epochs" in best.interval_notes

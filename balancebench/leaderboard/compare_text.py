@@ -1,0 +1,207 @@
+"""A comparison of two rows, and how many seeds one wants, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from balancebench.leaderboard.board import Difference
+from balancebench.leaderboard.claims import CheckedClaim
+from balancebench.leaderboard.compare import Comparison, in_unit
+from balancebench.leaderboard.format import REPORT_TITLES, difference_text, seconds_text, value_text
+from balancebench.leaderboard.results import MetricHeader
+from balancebench.leaderboard.verdict import seeds_for_difference, smallest_difference, upper_deviation
+
+__all__ = ["SeedsWanted", "claim_line", "comparison_lines", "seeds_lines", "seeds_wanted"]
+
+SHOWN_CLASSES = 20
+CONFIDENT = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedsWanted:
+    """How many seeds find a true difference 4 times in 5, by the deviation between the seeds that there are.
+
+    difference, deviation, smallest: as tables show the metric. plainly: by the observed deviation; cautiously: by one
+    that is larger than the true one in 4 of 5 samples; None where more than 10,000. smallest: below it the test images
+    cannot tell, whatever the seeds. pairs: seeds that the deviation is of.
+    """
+
+    difference: float
+    deviation: float
+    pairs: int
+    plainly: int | None
+    cautiously: int | None
+    smallest: float
+
+    @property
+    def test_set_is_too_small(self) -> bool:
+        """Whether no number of seeds tells this difference on these test images."""
+        return self.smallest > self.difference
+
+
+def seeds_wanted(comparison: Comparison, difference: float) -> SeedsWanted | None:
+    """Return how many seeds a true difference wants, > 0 and as tables show the metric.
+
+    None below two seeds, and where seeds are crossed: their runs do not vary as fresh seeds would.
+    """
+    observed = comparison.difference
+    if observed.std is None or comparison.crossed:
+        return None
+    deviation = in_unit(observed.std, comparison.metric)
+    return SeedsWanted(
+        difference=difference,
+        deviation=deviation,
+        pairs=observed.n,
+        plainly=seeds_for_difference(difference, deviation),
+        cautiously=seeds_for_difference(difference, upper_deviation(deviation, observed.n)),
+        smallest=in_unit(smallest_difference(observed.image_variance), comparison.metric),
+    )
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return the verdict in words, then how sure it is, then classes and costs."""
+    report = "" if comparison.report == "last" else f", {REPORT_TITLES[comparison.report].lower()}"
+    lines = [f"{comparison.task}, {comparison.metric.label}{report}:", f"  {_verdict_text(comparison)}"]
+    if comparison.verdict not in ("not comparable", "identical"):
+        lines += [f"  {text}" for text in _certainty(comparison)]
+    if comparison.same_run_p is not None:
+        lines.append(f"  In this run alone: McNemar's exact p {_p_text(comparison.same_run_p)} of the test images.")
+    lines += [f"  {text}" for text in (*_class_lines(comparison), *_cost_lines(comparison))]
+    return lines
+
+
+def claim_line(checked: CheckedClaim) -> str:
+    """Return a claim, whether it holds, and by what."""
+    comparison = checked.comparison
+    about = f"{comparison.task}, {comparison.metric.label}"
+    claimed = f"{comparison.first} {checked.claim.verdict} {_claim_joint(checked)}{comparison.second}"
+    adjusted = "" if checked.p_adjusted is None else f", p {_p_text(checked.p_adjusted)} adjusted"
+    measured = (
+        "" if comparison.difference.mean is None else difference_text(comparison.difference, comparison.metric.unit)
+    )
+    if checked.holds:
+        return f"holds: {claimed} ({about}): {measured}{adjusted}"
+    return f"does not hold: {claimed} ({about}): {measured}{adjusted}; {checked.reason}"
+
+
+def _claim_joint(checked: CheckedClaim) -> str:
+    margin, joint = checked.claim.margin, {"better": "than ", "worse": "than ", "level": "with "}
+    by = f"by {margin:g}{_unit(checked.comparison.metric)} " if margin else ""
+    return f"{by}{joint.get(checked.claim.verdict, 'with ')}"
+
+
+def _verdict_text(comparison: Comparison) -> str:
+    first, second, metric = comparison.first, comparison.second, comparison.metric
+    if comparison.verdict == "not comparable":
+        difference = comparison.difference
+        shown = "" if difference.mean is None else f" ({difference_text(difference, metric.unit)})"
+        return f"{first} and {second} are not comparable{shown}: {comparison.reason}."
+    if comparison.verdict == "identical":
+        return f"{first} and {second} are identical: no difference in any seed."
+    measured = f"{difference_text(comparison.difference, metric.unit)}{_unit(metric)}, {_seeds(comparison)}"
+    p = "" if comparison.difference.p is None else f", p {_p_text(comparison.difference.p)}"
+    within = f" by more than {value_text(comparison.margin, metric.unit)}{_unit(metric)}" if comparison.margin else ""
+    if comparison.verdict == "level":
+        margin = f"{value_text(comparison.margin, metric.unit)}{_unit(metric)}"
+        return f"{first} and {second} are level within {margin}: {measured}."
+    if comparison.verdict == "undecided":
+        return f"Undecided: {first} - {second} is {measured}{p}.{_seeds_hint(comparison)}"
+    return f"{first} is {comparison.verdict} than {second}{within}: {measured}{p}."
+
+
+def _unit(metric: MetricHeader) -> str:
+    return {"%": " points", "": "", "s": ""}.get(metric.unit, f" {metric.unit}")
+
+
+def _seeds(comparison: Comparison) -> str:
+    of = f" of {comparison.planned}, those that finished" if comparison.unfinished else ""
+    return f"{comparison.difference.n} seeds{of}"
+
+
+def _seeds_hint(comparison: Comparison) -> str:
+    difference = (
+        1.0 if comparison.metric.unit == "%" else 2 * in_unit(comparison.difference.std or 0, comparison.metric)
+    )
+    wanted = seeds_wanted(comparison, difference) if difference else None
+    if wanted is None or wanted.test_set_is_too_small or wanted.plainly is None:
+        return ""
+    cautiously = "" if wanted.cautiously is None else f", cautiously {wanted.cautiously}"
+    return f" {wanted.plainly} seeds would tell {difference:.3g}{_unit(comparison.metric)}{cautiously}."
+
+
+def _certainty(comparison: Comparison) -> list[str]:
+    over = "seeds and test images"
+    lines: list[str] = []
+    if comparison.difference.full_interval is None:
+        lines.append(f"The interval is over seeds alone: {comparison.difference.interval_reason}.")
+        over = "seeds"
+    if comparison.one_subset:
+        lines.append("All seeds share one training subset: this is of that subset alone.")
+    mean = comparison.difference.mean or 0.0
+    ahead = comparison.first if (mean > 0) == bool(comparison.metric.higher_is_better) else comparison.second
+    if comparison.confidence is not None:
+        sure = comparison.confidence
+        share = f"over {CONFIDENT:.1%}" if sure > CONFIDENT else f"{sure:.1%}"
+        chance = comparison.next_seed_ahead
+        next_seed = "" if chance is None else f" Chance that it is in the next seed: {chance:.0%}."
+        lines.append(f"Confidence that {ahead} is ahead over all {over}: {share}.{next_seed}")
+    return lines
+
+
+def _class_lines(comparison: Comparison) -> list[str]:
+    classes = comparison.classes
+    if classes is None or all(of.interval is None for of in classes):
+        return []
+    lines: list[str] = []
+    for verdict, words in (("gains", "Classes that gain"), ("pays", "Classes that pay")):
+        told = [of for of in classes if of.verdict == verdict]
+        told.sort(key=lambda of: -abs(of.mean))
+        names = [
+            f"{comparison.class_names[of.label]} "
+            f"{difference_text(Difference(mean=of.mean, full_interval=of.interval), '%')}"
+            for of in told[:SHOWN_CLASSES]
+        ]
+        more = f" and {len(told) - SHOWN_CLASSES} more" if len(told) > SHOWN_CLASSES else ""
+        lines.append(f"{words} (recall, points; Holm over {len(classes)}): {', '.join(names) or 'none'}{more}.")
+    return lines
+
+
+def _cost_lines(comparison: Comparison) -> list[str]:
+    first, second = comparison.costs
+    if first.cost is None or second.cost is None:
+        return []
+    return [
+        f"Costs: {seconds_text(first.cost.duration_seconds)} and {first.cost.images_seen:,.0f} images seen, against "
+        f"{seconds_text(second.cost.duration_seconds)} and {second.cost.images_seen:,.0f}."
+    ]
+
+
+def _p_text(p: float) -> str:
+    return "below 0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.001 else f"{p:.3f}"
+
+
+def seeds_lines(comparison: Comparison, wanted: SeedsWanted | None) -> list[str]:
+    """Return how many seeds tell a difference, in words."""
+    lines = [f"{comparison.task}, {comparison.metric.label}: {comparison.first} against {comparison.second}"]
+    if wanted is None:
+        crossed = "the seeds are crossed: `balancebench variance` shows what each stream adds"
+        needed = "two seeds of both rows are needed to see how much seeds differ"
+        return [*lines, f"  {comparison.reason or (crossed if comparison.crossed else needed)}."]
+    unit = _unit(comparison.metric)
+    deviation = f"The differences of {wanted.pairs} seeds have a standard deviation of {wanted.deviation:.3g}{unit}."
+    lines.append(f"  {deviation}")
+    if wanted.test_set_is_too_small:
+        lines.append(
+            f"  More seeds cannot tell {wanted.difference:.3g}{unit}: the test set is too small for less than "
+            f"{wanted.smallest:.2g}{unit}."
+        )
+    else:
+        lines.append(
+            f"  A difference of {wanted.difference:.3g}{unit} is found 4 times in 5 by {_count(wanted.plainly)} seeds, "
+            f"cautiously {_count(wanted.cautiously)}."
+        )
+    return lines
+
+
+def _count(seeds: int | None) -> str:
+    return "more than 10,000" if seeds is None else str(seeds)
