@@ -94,7 +94,8 @@ def _verdict_text(comparison: Comparison) -> str:
     first, second, metric = comparison.first, comparison.second, comparison.metric
     if comparison.verdict == "not comparable":
         difference = comparison.difference
-        shown = "" if difference.mean is None else f" ({difference_text(difference, metric.unit)})"
+        this_run = "" if difference.run_interval is None else " this run only"
+        shown = "" if difference.mean is None else f" ({difference_text(difference, metric.unit)}{this_run})"
         return f"{first} and {second} are not comparable{shown}: {comparison.reason}."
     if comparison.verdict == "identical":
         return f"{first} and {second} are identical: no difference in any seed."
