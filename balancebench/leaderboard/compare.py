@@ -37,9 +37,11 @@ class Comparison:
     """Two rows of a task. All differences are the first minus the second.
 
     margin: in the unit of the metric's values. reason: why they are not comparable, "" where they are. planned: seeds
-    of the suite. unfinished: which of the two rows have cells that are not done. confidence: that the row ahead is so
-    over all seeds and images, 0.5..1. next_seed_ahead: the chance that it is in a fresh pair of runs, 0..1. same_run_p:
-    McNemar's exact p of one seed. classes: recall by class; None where it is not known. class_names: of all classes.
+    of the suite. unfinished: which of the two rows have cells that are not done. one_subset: whether several seeds
+    share one training subset. crossed: whether streams of seeds cross, so that runs are not independent. confidence:
+    that the row ahead is so over all seeds and images, 0.5..1. next_seed_ahead: the chance that it is in a fresh pair
+    of runs, 0..1; None of crossed seeds. same_run_p: McNemar's exact p of one seed. classes: recall by class; None
+    where it is not known. class_names: of all classes.
     """
 
     task: Task
@@ -53,6 +55,8 @@ class Comparison:
     difference: Difference
     planned: int
     unfinished: tuple[str, ...]
+    one_subset: bool
+    crossed: bool
     confidence: float | None
     next_seed_ahead: float | None
     same_run_p: float | None
@@ -86,6 +90,8 @@ def compare_rows(
     pair = pairs.pairs[0]
     (difference,) = comparisons.differences([names], header) if pair.differences else [Difference(mean=None)]
     higher = bool(header.higher_is_better)
+    triples = [contest.groups[names[0]][seeds].seeds for seeds in pair.differences]
+    crossed = crossed_streams(triples) is not None
     reason = _why_not(contest, names, under, difference)
     known = not reason and difference.interval is not None and difference.mean is not None
     return Comparison(
@@ -104,9 +110,11 @@ def compare_rows(
         unfinished=tuple(
             name[1] for name in names if any(cell.status != "done" for cell in contest.groups[name].values())
         ),
+        one_subset=len(triples) > 1 and len({triple.subset for triple in triples}) == 1,
+        crossed=crossed,
         confidence=None if difference.p is None or not known else confidence(difference.p),
         next_seed_ahead=next_seed_ahead(abs(difference.mean), difference.std, difference.n)
-        if known and difference.mean is not None and difference.std is not None
+        if known and not crossed and difference.mean is not None and difference.std is not None
         else None,
         same_run_p=_mcnemar(pair.ahead) if difference.n == 1 and pair.ahead is not None else None,
         classes=None if reason else _classes(comparisons, contest, names, header),

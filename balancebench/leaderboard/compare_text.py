@@ -40,9 +40,12 @@ class SeedsWanted:
 
 
 def seeds_wanted(comparison: Comparison, difference: float) -> SeedsWanted | None:
-    """Return how many seeds a true difference wants, > 0 and as tables show the metric; None below two seeds."""
+    """Return how many seeds a true difference wants, > 0 and as tables show the metric.
+
+    None below two seeds, and where seeds are crossed: their runs do not vary as fresh seeds would.
+    """
     observed = comparison.difference
-    if observed.std is None:
+    if observed.std is None or comparison.crossed:
         return None
     deviation = in_unit(observed.std, comparison.metric)
     return SeedsWanted(
@@ -91,7 +94,8 @@ def _verdict_text(comparison: Comparison) -> str:
     first, second, metric = comparison.first, comparison.second, comparison.metric
     if comparison.verdict == "not comparable":
         difference = comparison.difference
-        shown = "" if difference.mean is None else f" ({difference_text(difference, metric.unit)})"
+        this_run = "" if difference.run_interval is None else " this run only"
+        shown = "" if difference.mean is None else f" ({difference_text(difference, metric.unit)}{this_run})"
         return f"{first} and {second} are not comparable{shown}: {comparison.reason}."
     if comparison.verdict == "identical":
         return f"{first} and {second} are identical: no difference in any seed."
@@ -132,15 +136,16 @@ def _certainty(comparison: Comparison) -> list[str]:
     if comparison.difference.full_interval is None:
         lines.append(f"The interval is over seeds alone: {comparison.difference.interval_reason}.")
         over = "seeds"
+    if comparison.one_subset:
+        lines.append("All seeds share one training subset: this is of that subset alone.")
     mean = comparison.difference.mean or 0.0
     ahead = comparison.first if (mean > 0) == bool(comparison.metric.higher_is_better) else comparison.second
-    if comparison.confidence is not None and comparison.next_seed_ahead is not None:
+    if comparison.confidence is not None:
         sure = comparison.confidence
         share = f"over {CONFIDENT:.1%}" if sure > CONFIDENT else f"{sure:.1%}"
-        lines.append(
-            f"Confidence that {ahead} is ahead over all {over}: {share}. Chance that it is in the next seed: "
-            f"{comparison.next_seed_ahead:.0%}."
-        )
+        chance = comparison.next_seed_ahead
+        next_seed = "" if chance is None else f" Chance that it is in the next seed: {chance:.0%}."
+        lines.append(f"Confidence that {ahead} is ahead over all {over}: {share}.{next_seed}")
     return lines
 
 
@@ -180,7 +185,9 @@ def seeds_lines(comparison: Comparison, wanted: SeedsWanted | None) -> list[str]
     """Return how many seeds tell a difference, in words."""
     lines = [f"{comparison.task}, {comparison.metric.label}: {comparison.first} against {comparison.second}"]
     if wanted is None:
-        return [*lines, f"  {comparison.reason or 'two seeds of both are needed to see how much seeds differ'}."]
+        crossed = "the seeds are crossed: `balancebench variance` shows what each stream adds"
+        needed = "two seeds of both rows are needed to see how much seeds differ"
+        return [*lines, f"  {comparison.reason or (crossed if comparison.crossed else needed)}."]
     unit = _unit(comparison.metric)
     deviation = f"The differences of {wanted.pairs} seeds have a standard deviation of {wanted.deviation:.3g}{unit}."
     lines.append(f"  {deviation}")

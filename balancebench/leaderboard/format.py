@@ -79,17 +79,15 @@ def signed_text(summary: Summary, unit: str) -> str:
 def difference_text(difference: Difference, unit: str) -> str:
     """Return a difference with its sign and its interval: "+9.50 [+0.46, +18.54]". The mean must be there.
 
-    One seed has the interval of its test images, and says so. Times have none: their spread is the machine's.
+    One seed has the interval of its test images; whoever shows it says so. Times have none: their spread is the
+    machine's.
     """
     assert difference.mean is not None  # noqa: S101 - callers show the reason instead
     text = signed_text(Summary(mean=difference.mean), unit)
     if unit == "s":
         return text
-    if difference.interval is not None:
-        return f"{text} {interval_text(difference.interval, unit, difference.mean)}"
-    if difference.run_interval is not None:
-        return f"{text} {interval_text(difference.run_interval, unit, difference.mean)} this run only"
-    return text
+    interval = difference.interval or difference.run_interval
+    return text if interval is None else f"{text} {interval_text(interval, unit, difference.mean)}"
 
 
 def interval_text(interval: Interval, unit: str, mean: float) -> str:

@@ -16,8 +16,6 @@ def interval_lines(table: TaskTable) -> list[str]:
     if any(difference.interval is not None for difference in differences):
         over = "seeds" if all(difference.full_interval is None for difference in differences) else "seeds and images"
         lines.append(f"vs floor: mean difference [95 % over {over}], each by itself.{_separated_text(table)}")
-    elif any(difference.run_interval is not None for difference in differences):
-        lines.append("vs floor: difference [95 % over test images] of this run only: one seed tells nothing of others.")
     return [*lines, *(f"{note}." for note in table.interval_notes)]
 
 

@@ -294,3 +294,25 @@ def test_the_commands_read_a_store_as_well(call, suite_file):
     call("run", suite, "--jobs", "0")
     code, out, err = call("variance", suite)
     assert (code, "none" in out) == (0, True), err
+
+
+def test_crossed_seeds_are_no_fresh_pairs_of_runs(make):
+    rng = np.random.default_rng(2)
+    seeds = [(subset, 0, classifier) for subset in range(3) for classifier in range(3)]
+    cells = [
+        make.cell(name, triple, base + rng.normal(0, 0.01), role=role)
+        for name, role, base in (("none", "floor", 0.5), ("a", "entry", 0.7))
+        for triple in seeds
+    ]
+    suite = make.suite()
+    evidence = Evidence(suite=suite, contests=tuple(contests(suite, cells, {})), source="here")
+    comparison = compared(evidence, "a", "none")
+    assert (comparison.verdict, comparison.crossed, comparison.next_seed_ahead) == ("better", True, None)
+    assert seeds_wanted(comparison, 1.0) is None
+    assert "the seeds are crossed" in "\n".join(seeds_lines(comparison, None))
+
+
+def test_seeds_of_one_subset_are_said_to_be(make):
+    tested = make.tested(right(SHARES), LABELS_N, seeds=[(0, 0, classifier) for classifier in range(3)])
+    text = "\n".join(comparison_lines(compared(evidence_of(tested), "good", "none")))
+    assert "All seeds share one training subset: this is of that subset alone." in text

@@ -38,7 +38,7 @@ def test_differences_that_are_equal_but_for_rounding_are_equal():
     [
         (Difference(mean=0.095, full_interval=Interval(low=0.00456, high=0.18544)), "%", "+9.50 [+0.46, +18.54]"),
         (Difference(mean=-0.02, seeds_interval=Interval(low=-0.05, high=0.01)), "%", "-2.00 [-5.00, +1.00]"),
-        (Difference(mean=0.02, run_interval=Interval(low=0.0, high=0.04)), "%", "+2.00 [0.00, +4.00] this run only"),
+        (Difference(mean=0.02, run_interval=Interval(low=0.0, high=0.04)), "%", "+2.00 [0.00, +4.00]"),
         (Difference(mean=12.345, seeds_interval=Interval(low=2.0, high=22.7)), "", "+12.35 [+2.00, +22.70]"),
         (Difference(mean=3.0, seeds_interval=Interval(low=1.0, high=5.0)), "s", "+3.00 s"),
         (Difference(mean=0.02), "%", "+2.00"),

@@ -59,8 +59,8 @@ def test_a_board_without_outcomes_says_that_its_intervals_are_over_seeds_alone(t
 def test_one_seed_is_called_this_run_only(make):
     one = make.tested(right({"none": 0.5, "good": 0.8}, seeds=1), LABELS_N)
     text = markdown(build_leaderboard(one.suite, one.cells, one.outcomes))
-    assert "] this run only" in text
-    assert "one seed tells nothing of others" in text
+    assert "]<sup>1</sup> |" in text
+    assert "1. this run only: 95 % over test images, for one seed tells nothing of others" in text
     assert "better |" not in text
     assert "range" not in text.split("## How to read")[0]
 
@@ -89,3 +89,10 @@ def test_a_suite_of_two_tasks_begins_with_all_of_them(make, tested, shown):
     assert "2 tasks allow no claim about others" in plain(text)
     assert "no rank in: same (letters / long_tail / small_cnn)" in plain(text)
     assert "All " not in shown(build_leaderboard(tested.suite, tested.cells, tested.outcomes)).split("How to read")[0]
+
+
+def test_80_columns_have_room_for_the_difference_and_its_word(make):
+    tested = make.tested(right({"none": 0.5, "random_undersampling": 0.8}), LABELS_N)
+    console = Console(file=io.StringIO(), width=80)
+    print_leaderboard(console, build_leaderboard(tested.suite, tested.cells, tested.outcomes))
+    assert "] better" in console.file.getvalue()

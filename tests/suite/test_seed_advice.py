@@ -26,3 +26,13 @@ def test_seeds_are_advised_by_how_many_subsets_they_draw(fakes, suite_file, seed
 def test_an_imbalance_that_draws_nothing_has_no_subset_to_vary(fakes, suite_file):
     suite = suite_file(replace={"[0, 1]": "{ classifier = [0, 1, 2] }", 'use = "halving"': 'use = "none"'})
     assert "3 seeds are a look" in seed_advice(bind_suite(suite, fakes, None))
+
+
+def test_validate_prints_it_below_the_suite(fakes, suite_file, monkeypatch, capsys):
+    from balancebench.cli.main import main
+
+    monkeypatch.setattr("sys.argv", ["balancebench", "validate", str(suite_file())])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    assert "2 seeds are a look" in capsys.readouterr().out
