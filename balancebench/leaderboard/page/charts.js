@@ -1,6 +1,6 @@
 // Pictures of numbers that also stand as text: intervals about the floor, and dumbbells of classes.
 
-const CHART = { width: 210, height: 22, edge: 8 };
+const CHART = { narrow: 210, wide: 280, height: 22, edge: 8 };
 
 /** Seeds as differences from the floor by a metric; as they are where there is no floor. */
 function dotsOf(table, row, metric) {
@@ -32,7 +32,8 @@ function rangeOf(marks) {
  * @param {{dots: number[], mean: number | null, thick: number[] | null, thin: number[] | null, aboutZero: boolean}} mark
  */
 function intervalChart(mark, range, words) {
-  const { width, height, edge } = CHART;
+  const { height, edge } = CHART;
+  const width = window.matchMedia("(min-width: 1260px)").matches ? CHART.wide : CHART.narrow;
   const x = (value) => edge + ((value - range[0]) / (range[1] - range[0])) * (width - 2 * edge);
   const clipped = (value) => Math.min(width - edge, Math.max(edge, x(value)));
   const middle = height / 2;

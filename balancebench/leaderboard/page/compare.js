@@ -14,7 +14,7 @@ function comparisonParts(table, a, b, metric, weights) {
     const ahead = nextAhead(difference.mean, deviation, difference.values.length);
     const p = pOf(difference);
     const higher = difference.mean >= 0 ? a : b;
-    parts.push(element("p", {}, `Confidence that ${higher.name} is higher on average: ${(100 * (1 - p / 2)).toFixed(1)} %. Chance that it is higher in a fresh pair of runs: ${(100 * (difference.mean >= 0 ? ahead : 1 - ahead)).toFixed(1)} %.`));
+    parts.push(element("p", {}, `Confidence that ${higher.name} is higher on average: ${chanceText(1 - p / 2)}. Chance that it is higher in a fresh pair of runs: ${chanceText(difference.mean >= 0 ? ahead : 1 - ahead)}.`));
   }
   const lines = difference.seeds.map((seeds, index) => [seeds, numberText(difference.first[index], unit), numberText(difference.second[index], unit), numberText(difference.values[index], unit, true)]);
   parts.push(
@@ -74,6 +74,11 @@ function verdictText(table, a, b, difference, unit, higherIsBetter) {
   if (interval[0] <= 0 && interval[1] >= 0) return `Undecided: ${a.name} - ${b.name} is ${tail}.`;
   if (higherIsBetter === null) return `${a.name} differs from ${b.name}: ${tail}.`;
   return `${a.name} is ${difference.mean > 0 === higherIsBetter ? "better" : "worse"} than ${b.name}: ${tail}.`;
+}
+
+/** A chance in per cent that never reads as certain. */
+function chanceText(chance) {
+  return chance > 0.999 ? "over 99.9 %" : `${(100 * chance).toFixed(1)} %`;
 }
 
 /** The chance that a fresh pair of runs has the first row higher. */

@@ -29,8 +29,8 @@ function standingText(table, row) {
   if (row.problem) return `Nothing of it is done: ${row.problem}.`;
   if (row.role === "ceiling") return "The ceiling: training on all images. It is not ranked.";
   if (row.rank.value === null) return `Not ranked: ${row.unranked.replace(/^not ranked: /, "")}.`;
-  const parts = [`Rank ${row.rank.text}`];
-  if (row.range) parts.push(`which may be ${row.range[0]} to ${row.range[1]}`);
+  const parts = [`Rank ${row.rank.text} by ${table.headings[table.ranked_by]}`];
+  if (row.range) parts.push(row.range[0] === row.range[1] ? "and no other" : `which may be ${row.range[0]} to ${row.range[1]}`);
   if (row.level) parts.push("level with the first");
   if (row.role === "floor") parts.push("the floor");
   if (row.verdict) parts.push(row.verdict);
@@ -76,7 +76,7 @@ function whoPays(table, position, other) {
   }
   const names = `${table.rows[position].name} against ${table.rows[other].name}`;
   return [
-    element("p", { class: "aside" }, `Recall of each class, from ${table.rows[other].name} (ring) to this row (dot); training images in brackets; below, the 95 % interval. Gains and pays in words where that holds for a look at all classes (Holm).${left}`),
+    element("p", { class: "aside" }, `Recall of each class, from ${table.rows[other].name} (ring) to ${table.rows[position].name} (dot); training images in brackets; below, the 95 % interval. Gains and pays in words where that holds for a look at all classes (Holm).${left}`),
     dumbbells(shown, `Recall by class, ${names}`),
     element("details", {}, element("summary", {}, "as a table"), plainTable(
       `Recall by class, ${names}`,

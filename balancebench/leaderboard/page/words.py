@@ -109,7 +109,7 @@ def summary_words(table: TaskTable) -> str:
     elif table.separated is not None and table.separated.tested:
         level = sum(bool(row.level_with_first) for row in ranked)
         told_apart = f"{len(table.separated.pairs)} of {table.separated.tested} pairs of rows"
-        of_level = "1 row is" if level == 1 else f"{level} rows are"
+        of_level = "no other row is" if level == 1 else f"{level} rows are"
         parts.append(f"{told_apart} are told apart, and {of_level} level with the first")
     return "; ".join(parts) + "."
 
