@@ -15,7 +15,7 @@ PRYING = '[[balancer]]\nuse = "misbehaving"\nhow = "labels"\n'
 @pytest.fixture
 def finished(harness):
     plan = harness.plan()
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
     return plan
 
 
@@ -52,7 +52,7 @@ def test_damaged_labels_are_made_again_and_no_score_is_kept(harness, finished, d
         content = bytearray((folder / "test_labels.npy").read_bytes())
         content[-8] ^= 1
         (folder / "test_labels.npy").write_bytes(content)
-    outcome = harness.run(finished)
+    outcome = harness.run(finished, jobs=0)
     assert "labels of the test images" in outcome.damaged[load_key(finished)]
     assert not outcome.failed
     assert read_test_labels(harness.store, load_key(finished)).tolist()[-1] == 2
@@ -63,4 +63,4 @@ def test_an_archive_carries_the_labels_with_their_data_set(harness, finished, tm
     other = Store.open(tmp_path / "other")
     import_steps(other, tmp_path / "all.tar.gz", lambda _count: None)
     assert read_test_labels(other, load_key(finished)).tolist()[0] == 0
-    assert harness.run(finished, store=other).ran == 0
+    assert harness.run(finished, jobs=0, store=other).ran == 0

@@ -28,7 +28,7 @@ def training_of(harness, plan, balancer):
 @pytest.mark.parametrize(("reset", "first"), [("true", 3), ("false", 0)])
 def test_the_best_test_epoch_is_searched_from_the_reset_of_the_head_on(harness, reset, first):
     plan = harness.plan(TWO_STAGES.format(reset=reset), replace=REPORTS)
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
     training, cell = training_of(harness, plan, "two_stage")
     assert training.description.searched_from == {"best_test": first}
     assert training.description.best_epochs == {"best_test": first}
@@ -40,7 +40,7 @@ def test_the_best_test_epoch_is_searched_from_the_reset_of_the_head_on(harness, 
 
 def test_the_table_says_from_which_epoch_on_the_best_was_searched(harness):
     plan = harness.plan(TWO_STAGES.format(reset="true"), replace=REPORTS)
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
     board = build_leaderboard(plan.suite, collect(plan, harness.store))
     last, best = (remark_lines(table) for table in board.tables)
     (line,) = [line for line in best if "Best epochs" in line]
@@ -50,11 +50,11 @@ def test_the_table_says_from_which_epoch_on_the_best_was_searched(harness):
 
 def test_a_classifier_that_says_no_phases_gets_no_best_epoch_of_two_stages(harness):
     silent = {**REPORTS, 'use = "means"': REPORTS['use = "means"'] + "\nsays_phases = false"}
-    outcome = harness.run(harness.plan(TWO_STAGES.format(reset="true"), replace=silent))
+    outcome = harness.run(harness.plan(TWO_STAGES.format(reset="true"), replace=silent), jobs=0)
     causes = {entry.message for entry in outcome.failed if entry.status == "failed"}
     assert len(causes) == 1
     assert "context.phase_started" in causes.pop()
-    outcome = harness.run(harness.plan(TWO_STAGES.format(reset="false"), replace=silent))
+    outcome = harness.run(harness.plan(TWO_STAGES.format(reset="false"), replace=silent), jobs=0)
     assert not outcome.failed
 
 

@@ -25,7 +25,7 @@ def row_of(harness, plan, balancer):
 
 def test_withheld_images_that_nobody_asked_for_mark_the_row(harness):
     plan = harness.plan(stealing("steals_withheld"), replace=LARGER)
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
     row = row_of(harness, plan, "misbehaving")
     assert row.used_withheld_data
     assert any("equal withheld training images" in text for text in row.warnings)
@@ -37,31 +37,33 @@ def test_withheld_images_that_nobody_asked_for_mark_the_row(harness):
 )
 def test_images_that_are_moved_mirrored_and_noisy_are_recognised(harness, how, whose):
     plan = harness.plan(stealing(how), replace=LARGER)
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
     (warning,) = [text for text in row_of(harness, plan, "misbehaving").warnings if "looked at" in text]
     assert f"are near {whose}" in warning
 
 
 def test_test_images_are_refused(harness):
     plan = harness.plan(stealing("steals_test"), replace=LARGER)
-    assert causes(harness.run(plan)) == {"misbehaving made images that are test images: 30 of 30 equal test images"}
+    assert causes(harness.run(plan, jobs=0)) == {
+        "misbehaving made images that are test images: 30 of 30 equal test images"
+    }
 
 
 def test_repeats_of_what_is_not_in_the_training_set_are_refused(harness):
     plan = harness.plan(stealing("foreign_repeats"), replace=LARGER)
-    (cause,) = causes(harness.run(plan))
+    (cause,) = causes(harness.run(plan, jobs=0))
     assert "2 images of origin REPEATED that are not of the training set" in cause
 
 
 def test_a_plan_with_a_real_image_from_elsewhere_is_refused(harness):
     plan = harness.plan('[[balancer]]\nuse = "plans_foreign"\norigin = 0\n', replace=LARGER)
-    (cause,) = causes(harness.run(plan))
+    (cause,) = causes(harness.run(plan, jobs=0))
     assert "plans_foreign trains on 1 images of origin REAL" in cause
 
 
 def test_a_plan_may_add_images_of_its_own(harness):
     plan = harness.plan('[[balancer]]\nuse = "plans_foreign"\norigin = 2\n', replace=LARGER)
-    assert not harness.run(plan).failed
+    assert not harness.run(plan, jobs=0).failed
 
 
 @pytest.mark.parametrize("jobs", [0, 1])

@@ -13,7 +13,7 @@ def computed(harness, tmp_path):
     """Run a suite with these metrics; return how often each was computed, and the plan."""
     log = tmp_path / "computed.txt"
 
-    def run(*metrics, classifiers='[[classifier]]\nuse = "means"\n', jobs=1, stages=None):
+    def run(*metrics, classifiers='[[classifier]]\nuse = "means"\n', jobs=0, stages=None):
         log.unlink(missing_ok=True)
         tables = [
             "{ "
