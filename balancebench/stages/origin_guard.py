@@ -17,15 +17,15 @@ __all__ = ["guard_made_images", "guard_planned_images"]
 TRAINING_SET = (Origin.REAL, Origin.REPEATED)
 
 
-def guard_made_images(workplace: Workplace, name: str, made: LabelledImages, subset: Subset) -> None:
+def guard_made_images(workplace: Workplace, name: str, added: LabelledImages, subset: Subset) -> None:
     """Refuse test images, and those that only claim to be of the training set; mark what looks like a leak.
 
-    made: what the balancer `name` adds to the training set. Raises BalancerError.
+    added: what the balancer `name` adds to the training set. Raises BalancerError.
     """
     with workplace.aside():
         train = subset.train
-        _refuse_foreign(name, made, set(digests_of(train.images_NCHW)))
-        own = made.take(np.flatnonzero(~np.isin(made.origins_N, TRAINING_SET)))
+        _refuse_foreign(name, added, set(digests_of(train.images_NCHW)))
+        own = added.take(np.flatnonzero(~np.isin(added.origins_N, TRAINING_SET)))
         known_NCHW = train.images_NCHW
         withheld_NCHW = subset.withheld.images_NCHW
         if workplace.used_withheld_data:

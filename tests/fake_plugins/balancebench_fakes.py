@@ -227,8 +227,8 @@ def stolen(context, name, train, *, moved):
         noise = np.random.default_rng(0).integers(-3, 4, images_NCHW.shape)
         moved_NCHW = np.roll(images_NCHW[..., ::-1], (2, -2), axis=(2, 3))
         images_NCHW = np.clip(moved_NCHW + noise, 0, 255).astype(np.uint8)
-    made = train.take(np.zeros(len(images_NCHW), dtype=np.int64), origin=Origin.SYNTHETIC)
-    return replace(made, images_NCHW=images_NCHW, labels_N=np.full(len(images_NCHW), 2, dtype=np.int64))
+    template = train.take(np.zeros(len(images_NCHW), dtype=np.int64), origin=Origin.SYNTHETIC)
+    return replace(template, images_NCHW=images_NCHW, labels_N=np.full(len(images_NCHW), 2, dtype=np.int64))
 
 
 class TwoStageOptions(Options):
