@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
-from typing import Literal
 
 from balancebench.component import BalancerComponent, MetricComponent
 from balancebench.config import JSON, canonical_json
+from balancebench.matrix import CellRole, Task, matrix_points
 from balancebench.stage import STAGES, Stage
 from balancebench.step import (
     BalancerInputs,
@@ -26,24 +25,11 @@ from balancebench.step import (
     step_key,
 )
 from balancebench.suite.bound import BoundComponent, BoundSuite, SeedTriple
-from balancebench.suite.schema import AXES, Axis
+from balancebench.suite.schema import Axis
 
 __all__ = ["CEILING_LABEL", "Cell", "CellRole", "Plan", "Task", "expand"]
 
-CellRole = Literal["floor", "entry", "ceiling"]
 CEILING_LABEL = "no imbalance"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What balancers compete on: a dataset, an imbalancer and a classifier, by label."""
-
-    dataset: str
-    imbalancer: str
-    classifier: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset} / {self.imbalancer} / {self.classifier}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,50 +65,15 @@ def expand(suite: BoundSuite) -> Plan:
     """Return the plan of a suite: the matrix, less its excludes, plus its includes, floors and ceilings."""
     plan = Plan(suite=suite)
     planner = _Planner(plan)
-    for task, entries, role in _points(suite):
+    for task, entries, role in matrix_points(suite):
         for seeds in suite.seeds:
             planner.add_cell(task, entries, seeds, role)
     return plan
 
 
-def _points(suite: BoundSuite) -> Iterator[tuple[Task, Mapping[Axis, BoundComponent], CellRole]]:
-    """Yield the matrix without seeds: for each task its floor, its entries, its ceiling."""
-    tasks: dict[Task, list[Mapping[Axis, BoundComponent]]] = {}
-    for values in product(*(suite.axes[axis] for axis in AXES)):
-        entries = dict(zip(AXES, values, strict=True))
-        excluded = any(selection.matches(entries) for selection in suite.exclude)
-        if not excluded or any(selection.matches(entries) for selection in suite.include):
-            tasks.setdefault(_task(entries), []).append(entries)
-    for task, members in tasks.items():
-        unbalanced: Mapping[Axis, BoundComponent] = {**members[0], "balancer": suite.no_balancer}
-        if suite.floor and not any(_is_plain(entries["balancer"], suite.no_balancer) for entries in members):
-            yield task, unbalanced, "floor"
-        for entries in members:
-            yield task, entries, "floor" if _is_plain(entries["balancer"], suite.no_balancer) else "entry"
-        if suite.ceiling and not _is_natural(members[0]["imbalancer"], suite):
-            yield task, unbalanced, "ceiling"
-
-
-def _is_natural(imbalancer: BoundComponent, suite: BoundSuite) -> bool:
-    """Say whether a task has the imbalance that its data set came with: training on all images is its floor."""
-    return imbalancer.reference.identity == suite.no_imbalance.reference.identity
-
-
-def _is_plain(balancer: BoundComponent, no_balancer: BoundComponent) -> bool:
-    return balancer.qualified_name == no_balancer.qualified_name
-
-
 def _needs_extractor(metric: BoundComponent) -> bool:
     component = metric.component
     return isinstance(component, MetricComponent) and component.needs_extractor(metric.options)
-
-
-def _task(entries: Mapping[Axis, BoundComponent]) -> Task:
-    return Task(
-        dataset=entries["dataset"].label,
-        imbalancer=entries["imbalancer"].label,
-        classifier=entries["classifier"].label,
-    )
 
 
 def _of_subset(metric: BoundComponent) -> bool:

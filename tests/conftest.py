@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from balancebench.cli.main import main
 from balancebench.registry import load_registry
 
 FAKE_PLUGINS = Path(__file__).parent / "fake_plugins"
@@ -55,3 +56,23 @@ def suite_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def call(fakes, monkeypatch, tmp_path, capsys):
+    """Type a command in a folder of its own, on a terminal of 120 columns; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def typed(*arguments):
+        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return typed

@@ -44,11 +44,21 @@ def guard_made_images(workplace: Workplace, name: str, added: LabelledImages, su
 
 
 def guard_planned_images(
-    workplace: Workplace, name: str, plan: TrainingPlan, synthetic: LabelledImages | None, subset: Subset
+    workplace: Workplace,
+    name: str,
+    plan: TrainingPlan,
+    train: LabelledImages,
+    synthetic: LabelledImages | None,
+    subset: Subset,
 ) -> None:
-    """Do the same with the images of a plan; those of the synthesis have been looked at where they were made."""
-    train = subset.train
-    planned = {id(phase.images): phase.images for phase in plan.phases}.values()
+    """Do the same with the images of a plan, but for those that have been looked at already.
+
+    train: the training set that was planned with, which many plans train on as it is. synthetic: looked at where they
+    were made.
+    """
+    planned = {id(phase.images): phase.images for phase in plan.phases if phase.images is not train}.values()
+    if not planned:
+        return
     with workplace.aside():
         known = set(digests_of(train.images_NCHW))
         if synthetic is not None:

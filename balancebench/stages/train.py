@@ -45,7 +45,7 @@ def run_train(workplace: Workplace) -> None:
         plan = balancer.object.plan(train, synthetic, plan_context(workplace, balancer, train, inputs.balancer))
     if not isinstance(plan, TrainingPlan):
         raise BalancerError(f"{balancer.component.name} planned {type(plan).__name__}, not a TrainingPlan")
-    guard_planned_images(workplace, balancer.component.name, plan, synthetic, subset)
+    guard_planned_images(workplace, balancer.component.name, plan, train, synthetic, subset)
     validation = subset.validation
     tracks = _tracks(workplace, inputs.dataset, validation)
     curves: list[dict[str, float]] = []

@@ -4,26 +4,12 @@ import json
 
 import pytest
 
-from balancebench.cli.main import app, main
+from balancebench.cli.main import app
 
 
 @pytest.fixture
-def balancebench(fakes, monkeypatch, tmp_path, capsys):
-    """Run the command line in a folder of its own; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
+def balancebench(call):
+    """The command as a person types it."""
     return call
 
 

@@ -5,7 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
+
+from balancebench.matrix import is_plain
 from balancebench.plan import expand
 from balancebench.step import inputs_json, step_from_json, step_to_json
 from balancebench.suite.bind import bind_suite
@@ -45,6 +49,13 @@ def test_floor_and_ceiling_are_added_unless_the_suite_says_not(fakes, suite_file
     assert [cell.role for cell in plan.cells] == ["floor", "floor", "entry", "entry", "ceiling", "ceiling"]
     without = {**only_synthetic, "seeds = [0, 1]": "seeds = [0, 1]\nfloor = false\nceiling = false"}
     assert {cell.role for cell in plan_of(suite_file(replace=without), fakes).cells} == {"entry"}
+
+
+@pytest.mark.parametrize("name", ["balancebench-fakes:none", "zoo:none", "balancebench:nothing", "balancebench:n"])
+def test_only_the_cores_own_none_is_a_floor(name):
+    own = SimpleNamespace(qualified_name="balancebench:none")
+    assert is_plain(own, own)
+    assert not is_plain(SimpleNamespace(qualified_name=name), own)
 
 
 def test_the_ceiling_trains_on_all_images(fakes, suite_file):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from balancebench.artefacts.scores import Outcome, ReportScores, Score
-from balancebench.cli.main import main
 from balancebench.evaluation import Cost, MeanOver
 from balancebench.leaderboard.outcomes import DatasetOutcomes
 from balancebench.leaderboard.results import CellResult, MetricHeader, SubsetSummary, SuiteHeader
@@ -158,26 +157,6 @@ def small(make):
         *a_row("no imbalance", [0.90, 0.90, 0.90], role="ceiling"),
     ]
     return SimpleNamespace(suite=a_suite(), cells=cells)
-
-
-@pytest.fixture
-def call(fakes, monkeypatch, tmp_path, capsys):
-    """Type a command in a folder of its own; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def typed(*arguments):
-        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return typed
 
 
 @pytest.fixture(scope="session")

@@ -2,29 +2,6 @@
 
 import json
 
-import pytest
-
-from balancebench.cli.main import main
-
-
-@pytest.fixture
-def call(fakes, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def typed(*arguments):
-        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return typed
-
 
 def test_run_draws_unless_told_not_to_and_plot_draws_from_the_store(call, suite_file, tmp_path):
     pictures = tmp_path / "results" / "fakes" / "pictures"

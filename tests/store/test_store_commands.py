@@ -7,30 +7,15 @@ import tarfile
 
 import pytest
 
-from balancebench.cli.main import main
 from balancebench.cli.store import app
 from balancebench.plan import expand
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
 
 
-@pytest.fixture
-def call(fakes, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BALANCEBENCH_STORE", raising=False)
+@pytest.fixture(autouse=True)
+def wide(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["balancebench", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
