@@ -20,7 +20,7 @@ from typing import Any
 from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.outcomes import Outcomes
 from balancebench.leaderboard.page.contents import page_of
-from balancebench.leaderboard.page.data import SIGNIFICANT_DIGITS, Page
+from balancebench.leaderboard.page.page_data import SIGNIFICANT_DIGITS, Page
 from balancebench.leaderboard.records import without_folders
 from balancebench.leaderboard.results import CellResult
 

@@ -37,8 +37,8 @@ from balancebench.leaderboard.format import (
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
-from balancebench.leaderboard.page.counts import class_counts, outcomes_of_task
-from balancebench.leaderboard.page.data import (
+from balancebench.leaderboard.page.image_counts import class_counts, outcomes_of_task
+from balancebench.leaderboard.page.page_data import (
     SIGNIFICANT_DIGITS,
     Aggregate,
     CellText,

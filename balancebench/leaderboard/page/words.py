@@ -5,7 +5,7 @@ from __future__ import annotations
 from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.columns import FEWER_SEEDS
 from balancebench.leaderboard.format import STATUS_WORDS, seeds_text, value_text
-from balancebench.leaderboard.page.data import Mark, Term
+from balancebench.leaderboard.page.page_data import Mark, Term
 from balancebench.leaderboard.results import ENDED
 
 __all__ = ["BEST_TEST", "LEGEND", "marks", "problem_words", "summary_words", "verdict_words"]

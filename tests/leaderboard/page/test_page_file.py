@@ -18,7 +18,7 @@ from balancebench.leaderboard.columns import Notes, main_columns
 from balancebench.leaderboard.files import check_leaderboards, write_records
 from balancebench.leaderboard.outcomes import read_committed_outcomes
 from balancebench.leaderboard.page.build import comparable, page_html
-from balancebench.leaderboard.page.data import PageTable
+from balancebench.leaderboard.page.page_data import PageTable
 from balancebench.leaderboard.records import read_records
 from balancebench.leaderboard.table import build_leaderboard
 

@@ -17,7 +17,7 @@ from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.comparisons import recall_weights
 from balancebench.leaderboard.image_moments import squared_distances
 from balancebench.leaderboard.outcomes import DatasetOutcomes
-from balancebench.leaderboard.page.data import ClassCounts
+from balancebench.leaderboard.page.page_data import ClassCounts
 from balancebench.leaderboard.results import MetricHeader, SubsetSummary
 
 __all__ = ["class_counts", "outcomes_of_task"]
