@@ -9,7 +9,7 @@ import typer
 
 from balancebench.cli.drawing import PicturesFlag, draw_pictures
 from balancebench.cli.run import OutputOption, results_folder
-from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, bound_plan, console, print_json
+from balancebench.cli.shared import JsonFlag, ProfileOption, SetOption, StoreOption, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError
 from balancebench.folders import DEFAULT_STORE
 
@@ -31,6 +31,7 @@ def leaderboard(
         ),
     ] = None,
     profile: ProfileOption = None,
+    settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     output: OutputOption = None,
     records: Annotated[
@@ -79,7 +80,7 @@ def leaderboard(
     from balancebench.leaderboard.terminal import print_leaderboard
     from balancebench.store import Store
 
-    planned = bound_plan(suite, profile)
+    planned = bound_plan(suite, profile, settings)
     opened = Store.open(store, create=False)
     results = collect(planned, opened)
     outcomes = outcomes_in_store(results, opened)

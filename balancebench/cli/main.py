@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -13,11 +14,12 @@ from balancebench import __version__
 from balancebench.cli.compare import claims, compare, seeds, variance
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
+from balancebench.cli.log import log
 from balancebench.cli.planning import plan, validate
 from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
 from balancebench.cli.run import rescore, run
-from balancebench.cli.shared import USAGE, errors_console
+from balancebench.cli.shared import DEBUGGING, USAGE, errors_console
 from balancebench.cli.site import site
 from balancebench.cli.store import app as store
 from balancebench.errors import BalancebenchError, SuiteError
@@ -71,6 +73,7 @@ app.command()(site)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)
+app.command()(log)
 
 
 def main() -> None:
@@ -79,11 +82,11 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)
     try:
         app()
-    except SuiteError as error:
-        errors_console().print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(USAGE)
     except BalancebenchError as error:
-        errors_console().print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        if DEBUGGING.is_on:
+            traceback.print_exception(error)
+        prefix = "" if isinstance(error, SuiteError) else "Error: "
+        errors_console().print(f"{prefix}{error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(USAGE)
     except BrokenPipeError:  # `balancebench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

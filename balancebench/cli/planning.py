@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from balancebench.cli.shared import (
     JsonFlag,
     ProfileOption,
+    SetOption,
     StoreOption,
     SuiteArgument,
     bound_plan,
@@ -28,7 +29,11 @@ SHOWN_STEPS = 20
 
 
 def plan(
-    suite: SuiteArgument, profile: ProfileOption = None, store: StoreOption = DEFAULT_STORE, json: JsonFlag = False
+    suite: SuiteArgument,
+    profile: ProfileOption = None,
+    settings: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonFlag = False,
 ) -> None:
     """Show the steps of a suite: what is in the store and what will run.
 
@@ -39,7 +44,7 @@ def plan(
     from balancebench.step import inputs_json
     from balancebench.store import Store
 
-    planned = bound_plan(suite, profile)
+    planned = bound_plan(suite, profile, settings)
     surveyed = survey(planned, Store(store), verify=False)
     to_run = {step.key for step in surveyed.to_run}
     if json:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from balancebench.cli.drawing import draw_pictures
 from balancebench.cli.run import OutputOption, results_folder
-from balancebench.cli.shared import JsonFlag, ProfileOption, StoreOption, SuiteArgument, bound_plan, console, print_json
+from balancebench.cli.shared import (
+    JsonFlag,
+    ProfileOption,
+    SetOption,
+    StoreOption,
+    SuiteArgument,
+    bound_plan,
+    console,
+    print_json,
+)
 from balancebench.errors import BalancebenchError
 from balancebench.folders import DEFAULT_STORE
 
@@ -14,6 +23,7 @@ __all__ = ["plot"]
 def plot(
     suite: SuiteArgument,
     profile: ProfileOption = None,
+    settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     output: OutputOption = None,
     json: JsonFlag = False,
@@ -31,7 +41,7 @@ def plot(
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.store import Store
 
-    planned = bound_plan(suite, profile)
+    planned = bound_plan(suite, profile, settings)
     opened = Store.open(store, create=False)
     results = collect(planned, opened)
     outcomes = outcomes_in_store(results, opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,9 @@ from balancebench.cli.drawing import PicturesFlag, draw_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,
+    DebugFlag,
     ProfileOption,
+    SetOption,
     StoreOption,
     SuiteArgument,
     bound_plan,
@@ -23,12 +26,13 @@ from balancebench.cli.shared import (
     parse_size,
 )
 from balancebench.config import Compilation
+from balancebench.errors import BalancebenchError
 from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import Stage
 
 if TYPE_CHECKING:
     from balancebench.execution.scheduler import Outcome
-    from balancebench.plan import Plan
+    from balancebench.plan import Cell, Plan
     from balancebench.store import Store
 
 __all__ = ["RunOptions", "carry_out", "rescore", "results_folder", "run"]
@@ -70,6 +74,29 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("--output", help="Folder for the leaderboard; default results/NAME of the suite.", metavar="DIR"),
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        help="Run only what these cells need, balancer=smote; several of one axis add up, several axes must all match. "
+        "The leaderboard shows the others as missing.",
+        metavar="AXIS=LABEL",
+        show_default=False,
+    ),
+]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", help="Run only these seeds of the suite: 0,1 (or 0/1/2).", metavar="SEEDS")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="CPU threads of each step, as --set run.threads=N: another count changes last digits, and so the results' "
+        "name.",
+        metavar="N",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +113,7 @@ class RunOptions:
     compilation: Compilation = "auto"
     checkpoint_seconds: float = 180.0
     stages: frozenset[Stage] | None = None
+    cells: Sequence[Cell] | None = None
     advises: bool = False
 
 
@@ -100,6 +128,11 @@ def run(
     memory_limit: MemoryOption = None,
     compilation: CompileOption = "auto",
     checkpoints: CheckpointOption = "3m",
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
+    settings: SetOption = None,
+    threads: ThreadsOption = None,
+    debug: DebugFlag = False,
     pictures: PicturesFlag = True,
 ) -> None:
     """Run what is missing of a suite and write its leaderboard.
@@ -107,9 +140,18 @@ def run(
     A second run continues where the first one ended, and answers from the store what is already there.
 
     Example: [bold]balancebench run suites/quickstart.toml --jobs 2 --time-limit 10m[/bold]
+
+    One row, one seed: [bold]balancebench run quickstart --only balancer=smote --seeds 0[/bold]
     """
+    from balancebench.cell_choice import choose_cells
     from balancebench.store import Store
 
+    if jobs == 0 and (time_limit or memory_limit):
+        raise BalancebenchError(
+            "--time-limit and --memory-limit end a step's process, and --jobs 0 runs steps in this one: give --jobs 1"
+        )
+    changes = [*(settings or []), *([] if threads is None else [f"run.threads={threads}"])]
+    planned = bound_plan(suite, profile, changes)
     options = RunOptions(
         jobs=jobs,
         device=device,
@@ -117,17 +159,18 @@ def run(
         memory_bytes=parse_size(memory_limit),
         compilation=compilation,
         checkpoint_seconds=parse_duration(checkpoints) or 0.0,
+        cells=choose_cells(planned, only or (), () if seeds is None else [seed.strip() for seed in seeds.split(",")]),
         advises=True,
     )
-    planned = bound_plan(suite, profile)
     opened = Store.open(store)
     outcome = carry_out(planned, opened, options)
-    _report(planned, opened, output, outcome, pictures=pictures)
+    _report(planned, opened, output, outcome, pictures=pictures, debug=debug)
 
 
 def rescore(
     suite: SuiteArgument,
     profile: ProfileOption = None,
+    settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     output: OutputOption = None,
     jobs: JobsOption = None,
@@ -138,7 +181,7 @@ def rescore(
     """
     from balancebench.store import Store
 
-    planned = bound_plan(suite, profile)
+    planned = bound_plan(suite, profile, settings)
     opened = Store.open(store, create=False)
     options = RunOptions(jobs=jobs, device="cpu", stages=frozenset({"measure", "score"}))
     outcome = carry_out(planned, opened, options)
@@ -171,6 +214,7 @@ def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
         compilation=options.compilation,
         checkpoint_seconds=options.checkpoint_seconds,
         stages=options.stages,
+        cells=options.cells,
     )
 
 
@@ -180,7 +224,9 @@ def results_folder(planned: Plan) -> Path:
     return Path("results") / f"{planned.suite.name}{profile}"
 
 
-def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, *, pictures: bool) -> None:
+def _report(
+    planned: Plan, store: Store, output: Path | None, outcome: Outcome, *, pictures: bool, debug: bool = False
+) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
     from balancebench.leaderboard.files import write_leaderboard
@@ -210,6 +256,7 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
         ]
         err.print(f"{len(outcome.failed)} steps did not finish:", style="red")
         shown = causes or failures_first(outcome.failed)
+        named_store = "" if store.root == DEFAULT_STORE else f" --store {store.root}"
         for entry in shown[:SHOWN_FAILURES]:
             err.print(
                 f"  {entry.status}: {entry.step.stage} {entry.step.label}: {entry.message}",
@@ -218,8 +265,11 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
                 soft_wrap=True,
             )
             err.print(
-                f"    record: {store.folder(entry.step.key) / 'record.json'}", style="dim", markup=False, soft_wrap=True
+                f"    balancebench log {entry.step.key[:12]}{named_store}", style="dim", markup=False, soft_wrap=True
             )
+            record = store.read(entry.step.key)
+            if debug and record is not None and record.failure is not None:
+                err.print(record.failure.traceback, style="dim", markup=False, soft_wrap=True)
         if len(outcome.failed) > len(shown[:SHOWN_FAILURES]):
             err.print(f"  {len(outcome.failed) - len(shown[:SHOWN_FAILURES])} more were skipped because of these")
     if outcome.interrupted:

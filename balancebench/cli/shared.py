@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +16,17 @@ from balancebench.errors import BalancebenchError
 if TYPE_CHECKING:
     from balancebench.execution.precision import PrecisionAdvice
     from balancebench.plan import Plan
+    from balancebench.store import Store
 
 __all__ = [
+    "DEBUGGING",
     "INTERRUPTED",
     "SOME_FAILED",
     "USAGE",
+    "DebugFlag",
     "JsonFlag",
     "ProfileOption",
+    "SetOption",
     "StoreOption",
     "SuiteArgument",
     "bound_plan",
@@ -31,9 +37,27 @@ __all__ = [
     "plans_of_all_profiles",
     "print_advice",
     "print_json",
+    "whole_key",
 ]
 
 SOME_FAILED, USAGE, INTERRUPTED = 1, 2, 130
+SHORTEST_KEY = 6
+
+
+@dataclass(slots=True)
+class Debugging:
+    """Whether the command of this process was given --debug."""
+
+    is_on: bool = False
+
+
+DEBUGGING = Debugging()
+
+
+def _note_debug(wanted: bool) -> bool:
+    DEBUGGING.is_on = wanted
+    return wanted
+
 
 SuiteArgument = Annotated[
     Path,
@@ -46,11 +70,26 @@ SuiteArgument = Annotated[
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Replace values as \\[profile.NAME] of the suite says.", metavar="NAME")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Replace a value for this command, as a profile would: classifier.epochs=2, balancer.smote.neighbours=3, "
+        "run.seeds=\\[0,1]. May be given several times. The results are none of the full suite's.",
+        metavar="PATH=VALUE",
+        show_default=False,
+    ),
+]
 StoreOption = Annotated[
     Path,
     typer.Option("--store", help="Folder of the step results.", envvar="BALANCEBENCH_STORE", metavar="DIR"),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+DebugFlag = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the traceback of whatever goes wrong, in a worker too.", callback=_note_debug),
+]
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -79,13 +118,14 @@ def print_advice(out: Console, advice: PrecisionAdvice | None) -> None:
         out.print(advice.text, style="yellow" if advice.is_warning else "dim", markup=False, soft_wrap=True)
 
 
-def bound_plan(suite: Path, profile: str | None) -> Plan:
-    """Return the plan of the suite at a path; raise SuiteError with all its mistakes."""
+def bound_plan(suite: Path, profile: str | None, settings: Sequence[str] | None = None) -> Plan:
+    """Return the plan of the suite at a path, with what --set says replaced; raise SuiteError with all its mistakes."""
     from balancebench.plan import expand
     from balancebench.registry import load_registry
     from balancebench.suite.bind import bind_suite
+    from balancebench.suite.profiles import parse_changes
 
-    return expand(bind_suite(suite, load_registry(), profile))
+    return expand(bind_suite(suite, load_registry(), profile, parse_changes(settings or [])))
 
 
 def plans_of_all_profiles(suite: Path) -> dict[str | None, Plan]:
@@ -95,6 +135,18 @@ def plans_of_all_profiles(suite: Path) -> dict[str | None, Plan]:
     unchanged = bound_plan(suite, None)
     profiles = tomli.loads(unchanged.suite.path.read_text(encoding="utf-8")).get("profile", {})
     return {None: unchanged, **{profile: bound_plan(suite, profile) for profile in profiles}}
+
+
+def whole_key(store: Store, beginning: str) -> str:
+    """Return the key of the one step of a store whose key begins so; raise BalancebenchError where there is not one."""
+    if len(beginning) < SHORTEST_KEY:
+        raise BalancebenchError(f"{beginning!r} is too short for a key; give at least {SHORTEST_KEY} characters")
+    matching = [key for key in store.step_keys() if key.startswith(beginning)]
+    if len(matching) != 1:
+        raise BalancebenchError(
+            f"{len(matching)} steps in {store.root} begin with {beginning!r}, not one; see balancebench store list"
+        )
+    return matching[0]
 
 
 def parse_size(text: str | None) -> int | None:

@@ -19,6 +19,7 @@ from balancebench.cli.shared import (
     errors_console,
     plans_of_all_profiles,
     print_json,
+    whole_key,
 )
 from balancebench.errors import BalancebenchError
 from balancebench.folders import DEFAULT_STORE
@@ -36,7 +37,6 @@ app = typer.Typer(
     help="Look after a store: what it holds, what may go, whether it is whole, and how results travel.",
 )
 VERIFIED_TOGETHER = 100
-SHORTEST_KEY = 6
 
 SuitesOption = Annotated[
     list[Path] | None,
@@ -259,7 +259,7 @@ def export_archive(
     opened = _opened(store)
     chosen: set[str] | None = None
     if suite or keys:
-        chosen = _needed(suite or []) | {_whole_key(opened, beginning) for beginning in keys or []}
+        chosen = _needed(suite or []) | {whole_key(opened, beginning) for beginning in keys or []}
     finished = [known.key for known in _known_steps(opened, chosen, stage) if known.status == "done"]
     if not finished:
         raise BalancebenchError(f"{opened.root} has no finished steps of these; run the suite first")
@@ -333,14 +333,3 @@ def _known_steps(opened: Store, chosen: Collection[str] | None, stages: Collecti
 
 def _is_of(step: Step, stages: Collection[str] | None) -> bool:
     return not stages or step.stage in stages
-
-
-def _whole_key(opened: Store, beginning: str) -> str:
-    if len(beginning) < SHORTEST_KEY:
-        raise BalancebenchError(f"{beginning!r} is too short for a key; give at least {SHORTEST_KEY} characters")
-    matching = [key for key in opened.step_keys() if key.startswith(beginning)]
-    if len(matching) != 1:
-        raise BalancebenchError(
-            f"{len(matching)} steps in {opened.root} begin with {beginning!r}, not one; see balancebench store list"
-        )
-    return matching[0]

@@ -23,7 +23,7 @@ from balancebench.config import JSON
 from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
-from balancebench.execution.worker import worker_main
+from balancebench.execution.worker import printed_end, worker_main
 from balancebench.stages.judge import Judge
 from balancebench.step import Step, record_fields, step_to_json
 from balancebench.store import Status, Store, failure_record
@@ -31,7 +31,6 @@ from balancebench.store import Status, Store, failure_record
 __all__ = ["ProcessExecutor"]
 
 POLL_SECONDS = 0.1
-LOG_TAIL_CHARACTERS = 2000
 MIB = 1024 * 1024
 
 
@@ -216,9 +215,9 @@ class ProcessExecutor:
         self._end(slot)
         if slot.device in self._rooms:
             self._rooms[slot.device].finish(step.key, None)
-        printed = slot.log.read_text(encoding="utf-8", errors="replace") if slot.log.exists() else ""
-        record = failure_record(record_fields(step), status, message, seconds, printed[-LOG_TAIL_CHARACTERS:])
-        record = record.model_copy(update={"provenance": {name: slot.settings[name] for name in ("device", "threads")}})
+        record = failure_record(record_fields(step), status, message, seconds)
+        provenance = {name: slot.settings[name] for name in ("device", "threads")}
+        record = record.model_copy(update={"provenance": provenance, "output": printed_end(slot.log)})
         standing = self._store.commit(record)
         if standing.status == "done":  # it finished just before it was stopped
             return Finished(step.key, "done", standing.duration_seconds, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from balancebench.execution.readiness import check_ready
 from balancebench.execution.scheduler import Observers, Outcome, Scheduler
 from balancebench.execution.survey import Survey, survey
 from balancebench.folders import data_root
-from balancebench.plan import Plan
+from balancebench.plan import Cell, Plan
 from balancebench.registry import Registry, load_registry
 from balancebench.stage import Stage
 from balancebench.store import Store
@@ -61,13 +62,15 @@ def run_plan(
     compilation: Compilation = "auto",
     checkpoint_seconds: float = 180.0,
     stages: frozenset[Stage] | None = None,
+    cells: Sequence[Cell] | None = None,
     data_folder: Path | None = None,
 ) -> Outcome:
     """Run the steps of a plan that the store lacks, and return what became of them. Ctrl-C ends it cleanly.
 
     executor: a name of `balancebench.execution.executor.EXECUTORS`. device: "auto", "cuda", "mps" or "cpu". jobs: steps
     side by side; None is as many as the devices take. limits: of one step. checkpoint_seconds: how often long trainings
-    save their state. stages: only these are run. data_folder: where downloads lie; None is the user's.
+    save their state. stages: only these are run. cells: only what these need is run. data_folder: where downloads lie;
+    None is the user's.
 
     Raises BalancebenchError where something that the plan needs from outside is not there, before any step runs.
     """
@@ -75,7 +78,7 @@ def run_plan(
     reporter = reporter or _Silent()
     start = time.monotonic()
     with reporter.surveying():
-        surveyed = survey(plan, store, stages=stages)
+        surveyed = survey(plan, store, stages=stages, cells=cells)
     reporter.surveyed(plan, surveyed)
     if not surveyed.to_run:
         return Outcome(cached=len(surveyed.done), damaged=dict(surveyed.damaged))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from balancebench.plan import Plan
+from balancebench.plan import Cell, Plan
 from balancebench.stage import Stage
 from balancebench.step import Step, input_keys
 from balancebench.store import Record, Store
@@ -26,10 +27,17 @@ class Survey:
     to_run: list[Step]
 
 
-def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[Stage] | None = None) -> Survey:
+def survey(
+    plan: Plan,
+    store: Store,
+    *,
+    verify: bool = True,
+    stages: frozenset[Stage] | None = None,
+    cells: Iterable[Cell] | None = None,
+) -> Survey:
     """Look up every step of a plan.
 
-    verify: see `StoreIndex.survey`. stages: only these are to run.
+    verify: see `StoreIndex.survey`. stages: only these are to run. cells: only what these need is to run; None is all.
     """
     with StoreIndex(store) as index:
         done, failed, damaged = index.survey(plan.steps, verify=verify)
@@ -39,7 +47,12 @@ def survey(plan: Plan, store: Store, *, verify: bool = True, stages: frozenset[S
                 done.discard(key)
                 damaged[key] = problem
     wanted = set(damaged)
-    ends = [key for cell in plan.cells for stage, key in cell.steps.items() if stage in ("measure", "score")]
+    ends = [
+        key
+        for cell in (plan.cells if cells is None else cells)
+        for stage, key in cell.steps.items()
+        if stage in ("measure", "score")
+    ]
     pending = [key for key in ends if key not in done] + list(damaged)
     while pending:
         key = pending.pop()

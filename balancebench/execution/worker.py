@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from balancebench.stages.judge import Judgement
 
-__all__ = ["worker_main"]
+__all__ = ["printed_end", "worker_main"]
 
 PROGRESS_INTERVAL_SECONDS = 0.2
+PRINTED_BYTES = 4000
 CUBLAS_WORKSPACE = ":4096:8"  # without it CUDA's matrix products are not repeatable
 
 
@@ -50,13 +51,23 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
         except EOFError:
             return
         os.ftruncate(output, 0)
-        finished = _run(pipe, content, settings)
+        finished = _run(pipe, content, settings, log)
         sys.stdout.flush()
         sys.stderr.flush()
         pipe.send_bytes(json.dumps(finished).encode())
 
 
-def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str, Any]:
+def printed_end(log: Path) -> str:
+    """Return the last characters of what a worker's step printed; a log may be larger than memory."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - PRINTED_BYTES))
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) -> dict[str, Any]:
     import numpy as np
 
     from balancebench.execution.provenance import describe_environment
@@ -87,6 +98,11 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
         pipe.send_bytes(logits.getbuffer())
         return Judgement(**json.loads(pipe.recv_bytes()))
 
+    def printed() -> str:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return printed_end(log)
+
     ended = run_step(
         step,
         store=Store(Path(settings["store_root"])),
@@ -103,6 +119,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any]) -> dict[str
         compilation=settings["compilation"],
         checkpoint_seconds=settings["checkpoint_seconds"],
         is_worker=True,
+        printed=printed,
     )
     record = ended.record
     return {

@@ -110,8 +110,13 @@ def markdown_table(headings: Sequence[str], aligned_right: Sequence[bool], rows:
 
 def rerun_command(board: Leaderboard) -> str:
     """Return the command that makes these results."""
-    profile = ["--profile", board.suite.profile] if board.suite.profile is not None else []
-    return shlex.join(["balancebench", "run", board.suite.file, *profile])
+    suite = board.suite
+    # Records that were made before --set was there name their profile alone.
+    profile = suite.file_profile if suite.changes else suite.profile
+    arguments = ["--profile", profile] if profile is not None else []
+    for pattern, value in suite.changes.items():
+        arguments += ["--set", f"{pattern}={json.dumps(value)}"]
+    return shlex.join(["balancebench", "run", suite.file, *arguments])
 
 
 def _top(board: Leaderboard) -> list[str]:

@@ -117,7 +117,8 @@ class MetricHeader(_Frozen):
 class SuiteHeader(_Frozen):
     """What a leaderboard says of its suite. axes: the labels of each axis in the suite's order.
 
-    overrides: what the profile replaced. subset_metrics: those of the training subset, which stand with the task.
+    profile, file_profile, changes, overrides: see `BoundSuite`; records made before there were changes have none.
+    subset_metrics: those of the training subset, which stand with the task.
     citations: label of a balancer -> where it was published; none in records made before they were kept.
     """
 
@@ -125,6 +126,8 @@ class SuiteHeader(_Frozen):
     title: str
     description: str = ""
     profile: str | None = None
+    file_profile: str | None = None
+    changes: dict[str, JSON] = {}
     overrides: dict[str, JSON] = {}
     file: str
     metrics: tuple[MetricHeader, ...]
@@ -157,6 +160,8 @@ def describe_suite(suite: BoundSuite) -> SuiteHeader:
         title=suite.title,
         description=suite.description.strip(),
         profile=suite.profile,
+        file_profile=suite.file_profile,
+        changes=dict(suite.changes),
         overrides=dict(suite.overrides),
         file=_shown_path(suite.path),
         metrics=tuple(headers["row"]),

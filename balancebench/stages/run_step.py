@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -36,6 +37,10 @@ class StepEnd:
     lasting_changes: tuple[str, ...]
 
 
+def _nothing_printed() -> str:
+    return ""
+
+
 def run_step(
     step: Step,
     *,
@@ -49,10 +54,12 @@ def run_step(
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     is_worker: bool = False,
+    printed: Callable[[], str] = _nothing_printed,
 ) -> StepEnd:
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
 
-    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps.
+    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps. printed: returns
+    the end of what the step printed, for its record.
     """
     start_up_seconds = start_up(step, registry, device)
     results, scratch = store.temporary_folder(), store.temporary_folder()
@@ -111,6 +118,7 @@ def run_step(
         warnings=tuple(sorted(warnings)),
         images_seen=workplace.images_seen,
         optimiser_steps=workplace.optimiser_steps,
+        output=printed(),
     )
     if has_answers:
         with store.answers.opened():

@@ -38,8 +38,9 @@ class Record(BaseModel):
     """What a step leaves. Later versions may add fields; those that are missing in older records have defaults.
 
     duration_seconds: of the work itself. start_up_seconds: of the imports before it, which a warm process has done.
-    has_answers: whether labels of test images belong to it, which lie apart.
-    outside_data, warnings: the step's own and those of its inputs, for the reader of any row that is made from it.
+    output: the end of what the step printed, where a worker ran it. has_answers: whether labels of test images belong
+    to it, which lie apart. outside_data, warnings: the step's own and those of its inputs, for the reader of any row
+    that is made from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -65,6 +66,7 @@ class Record(BaseModel):
     warnings: tuple[str, ...] = ()
     images_seen: int = 0
     optimiser_steps: int = 0
+    output: str = ""
 
 
 def failure_record(

@@ -19,7 +19,7 @@ from balancebench.registry import Registry
 from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
 from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes, Path
-from balancebench.suite.profiles import apply_profile
+from balancebench.suite.profiles import apply_changes, apply_profile, changed_profile
 from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable, RunTable, SelectionTable, SuiteFile
 from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
 
@@ -28,17 +28,22 @@ __all__ = ["bind_suite"]
 Bound = dict[Axis, tuple[BoundComponent, ...]]
 
 
-def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -> BoundSuite:
+def bind_suite(
+    path: FilePath, registry: Registry, profile: str | None = None, changes: Mapping[str, JSON] | None = None
+) -> BoundSuite:
     """Return the suite at `path` with its components found and options validated.
 
-    The name of a suite that ships with balancebench will do for its path. Raises SuiteError with every mistake in the
-    file. Imports no torch.
+    The name of a suite that ships with balancebench will do for its path. profile: of the file. changes: what replaces
+    values after it, by patterns as a profile has them. Raises SuiteError with every mistake in the file. Imports no
+    torch.
     """
+    changes = changes or {}
     path = suite_file(path)
     text, document = _read(path)
     mistakes = Mistakes(document, line_numbers(text))
     if profile is not None:
         apply_profile(document, profile, registry, mistakes)
+    apply_changes(document, changes, registry, mistakes)
     for name in document.get("profile", {}) if isinstance(document.get("profile"), dict) else []:
         if name != profile:  # the others must name something too; what they set is checked when they are used
             apply_profile(_deep_copy(document), name, registry, mistakes)
@@ -58,8 +63,10 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         title=file.title or file.name,
         description=file.description,
         path=path,
-        profile=profile,
-        overrides={} if profile is None else document["profile"][profile],
+        profile=changed_profile(profile, changes),
+        file_profile=profile,
+        changes=changes,
+        overrides={**({} if profile is None else document["profile"][profile]), **changes},
         metrics=metrics,
         reports=tuple(file.run.report),
         seeds=tuple(_seed_triples(file.run)),

@@ -123,7 +123,8 @@ class PublishedNumbers(BaseModel):
 class BoundSuite:
     """A suite ready for planning; every mistake in its file has been reported before this exists.
 
-    overrides: what its profile replaced, as the file says it; empty without a profile.
+    profile: the name that results carry where values were replaced. file_profile: the profile of the file behind it;
+    changes: what the command line replaced. overrides: all that was replaced.
     """
 
     name: str
@@ -131,6 +132,8 @@ class BoundSuite:
     description: str
     path: Path
     profile: str | None
+    file_profile: str | None
+    changes: Mapping[str, JSON]
     overrides: Mapping[str, JSON]
     metrics: tuple[BoundComponent, ...]
     reports: tuple[Report, ...]

@@ -110,6 +110,8 @@ class Misbehaving(Balancer[MisbehavingOptions]):
             case "exit":
                 print("last words before leaving", flush=True)
                 os._exit(3)
+            case "print":
+                print("the fake balancer printed this")
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "sleep":

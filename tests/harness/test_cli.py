@@ -39,7 +39,7 @@ def test_a_run_with_failures_names_them_and_ends_with_exit_code_1(balancebench, 
     code, out, err = balancebench("run", path, "--jobs", "0")
     assert code == 1
     assert "the fake balancer raised" in err
-    assert "record.json" in err
+    assert "balancebench log " in err
     assert "Traceback" not in out + err
     assert "misbehaving" in out
 
