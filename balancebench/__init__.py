@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from balancebench.checkpoints import Checkpoints
-from balancebench.component import BalancerComponent, Component, MetricComponent
+from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent
 from balancebench.config import JSON, BalancerReference, Options
 from balancebench.contracts import (
     Balancer,
@@ -113,6 +113,7 @@ __all__ = [
     "Cost",
     "DataError",
     "Dataset",
+    "DatasetComponent",
     "DatasetSplits",
     "Evaluation",
     "EvaluationImages",

@@ -12,11 +12,11 @@ from importlib import import_module
 from typing import Any, Generic, Literal, TypeVar
 
 from balancebench.config import JSON, Options
-from balancebench.contracts import Balancer
+from balancebench.contracts import Balancer, Dataset
 from balancebench.errors import PluginError
 from balancebench.evaluation import MeanOver, Metric, SubsetMetric
 
-__all__ = ["KINDS", "BalancerComponent", "Component", "Kind", "MetricComponent", "Requirement"]
+__all__ = ["KINDS", "BalancerComponent", "Component", "DatasetComponent", "Kind", "MetricComponent", "Requirement"]
 
 Kind = Literal["dataset", "imbalancer", "balancer", "classifier", "metric"]
 KINDS: tuple[Kind, ...] = ("dataset", "imbalancer", "balancer", "classifier", "metric")
@@ -33,6 +33,10 @@ def _nothing_outside(_options: Any) -> str | None:
 
 
 def _no_extractor(_options: Any) -> bool:
+    return False
+
+
+def _no_validation(_options: Any) -> bool:
     return False
 
 
@@ -62,7 +66,10 @@ class Component(Generic[OptionsT, ContractT]):
     heavy, and raises DataError (datasets) or the error of its kind where the files are not there.
     ready: options -> nothing; raises a BalancebenchError where something it needs from outside (weights of a model, a
     folder) is not to be had, and says how to get it. A run asks it for the components of the steps that are to run,
-    before any of them does: it must be quick and import nothing heavy.
+    before any of them does: it must be quick, and import nothing heavy where nothing from outside is needed.
+    check: "package.module:function" of what is called with the options, and raises the error of its kind where they
+    name what no library has (a model of timm). `balancebench validate` and the start of a run ask it; it may import
+    what it needs.
     """
 
     name: str
@@ -77,15 +84,33 @@ class Component(Generic[OptionsT, ContractT]):
     outside_data: Callable[[OptionsT], str | None] = _nothing_outside
     identity: Callable[[OptionsT], JSON] | None = None
     ready: Callable[[OptionsT], None] | None = None
+    check: str = ""
 
     def create(self, options: OptionsT) -> ContractT:
         """Import what `build` names and call it with `options`; raise PluginError where it is not there."""
-        module_name, _, attribute = self.build.partition(":")
+        return self._imported(self.build)(options)
+
+    def run_check(self, options: OptionsT) -> None:
+        """Import and call what `check` names; raise the error of its kind where the options name what is not there."""
+        if self.check:
+            self._imported(self.check)(options)
+
+    def _imported(self, path: str) -> Callable[[OptionsT], Any]:
+        module_name, _, attribute = path.partition(":")
         try:
-            factory = getattr(import_module(module_name), attribute)
+            return getattr(import_module(module_name), attribute)
         except (ImportError, AttributeError, ValueError) as error:
-            raise PluginError(f"{self.name} cannot be built from {self.build!r}: {error}") from error
-        return factory(options)
+            raise PluginError(f"{self.name} cannot be built from {path!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetComponent(Component[OptionsT, Dataset], Generic[OptionsT]):
+    """A dataset. brings_validation: options -> whether its splits have validation images of their own.
+
+    A dataset may be declared as a plain `Component`: whether it brings any is then known when it is loaded.
+    """
+
+    brings_validation: Callable[[OptionsT], bool] = _no_validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

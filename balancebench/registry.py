@@ -106,6 +106,12 @@ class Registry:
             offers = " and ".join(sorted(entry.distribution for entry in candidates))
             examples = " or ".join(sorted(repr(entry.qualified_name) for entry in candidates))
             raise PluginError(f"{kind} {name!r} is offered by {offers}; write {examples}")
+        elsewhere = [entry.qualified_name for entry in self._components[kind].get(name, [])]
+        if elsewhere:  # of another distribution than was said
+            raise PluginError(f"unknown {kind} {use!r} (did you mean {' or '.join(map(repr, sorted(elsewhere)))}?)")
+        kinds: list[Kind] = [other for other in KINDS if name in self._components[other]]
+        if kinds:
+            raise PluginError(f"there is no {kind} {use!r}: it is of the kind {kinds[0]}, named in {_where(kinds[0])}")
         qualified = [entry.qualified_name for entry in self.all(kind)]
         hint = nearest(use, qualified if distribution else self._components[kind])
         broken = f"; broken plugins: {'; '.join(map(str, self.broken))}" if self.broken else ""
@@ -139,6 +145,10 @@ class Registry:
                     raise PluginError(f"{kind} {checked.name!r} is declared twice")
                 names.add(checked.name)
                 yield RegisteredComponent(kind=kind, component=checked, distribution=distribution)
+
+
+def _where(kind: Kind) -> str:
+    return "metrics" if kind == "metric" else f"[[{kind}]]"
 
 
 def _checked(kind: Kind, component: object) -> Component[Any, Any]:

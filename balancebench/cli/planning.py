@@ -98,14 +98,17 @@ def validate(suite: SuiteArgument) -> None:
 
     Example: [bold]balancebench validate suites/quickstart.toml[/bold]
     """
-    from balancebench.suite.seed_advice import seed_advice
+    from balancebench.execution.readiness import check_names
+    from balancebench.suite.advice import ranking_advice, seed_advice
 
     out = console()
     for profile, planned in plans_of_all_profiles(suite).items():
+        check_names(planned)
         name = suite if profile is None else f"  profile {profile}"
         out.print(f"{name}: good; {len(planned.cells)} cells, {len(planned.steps)} steps", markup=False)
-        if profile is None and (advice := seed_advice(planned.suite)) is not None:
-            out.print(f"  {advice}", style="dim", markup=False, soft_wrap=True)
+        for advice in (seed_advice(planned.suite), ranking_advice(planned.suite)) if profile is None else ():
+            if advice is not None:
+                out.print(f"  {advice}", style="dim", markup=False, soft_wrap=True)
 
 
 def _state(key: str, surveyed: Survey, to_run: set[str]) -> str:

@@ -8,21 +8,22 @@ from typing import Any
 from balancebench.component import Component, Kind
 from balancebench.config import Options
 from balancebench.errors import BalancebenchError
+from balancebench.plan import Plan
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.step import ComponentReference, Step
 
-__all__ = ["check_ready"]
+__all__ = ["check_names", "check_ready"]
 
 
 def check_ready(steps: Iterable[Step], registry: Registry) -> None:
     """Raise one BalancebenchError with everything that is not ready, each with its component's name."""
     problems: dict[str, None] = {}  # in the order of the steps, each once
     for kind, component, options in _built_components(steps, registry):
-        if component.ready is None:
-            continue
         try:
-            component.ready(options)
+            component.run_check(options)
+            if component.ready is not None:
+                component.ready(options)
         except BalancebenchError as error:
             problems[f"{kind} {component.name}: {error}"] = None
     if problems:
@@ -30,6 +31,19 @@ def check_ready(steps: Iterable[Step], registry: Registry) -> None:
         raise BalancebenchError(
             "\n".join([f"nothing was run: {counted} not ready", *(f"  {text}" for text in problems)])
         )
+
+
+def check_names(plan: Plan) -> None:
+    """Raise one BalancebenchError with every option of a plan that names what no library has."""
+    suite = plan.suite
+    problems: dict[str, None] = {}
+    for entry in (*(entry for entries in suite.axes.values() for entry in entries), *suite.metrics):
+        try:
+            entry.component.run_check(entry.options)
+        except BalancebenchError as error:
+            problems[f"{entry.label}: {error}"] = None
+    if problems:
+        raise BalancebenchError("\n  ".join([f"{suite.path}: what is named is not there", *problems]))
 
 
 def _built_components(steps: Iterable[Step], registry: Registry) -> Iterator[tuple[Kind, Component[Any, Any], Options]]:

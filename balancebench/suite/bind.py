@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import product
@@ -12,11 +14,12 @@ from typing import Any, cast
 import tomli
 from pydantic import BaseModel, ValidationError
 
-from balancebench.component import Kind
+from balancebench.component import DatasetComponent, Kind
 from balancebench.config import JSON, BalancerReference, Options
 from balancebench.errors import BalancebenchError, Mistake, PluginError, SuiteError, nearest
 from balancebench.registry import Registry
 from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
+from balancebench.suite.exact_types import converted_values
 from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes, Path
 from balancebench.suite.profiles import apply_changes, apply_profile, changed_profile
@@ -41,6 +44,10 @@ def bind_suite(
     path = suite_file(path)
     text, document = _read(path)
     mistakes = Mistakes(document, line_numbers(text))
+    for axis in AXES:
+        if isinstance(document.get(axis), dict):  # one entry, with one pair of brackets: its own mistakes count too
+            mistakes.add((axis,), f"write [[{axis}]], with two brackets: an axis may have several entries")
+            document[axis] = [document[axis]]
     if profile is not None:
         apply_profile(document, profile, registry, mistakes)
     apply_changes(document, changes, registry, mistakes)
@@ -56,6 +63,10 @@ def bind_suite(
     exclude = binder.selections("exclude", document, axes)
     include = binder.selections("include", document, axes)
     published = binder.published(document, axes, metrics)
+    if exclude and all(axes.values()) and not _is_left(axes, exclude, include):
+        mistakes.add(("exclude", len(exclude) - 1), "with this, no cell of the suite is left: name more axes")
+    if file is not None and "best_validation" in file.run.report and file.run.validation is None:
+        binder.require_validation(axes["dataset"])
     if mistakes.noted or file is None or no_balancer is None or no_imbalance is None:
         raise SuiteError(str(path), mistakes.noted)
     return BoundSuite(
@@ -83,6 +94,16 @@ def bind_suite(
         exclude=exclude,
         include=include,
         published=published,
+    )
+
+
+def _is_left(axes: Bound, exclude: tuple[Selection, ...], include: tuple[Selection, ...]) -> bool:
+    """Say whether any cell is selected by an include, or by no exclude."""
+    points = (dict(zip(AXES, entries, strict=True)) for entries in product(*(axes[axis] for axis in AXES)))
+    return any(
+        any(selection.matches(entries) for selection in include)
+        or not any(selection.matches(entries) for selection in exclude)
+        for entries in points
     )
 
 
@@ -124,6 +145,10 @@ def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:
     try:
         return text, tomli.loads(text)
     except tomli.TOMLDecodeError as error:
+        twice = re.match(r"Cannot declare \('(\w+)',\) twice", str(error))
+        if twice is not None and twice.group(1) in (*AXES, "exclude", "include", "published"):
+            hint = f"[{twice.group(1)}] stands here and [[{twice.group(1)}]] elsewhere: every entry has two brackets"
+            raise refuse(hint, getattr(error, "lineno", None)) from None
         raise refuse(f"not valid TOML: {error}", getattr(error, "lineno", None)) from None
 
 
@@ -185,7 +210,9 @@ class _Binder:
         """Bind the metrics, each a name or a table with `use`."""
         bound: list[BoundComponent] = []
         normalised: list[JSON] = []
-        for index, entry in enumerate(cast("list[JSON]", entries) if isinstance(entries, list) else []):
+        listed = cast("list[JSON]", entries) if isinstance(entries, list) else []
+        unlabelled = Counter(_default_label(entry) for entry in listed)
+        for index, entry in enumerate(listed):
             table = _component_table({"use": entry} if isinstance(entry, str) else entry)
             normalised.append({"use": entry} if isinstance(entry, str) else entry)
             if table is None:
@@ -193,6 +220,9 @@ class _Binder:
             if table.sweep:
                 self._mistakes.add(("metrics", index, "sweep"), "metrics cannot be swept")
             label = table.label or table.use.rpartition(":")[2]
+            if table.label is None and unlabelled[label] > 1 and table.options:  # one metric, asked for in several ways
+                label += f"({', '.join(f'{key}={_shown(value)}' for key, value in table.options.items())})"
+                normalised[-1] = {**normalised[-1], "label": label}
             metric = self.component("metric", table.use, label, table.options, ("metrics", index))
             if metric is not None:
                 bound.append(metric)
@@ -214,6 +244,8 @@ class _Binder:
         except ValidationError as error:
             self._mistakes.add_validation(at, error, component.options)
             return None
+        for key, message in converted_values(options, validated):
+            self._mistakes.add((*at, *key), message)
         validated = self._anchor_paths(validated)
         reference = getattr(validated, "base", None)
         base = None
@@ -236,6 +268,17 @@ class _Binder:
             return None
         return bound
 
+    def require_validation(self, datasets: tuple[BoundComponent, ...]) -> None:
+        """Note datasets that are known to bring no validation images, where best_validation needs some."""
+        for dataset in datasets:
+            component = dataset.component
+            if isinstance(component, DatasetComponent) and not component.brings_validation(dataset.options):
+                self._mistakes.add(
+                    ("run", "report"),
+                    f"best_validation needs validation images, and {dataset.label} brings none: add "
+                    "validation = { fraction = 0.1 } to [run], which carves them from the kept images",
+                )
+
     def selections(self, table: str, document: Mapping[str, JSON], axes: Bound) -> tuple[Selection, ...]:
         """Bind [[exclude]] or [[include]]: every label must be of some entry."""
         chosen: list[Selection] = []
@@ -249,7 +292,8 @@ class _Binder:
         self, document: Mapping[str, JSON], axes: Bound, metrics: tuple[BoundComponent, ...]
     ) -> tuple[PublishedNumbers, ...]:
         """Bind [[published]]: labels of entries, and labels of metrics with numbers."""
-        metric_labels = [metric.label for metric in metrics]
+        by_label = {metric.label: metric for metric in metrics}
+        metric_labels = list(by_label)
         bound: list[PublishedNumbers] = []
         for index, raw in enumerate(document.get("published") or []):
             at: Path = ("published", index)
@@ -261,6 +305,8 @@ class _Binder:
                     self._mistakes.add((*at, key), f"{key!r} is no metric of this suite{nearest(key, metric_labels)}")
                 elif not _is_number(value):
                     self._mistakes.add((*at, key), f"a published value is a number, got {value!r}")
+                elif value > 1 and getattr(by_label[key].component, "unit", "") == "%":
+                    self._mistakes.add((*at, key), f"{key} runs from 0 to 1: write {value / 100:g} for {value:g} %")
             selection = self._selection(entry, at, axes)
             values = {key: float(value) for key, value in entry.values.items() if _is_number(value)}
             bound.append(
@@ -318,6 +364,12 @@ def _labels(named: str | None, entries: tuple[BoundComponent, ...]) -> tuple[str
     if named is None:
         return None
     return tuple(entry.label for entry in entries if named in (entry.label, entry.group)) or (named,)
+
+
+def _default_label(entry: JSON) -> str | None:
+    """Return what a metric without a label is called, or None where it has one."""
+    table = _component_table({"use": entry} if isinstance(entry, str) else entry)
+    return table.use.rpartition(":")[2] if table is not None and table.label is None else None
 
 
 def _is_number(value: JSON) -> bool:

@@ -109,21 +109,23 @@ def _replace_option(
     mistakes: Mistakes,
 ) -> None:
     tables = document.get(axis)
-    changed = 0
+    changed = unknown = 0
     known: set[str] = set()
     for index, entry in enumerate(cast("list[JSON]", tables) if isinstance(tables, list) else []):
         if not isinstance(entry, dict):
             continue
         table = cast("dict[str, JSON]", entry)
-        known |= _options(table, axis, registry) if label == "*" else _labels(table)
+        options = _options(table, axis, registry)
+        unknown += not options  # a component that nobody knows, which is a mistake of its own
+        known |= options if label == "*" else _labels(table)
         if _applies(table, axis, label, option, registry):
             changed += 1
             table[option] = value
             cast("dict[str, JSON]", table.get("sweep", {})).pop(option, None)
             mistakes.moved[axis, index, option] = at
-    if not changed and label == "*":
+    if not changed and label == "*" and not unknown:
         mistakes.add(at, f"no [[{axis}]] has {option!r}{nearest(option, known)}")
-    elif not changed:
+    elif not changed and label != "*":
         mistakes.add(at, f"no [[{axis}]] is called {label!r}{nearest(label, known)}")
 
 

@@ -28,7 +28,7 @@ Seeds = Annotated[list[Seed], Field(min_length=1)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class SeedStreams(_Table):

@@ -56,8 +56,10 @@ class ChannelStatistics(Options):
         return self
 
 
-Epochs = Annotated[int | None, Field(ge=1, description="passes over the training images; not where steps are given")]
-Steps = Annotated[int | None, Field(ge=1, description="optimiser steps, instead of epochs")]
+Epochs = Annotated[
+    int | None, Field(ge=1, le=1_000_000, description="passes over the training images; not where steps are given")
+]
+Steps = Annotated[int | None, Field(ge=1, le=1_000_000_000, description="optimiser steps, instead of epochs")]
 BatchSize = Annotated[int, Field(ge=1, description="images in a training batch")]
 Optimiser = Annotated[Literal["sgd", "adam", "adamw"], Field(description="the optimiser")]
 PeakLearningRate = Annotated[float, Field(gt=0, description="the learning rate that the schedule starts from")]

@@ -25,6 +25,13 @@ def _timm_weights(options: TimmModelOptions) -> str | None:
     return f"timm's pre-trained weights of {options.name}" if options.pretrained else None
 
 
+def _timm_weights_ready(options: TimmModelOptions) -> None:
+    if options.pretrained:
+        from balancebench.builtin.classifiers.model_zoos import timm_weights_file
+
+        timm_weights_file(options.name)
+
+
 CLASSIFIERS: tuple[Component[Any, Classifier], ...] = (
     Component(
         name="small_cnn",
@@ -56,6 +63,7 @@ CLASSIFIERS: tuple[Component[Any, Classifier], ...] = (
         build="balancebench.builtin.classifiers.model_zoos:torchvision_model",
         smoke={"name": "mobilenet_v3_small", "epochs": 1},
         outside_data=_torchvision_weights,
+        check="balancebench.builtin.classifiers.model_zoos:check_torchvision_model",
     ),
     Component(
         name="timm_model",
@@ -65,5 +73,7 @@ CLASSIFIERS: tuple[Component[Any, Classifier], ...] = (
         citation="Wightman 2019, PyTorch Image Models",
         smoke={"name": "resnet10t", "epochs": 1},
         outside_data=_timm_weights,
+        check="balancebench.builtin.classifiers.model_zoos:check_timm_model",
+        ready=_timm_weights_ready,
     ),
 )

@@ -15,7 +15,15 @@ from balancebench.errors import ClassifierError, nearest
 from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.pretrained import tensors_only
 
-__all__ = ["timm_backbone", "timm_model", "torchvision_backbone", "torchvision_model"]
+__all__ = [
+    "check_timm_model",
+    "check_torchvision_model",
+    "timm_backbone",
+    "timm_model",
+    "timm_weights_file",
+    "torchvision_backbone",
+    "torchvision_model",
+]
 
 
 def torchvision_model(options: TorchvisionModelOptions) -> NetworkClassifier:
@@ -38,6 +46,34 @@ def timm_model(options: TimmModelOptions) -> NetworkClassifier:
     )
 
 
+def check_torchvision_model(options: TorchvisionModelOptions) -> None:
+    """Raise ClassifierError where torchvision has no such model, or no such weights of it."""
+    _check_torchvision_names(options.name, options.weights)
+
+
+def check_timm_model(options: TimmModelOptions) -> None:
+    """Raise ClassifierError where timm has no such model."""
+    _check_timm_name(options.name)
+
+
+def _check_torchvision_names(name: str, weights: str | None) -> None:
+    from torchvision import models
+
+    model_names = models.list_models(module=models)
+    if name not in model_names:
+        raise ClassifierError(f"torchvision has no classification model {name!r}{nearest(name, model_names)}")
+    weights_names = [*models.get_model_weights(name).__members__, "DEFAULT"]
+    if weights is not None and weights not in weights_names:
+        raise ClassifierError(f"torchvision's {name} has no weights {weights!r}{nearest(weights, weights_names)}")
+
+
+def _check_timm_name(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name):
+        raise ClassifierError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
+
+
 def torchvision_backbone(name: str, channels: int, *, weights: str | None, image_size: int | None) -> nn.Module:
     """Return the model of torchvision.models called `name`, without its last layer: images_NCHW -> features_ND.
 
@@ -48,9 +84,7 @@ def torchvision_backbone(name: str, channels: int, *, weights: str | None, image
     """
     from torchvision import models
 
-    model_names = models.list_models(module=models)
-    if name not in model_names:
-        raise ClassifierError(f"torchvision has no classification model {name!r}{nearest(name, model_names)}")
+    _check_torchvision_names(name, weights)
     # The auxiliary heads of these two make training return more than logits.
     extra = {"aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
     if weights is None:
@@ -58,10 +92,6 @@ def torchvision_backbone(name: str, channels: int, *, weights: str | None, image
             extra["init_weights"] = True
         model = models.get_model(name, weights=None, **extra)
     else:
-        offered = models.get_model_weights(name)
-        names = [*offered.__members__, "DEFAULT"]
-        if weights not in names:
-            raise ClassifierError(f"torchvision's {name} has no weights {weights!r}{nearest(weights, names)}")
         with tensors_only():
             try:
                 model = models.get_model(name, weights=weights, **extra)
@@ -81,16 +111,16 @@ def timm_backbone(name: str, channels: int, *, pretrained: bool, image_size: int
     """
     import timm
 
-    if not timm.is_model(name):
-        raise ClassifierError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
-    overlay = {"file": _timm_weights_file(name)} if pretrained else None
+    _check_timm_name(name)
+    overlay = {"file": timm_weights_file(name)} if pretrained else None
     model = timm.create_model(
         name, pretrained=pretrained, pretrained_cfg_overlay=overlay, in_chans=channels, num_classes=0
     )
     return nn.Sequential(*_resizing(image_size), model)
 
 
-def _timm_weights_file(name: str) -> str:
+def timm_weights_file(name: str) -> str:
+    """Return the path of timm's weights of a model, fetched where they are not here; raise ClassifierError else."""
     import timm
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError

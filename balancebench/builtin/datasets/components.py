@@ -19,9 +19,8 @@ from balancebench.builtin.datasets.options import (
     ImageFolderOptions,
     TorchvisionOptions,
 )
-from balancebench.component import Component
+from balancebench.component import DatasetComponent
 from balancebench.config import JSON
-from balancebench.contracts import Dataset
 from balancebench.errors import DataError
 
 __all__ = ["DATASETS"]
@@ -48,8 +47,8 @@ def _huggingface_identity(options: HuggingFaceOptions) -> JSON:
     return {"files": digest_of_files(files)}
 
 
-DATASETS: tuple[Component[Any, Dataset], ...] = (
-    Component(
+DATASETS: tuple[DatasetComponent[Any], ...] = (
+    DatasetComponent(
         name="digits",
         summary="Handwritten digits that come with scikit-learn: 1,797 grey 8x8 images, 10 classes, no download.",
         options=DigitsOptions,
@@ -57,7 +56,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI repository, 1998",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="mnist",
         summary="Handwritten digits: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
@@ -66,7 +65,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 1998",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="fashion_mnist",
         summary="Articles of clothing: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
@@ -75,7 +74,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="kmnist",
         summary="Cursive Japanese characters: 60,000 + 10,000 grey 28x28 images, 10 classes.",
         options=TorchvisionOptions,
@@ -84,7 +83,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Clanuwat et al., Deep learning for classical Japanese literature, arXiv:1812.01718, 2018",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="cifar10",
         summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
@@ -92,7 +91,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="cifar100",
         summary="Objects and animals: 50,000 + 10,000 colour 32x32 images, 100 classes in 20 super-classes.",
         options=TorchvisionOptions,
@@ -100,7 +99,7 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="svhn",
         summary="Street-view house numbers: 73,257 + 26,032 colour 32x32 images, 10 classes.",
         options=TorchvisionOptions,
@@ -108,20 +107,25 @@ DATASETS: tuple[Component[Any, Dataset], ...] = (
         citation="Netzer et al., Reading digits in natural images with unsupervised feature learning, 2011",
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="image_folder",
         summary="A folder of your own: train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg with a test fraction.",
         options=ImageFolderOptions,
         build="balancebench.builtin.datasets.image_folder:ImageFolder",
         identity=_image_folder_identity,
+        brings_validation=lambda options: (
+            options.test_fraction is None
+            and any(entry.name in ("validation", "val") for entry in options.root.iterdir())
+        ),
         smoke=SMOKE,
     ),
-    Component(
+    DatasetComponent(
         name="huggingface",
         summary="Images of the Hugging Face hub, of a parquet file, or of a folder of either kind.",
         options=HuggingFaceOptions,
         build="balancebench.builtin.datasets.huggingface:HuggingFace",
         identity=_huggingface_identity,
+        brings_validation=lambda options: options.validation_split is not None,
         smoke=SMOKE,
     ),
 )

@@ -1,12 +1,15 @@
-"""What a suite's seeds can and cannot tell, before it is run."""
+"""What a person may want to know of a suite that is no mistake: what its seeds can tell, and what ranks its rows."""
 
 from __future__ import annotations
 
+from balancebench.component import MetricComponent
 from balancebench.suite.bound import BoundSuite
 
-__all__ = ["seed_advice"]
+__all__ = ["ranking_advice", "seed_advice"]
 
 SEEDS_TO_CLAIM = 5
+COSTS = ("s", "images", "steps", "MiB")
+"""Units of metrics that count what a row took, not how good it is."""
 TOGETHER = f"seeds = [{', '.join(map(str, range(SEEDS_TO_CLAIM)))}]"
 
 
@@ -29,3 +32,17 @@ def seed_advice(suite: BoundSuite) -> str | None:
     if draws == 1:
         return f"one seed tells nothing of others; {TOGETHER} for a suite that is to make claims"
     return f"{draws} seeds are a look; {TOGETHER} for a suite that is to make claims"
+
+
+def ranking_advice(suite: BoundSuite) -> str | None:
+    """Return a question in one line where a suite ranks by nothing, or by what a row cost; None else."""
+    first = suite.metrics[0]
+    component = first.component
+    assert isinstance(component, MetricComponent)  # noqa: S101 - the registry has checked it
+    if component.of == "subset":
+        return f"{first.label}, the first metric, is of the training subset and ranks no row: put another first"
+    if component.higher_is_better is None:
+        return f"{first.label}, the first metric, says of no value whether it is better: no row is ranked"
+    if component.unit in COSTS:
+        return f"rows are ranked by {first.label}, the first metric, which is a cost: is that meant?"
+    return None
