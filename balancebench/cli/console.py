@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ConsoleReporter"]
 
 PLAIN_PROGRESS_SECONDS = 15.0
+WIDE_TERMINAL, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
+PERCENTAGE_WIDTH = 8  # with the spaces between columns
 
 
 class ConsoleReporter:
@@ -45,7 +47,7 @@ class ConsoleReporter:
         self._last_plain = self._start = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=self._bar_width),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[note]}", markup=False, style="dim"),
             console=console,
@@ -77,6 +79,7 @@ class ConsoleReporter:
             f"{plan.suite.title}{profile}: {len(plan.cells)} cells, {len(surveyed.to_run)} steps to run, "
             f"{len(surveyed.done)} in the store; {where}",
             markup=False,
+            soft_wrap=True,
         )
         if self._advised_device is not None:
             print_advice(self._console, precision_advice(surveyed.to_run, self._advised_device))
@@ -95,7 +98,9 @@ class ConsoleReporter:
         """Show a bar for the step."""
         self._labels[key] = f"{stage} {label}"
         if self._overall is not None:
-            self._bars[key] = self._progress.add_task(_shortened(f"  {stage:<15} {label}"), total=1.0, note="")
+            self._bars[key] = self._progress.add_task(
+                _shortened(f"  {stage:<15} {label}", self._label_width()), total=1.0, note=""
+            )
             self._progress.update(self._overall, description=self._headline())
 
     @hookimpl
@@ -103,7 +108,7 @@ class ConsoleReporter:
         """Move the step's bar and the overall one."""
         self._partial[key] = self._weights.get(key, 0.0) * (done / total if total else 0.0)
         if self._overall is not None:
-            self._progress.update(self._bars[key], completed=done / total if total else 0.0, note=message)
+            self._progress.update(self._bars[key], completed=done / total if total else 0.0, note=self._noted(message))
             self._move()
         elif time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
             self._last_plain = time.monotonic()
@@ -130,6 +135,17 @@ class ConsoleReporter:
             took = f" in {seconds:.1f} s" if status == "done" else ""
             self._console.print(f"{self._headline()} {status} {stage} {label}{took}", markup=False, soft_wrap=True)
 
+    def _label_width(self) -> int:
+        """Return the columns of labels: the bar and the percentage stand, whatever the terminal's width."""
+        return max(8, (self._console.width - self._bar_width - PERCENTAGE_WIDTH) * 3 // 5)
+
+    def _noted(self, message: str) -> str:
+        return _shortened(message, self._console.width - self._bar_width - PERCENTAGE_WIDTH - self._label_width())
+
+    @property
+    def _bar_width(self) -> int:
+        return WIDE_BAR if self._console.width >= WIDE_TERMINAL else NARROW_BAR
+
     def _move(self) -> None:
         assert self._overall is not None  # noqa: S101 - only called with bars
         completed = self._done_weight + sum(self._partial.values())
@@ -147,5 +163,5 @@ class ConsoleReporter:
         return f" about {seconds_left // 60}:{seconds_left % 60:02d} left"
 
 
-def _shortened(text: str, width: int = 64) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"

@@ -13,7 +13,7 @@ from balancebench.folders import DEFAULT_STORE, data_root
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from balancebench.component import Kind
+    from balancebench.component import Component, Kind
     from balancebench.registry import RegisteredComponent, Registry
 
 __all__ = ["doctor", "list_components", "schema", "show"]
@@ -37,11 +37,15 @@ def list_components(
     kind: Annotated[
         str | None, typer.Argument(help="dataset, imbalancer, balancer, classifier or metric.", metavar="[KIND]")
     ] = None,
+    plugin: Annotated[
+        str | None,
+        typer.Option("--plugin", help="Only what this distribution brings, balancebench-longtail.", metavar="NAME"),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """List what a suite can use, with the distribution that brings it.
 
-    Example: [bold]balancebench list balancer[/bold]
+    Example: [bold]balancebench list balancers --plugin balancebench-longtail[/bold]
     """
     from balancebench.component import KINDS
     from balancebench.registry import load_registry
@@ -50,6 +54,12 @@ def list_components(
     kinds: list[Kind] = [shown_kind for shown_kind in KINDS if kind is None or kind.removesuffix("s") == shown_kind]
     if not kinds:
         raise BalancebenchError(f"there is no kind {kind!r}{nearest(str(kind), KINDS)}")
+    distributions = sorted({registered.distribution for of_kind in KINDS for registered in registry.all(of_kind)})
+    if plugin is not None:
+        named = [name for name in distributions if name in (plugin, f"balancebench-{plugin}")]
+        if not named:
+            raise BalancebenchError(f"no distribution {plugin!r} brings anything{nearest(plugin, distributions)}")
+        distributions = named
     if json:
         components = [
             {
@@ -60,6 +70,7 @@ def list_components(
             }
             for shown_kind in kinds
             for registered in registry.all(shown_kind)
+            if registered.distribution in distributions
         ]
         broken = [
             {"distribution": plugin.distribution, "entry_point": plugin.entry_point, "error": plugin.error}
@@ -67,19 +78,27 @@ def list_components(
         ]
         print_json({"components": components, "broken": broken})
         return
-    from rich.table import Table
-
     out = console()
     for shown_kind in kinds:
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        table.add_column(style="dim", no_wrap=True)
-        for registered in registry.all(shown_kind):
-            table.add_row(registered.component.name, registered.component.summary, registered.distribution)
-        out.print(f"[underline]{shown_kind}s[/underline]")
-        out.print(table)
+        for distribution in distributions:
+            components = [entry.component for entry in registry.all(shown_kind) if entry.distribution == distribution]
+            if components:
+                out.print(f"[underline]{shown_kind}s[/underline] [dim]from {distribution}[/dim]")
+                _print_names(out, components)
     _print_broken(out, registry)
+
+
+def _print_names(out: Console, components: list[Component[Any, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=24)
+    table.add_column()
+    for component in components:
+        table.add_row(Text(component.name), Text(component.summary))
+    out.print(table)
+    out.print()
 
 
 def _print_broken(out: Console, registry: Registry) -> None:
@@ -144,7 +163,10 @@ def _print_component(out: Console, registered: RegisteredComponent) -> None:
     if not properties:
         out.print("no options\n")
         return
-    table = Table("option", "type", "default", "meaning", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("option", no_wrap=True, min_width=max(map(len, properties)))
+    for heading in ("type", "default", "meaning"):
+        table.add_column(heading)
     for option, described in properties.items():
         default = "required" if option in schema.get("required", []) else _literal(described.get("default"))
         table.add_row(option, _type_text(described, schema.get("$defs", {})), default, described.get("description", ""))

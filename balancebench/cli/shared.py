@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ __all__ = [
 
 SOME_FAILED, USAGE, INTERRUPTED = 1, 2, 130
 SHORTEST_KEY = 6
+PIPED_WIDTH = 1000
 
 
 @dataclass(slots=True)
@@ -97,12 +99,20 @@ _DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def console() -> Console:
     """Return the console for what a command is asked for."""
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 def errors_console() -> Console:
     """Return the console for errors and warnings."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console as wide as the terminal; what goes to a file or a pipe is not cut to the width of one."""
+    created = Console(stderr=stderr, highlight=False)
+    if not created.is_terminal and "COLUMNS" not in os.environ:
+        created.width = PIPED_WIDTH
+    return created
 
 
 def print_json(value: Any) -> None:

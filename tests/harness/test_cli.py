@@ -175,3 +175,29 @@ def test_doctor_says_versions_devices_and_store(balancebench, suite_file):
     assert diagnosis["devices"]
     assert diagnosis["store_bytes"] > 0
     assert diagnosis["plugins"]["balancebench-fakes"] == "0.1"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_list_and_show_cut_no_name_whatever_the_terminals_width(balancebench, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = [component["name"] for component in json.loads(balancebench("list", "--json")[1])["components"]]
+    listed = balancebench("list")[1]
+    assert [name for name in names if name not in listed] == []
+    shown = balancebench("show", "stable_diffusion")[1]
+    (described,) = json.loads(balancebench("show", "stable_diffusion", "--json")[1])
+    assert [option for option in described["options"]["properties"] if option not in shown] == []
+
+
+def test_list_takes_one_kind_in_the_plural_and_one_plugin_by_its_short_name(balancebench):
+    out = balancebench("list", "balancers", "--plugin", "resampling")[1]
+    assert "balancers from balancebench-resampling" in out
+    assert "crt" not in out
+    assert balancebench("list", "--plugin", "resamplin")[0] == 2
+
+
+def test_what_is_piped_is_not_cut_to_the_width_of_a_terminal(balancebench, monkeypatch):
+    columns = balancebench("list", "balancers", "--plugin", "longtail")[1]
+    monkeypatch.delenv("COLUMNS")
+    piped = balancebench("list", "balancers", "--plugin", "longtail")[1]
+    assert max(map(len, map(str.rstrip, piped.splitlines()))) > 120
+    assert len(piped.splitlines()) < len(columns.splitlines())
