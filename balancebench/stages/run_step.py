@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -36,6 +37,10 @@ class StepEnd:
     lasting_changes: tuple[str, ...]
 
 
+def _nothing() -> None:
+    return
+
+
 def run_step(
     step: Step,
     *,
@@ -46,15 +51,18 @@ def run_step(
     provenance: dict[str, JSON],
     progress: Progress,
     judge: TestJudge,
+    begun: Callable[[], object] = _nothing,
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     is_worker: bool = False,
 ) -> StepEnd:
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
 
-    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps.
+    judge: tells how good test logits are. begun: called once imports are done, from when on time counts.
+    is_worker: whether this process does nothing but run steps.
     """
     start_up_seconds = start_up(step, registry, device)
+    begun()
     results, scratch = store.temporary_folder(), store.temporary_folder()
     workplace = Workplace(
         step=step,
