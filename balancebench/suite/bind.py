@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path as FilePath
 from typing import Any, cast
 
-import tomli
 from pydantic import BaseModel, ValidationError
 
-from balancebench.component import Kind
+from balancebench.component import Component, Kind
 from balancebench.config import JSON, BalancerReference, Options
-from balancebench.errors import BalancebenchError, Mistake, PluginError, SuiteError, nearest
+from balancebench.errors import BalancebenchError, PluginError, SuiteError, nearest
+from balancebench.plain_text import visible
 from balancebench.registry import Registry
 from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
+from balancebench.suite.document import check_values, deep_copy, read_document
 from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes, Path
 from balancebench.suite.profiles import apply_profile
 from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable, RunTable, SelectionTable, SuiteFile
-from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
+from balancebench.suite.shipped import suite_file
 
 __all__ = ["bind_suite"]
 
+LONGEST_REASON = 200  # characters of what a plugin says
+MOST_COMBINATIONS = 10_000  # of one sweep
 Bound = dict[Axis, tuple[BoundComponent, ...]]
 
 
@@ -35,13 +37,16 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
     file. Imports no torch.
     """
     path = suite_file(path)
-    text, document = _read(path)
+    text, document = read_document(path)
     mistakes = Mistakes(document, line_numbers(text))
+    check_values(document, mistakes)
+    if mistakes.noted:  # what follows takes values for what they should be
+        raise SuiteError(visible(str(path)), mistakes.noted)
     if profile is not None:
         apply_profile(document, profile, registry, mistakes)
     for name in document.get("profile", {}) if isinstance(document.get("profile"), dict) else []:
         if name != profile:  # the others must name something too; what they set is checked when they are used
-            apply_profile(_deep_copy(document), name, registry, mistakes)
+            apply_profile(deep_copy(document), name, registry, mistakes)
     file = _validated(SuiteFile, document, mistakes)
     binder = _Binder(path.resolve().parent, registry, mistakes)
     axes: Bound = {axis: binder.axis(axis, document.get(axis)) for axis in AXES}
@@ -52,7 +57,7 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
     include = binder.selections("include", document, axes)
     published = binder.published(document, axes, metrics)
     if mistakes.noted or file is None or no_balancer is None or no_imbalance is None:
-        raise SuiteError(str(path), mistakes.noted)
+        raise SuiteError(visible(str(path)), mistakes.noted)
     return BoundSuite(
         name=file.name,
         title=file.title or file.name,
@@ -77,58 +82,6 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         include=include,
         published=published,
     )
-
-
-def _suite_like(path: FilePath) -> str:
-    """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/.
-
-    So with the name of a suite that ships with balancebench; a bare name that is like none gets all of these.
-    """
-    candidates = {
-        candidate.relative_to(path.parent)
-        for candidate in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
-    }
-    by_stem = {name: name for name in SHIPPED} | {
-        candidate.stem: str(candidate)
-        for candidate in sorted(candidates, reverse=True)
-        if candidate.name != "pyproject.toml"
-    }
-    close = get_close_matches(path.stem, by_stem, n=1)
-    if close:
-        return f" (did you mean {by_stem[close[0]]!r}?)"
-    return f" (suites that come with balancebench: {', '.join(SHIPPED)})" if is_bare_name(path) else ""
-
-
-def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:
-    def refuse(message: str, line: int | None = None) -> SuiteError:
-        return SuiteError(str(path), [Mistake(message=message, line=line)])
-
-    try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
-        raise refuse(f"there is no such file{_suite_like(path)}") from None
-    except IsADirectoryError:
-        suites = sorted(sibling.name for sibling in path.glob("*.toml"))
-        raise refuse(f"this is a directory, not a suite file{nearest('', suites)}") from None
-    except UnicodeDecodeError as error:
-        raise refuse(f"the file is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
-    try:
-        return text, tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise refuse(f"not valid TOML: {error}", getattr(error, "lineno", None)) from None
-
-
-def _deep_copy(document: dict[str, JSON]) -> dict[str, JSON]:
-    def copied(value: JSON) -> JSON:
-        if isinstance(value, dict):
-            return {key: copied(inner) for key, inner in cast("dict[str, JSON]", value).items()}
-        if isinstance(value, list):
-            return [copied(inner) for inner in cast("list[JSON]", value)]
-        return value
-
-    return copied(document)
 
 
 def _validated(model: type[SuiteFile], document: dict[str, JSON], mistakes: Mistakes) -> SuiteFile | None:
@@ -157,12 +110,17 @@ class _Binder:
     def axis(self, axis: Axis, tables: JSON) -> tuple[BoundComponent, ...]:
         """Bind [[axis]] tables, sweeps expanded; labels must be unique."""
         bound: list[BoundComponent] = []
-        for index, table in enumerate(cast("list[JSON]", tables) if isinstance(tables, list) else []):
+        for index, table in enumerate(_entries(tables)):
             entry = _component_table(table)
             if entry is None:
                 continue
             at: Path = (axis, index)
             label = entry.label or entry.use.rpartition(":")[2]
+            if (combinations := math.prod(map(len, entry.sweep.values()))) > MOST_COMBINATIONS:
+                self._mistakes.add(
+                    (*at, "sweep"), f"the sweep makes {combinations} entries, and one makes at most {MOST_COMBINATIONS}"
+                )
+                continue
             for chosen in _combinations(entry.sweep):
                 swept = "" if not chosen else f"({', '.join(f'{key}={_shown(chosen[key])}' for key in chosen)})"
                 self._mistakes.moved.update({(*at, key): (*at, "sweep", key) for key in chosen if key in entry.sweep})
@@ -178,7 +136,7 @@ class _Binder:
         """Bind the metrics, each a name or a table with `use`."""
         bound: list[BoundComponent] = []
         normalised: list[JSON] = []
-        for index, entry in enumerate(cast("list[JSON]", entries) if isinstance(entries, list) else []):
+        for index, entry in enumerate(_entries(entries)):
             table = _component_table({"use": entry} if isinstance(entry, str) else entry)
             normalised.append({"use": entry} if isinstance(entry, str) else entry)
             if table is None:
@@ -202,12 +160,9 @@ class _Binder:
             self._mistakes.add((*at, "use"), str(error))
             return None
         component = registered.component
-        try:
-            validated = component.options.model_validate(dict(options))
-        except ValidationError as error:
-            self._mistakes.add_validation(at, error, component.options)
+        validated = self._validated_options(component, options, at)
+        if validated is None:
             return None
-        validated = self._anchor_paths(validated)
         reference = getattr(validated, "base", None)
         base = None
         if isinstance(reference, BalancerReference):
@@ -222,17 +177,38 @@ class _Binder:
             options=validated,
             base=base,
         )
+        return bound if self._has_data(bound, at) else None
+
+    def _validated_options(
+        self, component: Component[Any, Any], options: Mapping[str, JSON], at: Path
+    ) -> Options | None:
+        """Return the options of a component, paths anchored; None, with what is wrong noted, where they cannot be."""
+        try:
+            validated = component.options.model_validate(dict(options))
+        except ValidationError as error:
+            self._mistakes.add_validation(at, error, component.options)
+        except Exception as error:  # noqa: BLE001 - the model is a plugin's
+            self._mistakes.add(at, _failed_text(component.name, error))
+        else:
+            return self._anchored(validated, at)
+        return None
+
+    def _has_data(self, bound: BoundComponent, at: Path) -> bool:
+        """Say whether the data that a dataset names is there, and note it where it is not."""
         try:
             _ = bound.reference
-        except BalancebenchError as error:  # the data a dataset names is not there
+        except BalancebenchError as error:
             self._mistakes.add(at, str(error))
-            return None
-        return bound
+        except Exception as error:  # noqa: BLE001 - what identifies data is a plugin's
+            self._mistakes.add(at, _failed_text(bound.component.name, error))
+        else:
+            return True
+        return False
 
     def selections(self, table: str, document: Mapping[str, JSON], axes: Bound) -> tuple[Selection, ...]:
         """Bind [[exclude]] or [[include]]: every label must be of some entry."""
         chosen: list[Selection] = []
-        for index, entry in enumerate(document.get(table) or []):
+        for index, entry in enumerate(_entries(document.get(table))):
             selection = _quietly(SelectionTable, entry)
             if isinstance(selection, SelectionTable):
                 chosen.append(self._selection(selection, (table, index), axes))
@@ -244,7 +220,7 @@ class _Binder:
         """Bind [[published]]: labels of entries, and labels of metrics with numbers."""
         metric_labels = [metric.label for metric in metrics]
         bound: list[PublishedNumbers] = []
-        for index, raw in enumerate(document.get("published") or []):
+        for index, raw in enumerate(_entries(document.get("published"))):
             at: Path = ("published", index)
             entry = _quietly(PublishedTable, raw)
             if not isinstance(entry, PublishedTable):
@@ -279,14 +255,19 @@ class _Binder:
                 )
         return Selection(**labels)
 
-    def _anchor_paths(self, options: Options) -> Options:
-        """Let relative paths start at the suite file."""
-        anchored = {
-            name: self._folder / value.expanduser()
-            for name, value in dict(options).items()
-            if isinstance(value, FilePath)
-        }
-        return options.model_copy(update=anchored) if anchored else options
+    def _anchored(self, options: Options, at: Path) -> Options | None:
+        """Let relative paths start at the suite file; note a mistake and return None where a path is none."""
+        anchored: dict[str, FilePath] = {}
+        for name, value in dict(options).items():
+            if not isinstance(value, FilePath):
+                continue
+            try:
+                anchored[name] = self._folder / value.expanduser()
+                anchored[name].exists()  # raises where no file can be called so
+            except (OSError, RuntimeError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                self._mistakes.add((*at, name), f"the path cannot be used: {reason}")
+        return options.model_copy(update=anchored) if len(anchored) == _path_count(options) else None
 
     def _refuse_duplicates(self, name: str, tables: JSON, bound: list[BoundComponent]) -> None:
         seen: set[str] = set()
@@ -294,7 +275,7 @@ class _Binder:
             if entry.label in seen:
                 indices = [
                     index
-                    for index, table in enumerate(tables)
+                    for index, table in enumerate(_entries(tables))
                     if isinstance(table, dict)
                     and entry.group == (table.get("label") or str(table.get("use")).rpartition(":")[2])
                 ]
@@ -304,6 +285,19 @@ class _Binder:
                     f"two {what}s have the label {entry.label!r}; give one a `label` of its own",
                 )
             seen.add(entry.label)
+
+
+def _path_count(options: Options) -> int:
+    return sum(isinstance(value, FilePath) for value in dict(options).values())
+
+
+def _entries(tables: JSON) -> list[JSON]:
+    """Return the entries of an array of tables, none where it is something else, which is a mistake of its own."""
+    return cast("list[JSON]", tables) if isinstance(tables, list) else []
+
+
+def _failed_text(name: str, error: Exception) -> str:
+    return f"{name} cannot take these options: {visible(f'{type(error).__name__}: {error}')[:LONGEST_REASON]}"
 
 
 def _labels(named: str | None, entries: tuple[BoundComponent, ...]) -> tuple[str, ...] | None:
@@ -336,4 +330,4 @@ def _combinations(sweep: Mapping[str, list[JSON]]) -> Iterator[dict[str, JSON]]:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else visible(str(value))

@@ -32,7 +32,9 @@ def apply_profile(document: dict[str, JSON], profile: str, registry: Registry, m
             if rest not in RunTable.model_fields:
                 mistakes.add(at, f"[run] has no key {rest!r}{nearest(rest, RunTable.model_fields)}")
                 continue
-            document.setdefault("run", {})[rest] = value
+            if not isinstance(document.setdefault("run", {}), dict):
+                continue  # which is a mistake of its own
+            document["run"][rest] = value
             mistakes.moved["run", rest] = at
         elif head in AXES and "." in rest:
             label, _, option = rest.rpartition(".")
@@ -42,7 +44,8 @@ def apply_profile(document: dict[str, JSON], profile: str, registry: Registry, m
                 if isinstance(table, dict) and _applies(cast("dict[str, JSON]", table), head, label, option, registry):
                     changed += 1
                     table[option] = value
-                    cast("dict[str, JSON]", table.get("sweep", {})).pop(option, None)
+                    if isinstance(sweep := table.get("sweep"), dict):
+                        cast("dict[str, JSON]", sweep).pop(option, None)
                     mistakes.moved[head, index, option] = at
             if not changed:
                 mistakes.add(at, f"no [[{head}]] {'' if label == '*' else repr(label) + ' '}has {option!r}")
