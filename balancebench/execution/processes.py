@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from pathlib import Path
-
-import psutil
 
 from balancebench.config import JSON
 from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
-from balancebench.execution.worker import printed_end, worker_main
+from balancebench.execution.worker_process import WorkerProcess
 from balancebench.stages.judge import Judge
 from balancebench.step import Step, record_fields, step_to_json
 from balancebench.store import Status, Store, failure_record
@@ -31,20 +28,24 @@ from balancebench.store import Status, Store, failure_record
 __all__ = ["ProcessExecutor"]
 
 POLL_SECONDS = 0.1
+START_UP_SECONDS = 300.0  # for imports, which no time limit counts
 MIB = 1024 * 1024
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One device slot: its process, when there is one, and the step it works on."""
+    """One device slot: its process, when there is one, and the step it works on.
+
+    started, begun: when the step was handed over, and when its imports were done (None before), as time.monotonic().
+    """
 
     device: str
     settings: dict[str, JSON]
     log: Path
-    process: BaseProcess | None = None
-    pipe: Connection | None = None
+    process: WorkerProcess | None = None
     step: Step | None = None
     started: float = 0.0
+    begun: float | None = None
 
 
 class ProcessExecutor:
@@ -58,7 +59,6 @@ class ProcessExecutor:
         self._store = Store(site.store_root)
         self._site = site
         self._limits = site.limits
-        self._spawn = multiprocessing.get_context("spawn")
         self._logs = self._store.temporary_folder()
         self._slots = [
             _Slot(device=device, settings=self._settings(device), log=self._logs / f"{index}.log")
@@ -94,16 +94,16 @@ class ProcessExecutor:
         slot = next((slot for slot in free if slot.process is not None), free[0])
         if slot.device in self._rooms:
             self._rooms[slot.device].start(step.key, kind_of(step))
-        if slot.process is None or not slot.process.is_alive():
-            self._start(slot)
-        assert slot.pipe is not None  # noqa: S101 - set by _start
-        slot.step, slot.started = step, time.monotonic()
-        try:
-            slot.pipe.send_bytes(step_to_json(step))
-        except OSError:  # it died between two steps
-            self._end(slot)
-            self._start(slot)
-            slot.pipe.send_bytes(step_to_json(step))
+        if slot.process is not None:
+            try:
+                slot.process.send(step_to_json(step))
+            except OSError:  # it died between two steps
+                self._end(slot)
+        if slot.process is None:
+            slot.process = WorkerProcess(slot.settings, slot.log)
+            with suppress(OSError):  # it died at once: the next poll sees it
+                slot.process.send(step_to_json(step))
+        slot.step, slot.started, slot.begun = step, time.monotonic(), None
 
     def poll(self, seconds: float) -> Sequence[Finished]:
         """Return what happened, waiting at most `seconds` for something."""
@@ -113,12 +113,13 @@ class ProcessExecutor:
                 self._start_in(free, step)
         deadline = time.monotonic() + seconds
         while True:
-            busy = [slot for slot in self._slots if slot.step is not None and slot.pipe is not None]
+            busy = [(slot, slot.process) for slot in self._slots if slot.step is not None and slot.process is not None]
             remaining = max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
-            ready = wait([slot.pipe for slot in busy if slot.pipe is not None], timeout=remaining) if busy else []
+            if busy:
+                wait([process.pipe for _, process in busy], timeout=remaining)
             events: list[Finished] = []
-            for slot in busy:
-                events += self._events(slot, slot.pipe in ready)
+            for slot, process in busy:
+                events += self._events(slot, process)
             if events or not busy or time.monotonic() >= deadline:
                 return events
 
@@ -140,61 +141,60 @@ class ProcessExecutor:
             "checkpoint_seconds": self._site.checkpoint_seconds,
         }
 
-    def _start(self, slot: _Slot) -> None:
-        ours, theirs = self._spawn.Pipe()
-        process = self._spawn.Process(
-            target=worker_main, args=(theirs, json.dumps(slot.settings), slot.log), daemon=True
-        )
-        process.start()
-        theirs.close()
-        slot.process, slot.pipe = process, ours
-
     def _end(self, slot: _Slot) -> None:
         if slot.process is not None:
-            for child in _family(slot.process):
-                child.kill()
-            slot.process.join()
-        if slot.pipe is not None:
-            slot.pipe.close()
-        slot.process, slot.pipe, slot.step = None, None, None
+            slot.process.end()
+        slot.process, slot.step = None, None
 
-    def _events(self, slot: _Slot, readable: bool) -> list[Finished]:
-        step, pipe, process = slot.step, slot.pipe, slot.process
-        assert step is not None and pipe is not None and process is not None  # noqa: S101, PT018 - the slot is busy
-        events: list[Finished] = []
+    def _events(self, slot: _Slot, process: WorkerProcess) -> list[Finished]:
+        step = slot.step
+        assert step is not None  # noqa: S101 - the slot is busy
+        was_alive = process.is_alive  # before the last of what it says is read
         try:
-            while readable and pipe.poll():
-                note = json.loads(pipe.recv_bytes())
+            while (note := process.note()) is not None:
                 if note["kind"] == "finished":
                     slot.step = None
                     if note["is_spent"]:  # the step changed what the next one would compute with
                         self._end(slot)
                     finished = Finished(step.key, note["status"], note["seconds"], note["message"])
                     memory = note["gpu_memory"]
-                    return events + self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)
+                    return self._ended(slot, step, finished, GpuMemory(*memory) if memory else None)
+                if note["kind"] == "begun":
+                    slot.begun = time.monotonic()
+                    continue
                 if note["kind"] == "judge":
-                    self._answer(pipe, note["dataset"])
+                    self._answer(process, note["dataset"])
                     continue
                 self._site.on_progress(Progressed(step.key, note["done"], note["total"], note["message"]))
         except (EOFError, OSError):
-            process.join()
-            return [*events, self._fail(slot, "failed", _death(process.exitcode))]
-        elapsed = time.monotonic() - slot.started
-        if self._limits.seconds is not None and elapsed > self._limits.seconds:
-            message = f"stopped at the time limit of {self._limits.seconds:g} s"
-            return [*events, self._fail(slot, "timeout", message)]
-        if self._limits.memory_bytes is not None and (used := _memory(process)) > self._limits.memory_bytes:
-            limit_mib = self._limits.memory_bytes // MIB
-            message = f"stopped at {used // MIB} MiB, past the memory limit of {limit_mib} MiB"
-            return [*events, self._fail(slot, "out_of_memory", message)]
-        return events
+            return [self._fail(slot, process, "failed", process.death())]
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"the worker process said what no worker says ({type(error).__name__}); it was ended"
+            return [self._fail(slot, process, "failed", message)]
+        if not was_alive:  # and a child of its holds the pipe open
+            return [self._fail(slot, process, "failed", process.death())]
+        past = self._past_limit(slot, process)
+        return [] if past is None else [self._fail(slot, process, *past)]
 
-    def _answer(self, pipe: Connection, dataset_key: str) -> None:
+    def _past_limit(self, slot: _Slot, process: WorkerProcess) -> tuple[Status, str] | None:
+        """Return the status and message of a step that takes more than it may, or None."""
+        seconds, memory_bytes = self._limits.seconds, self._limits.memory_bytes
+        if seconds is not None:
+            elapsed = time.monotonic() - slot.started
+            if slot.begun is None and elapsed > max(seconds, START_UP_SECONDS):
+                return "timeout", f"stopped after {elapsed:.0f} s of imports, before it began"
+            if slot.begun is not None and time.monotonic() - slot.begun > seconds:
+                return "timeout", f"stopped at the time limit of {seconds:g} s"
+        if memory_bytes is not None and (used := process.memory_bytes) > memory_bytes:
+            return "out_of_memory", f"stopped at {used // MIB} MiB, past the memory limit of {memory_bytes // MIB} MiB"
+        return None
+
+    def _answer(self, process: WorkerProcess, dataset_key: str) -> None:
         """Tell a training how good its test logits are: workers know no test labels."""
         import numpy as np
 
-        logits_NK = np.load(io.BytesIO(pipe.recv_bytes()), allow_pickle=False)
-        pipe.send_bytes(json.dumps(asdict(self._judge(dataset_key, logits_NK))).encode())
+        logits_NK = np.load(io.BytesIO(process.receive()), allow_pickle=False)
+        process.send(json.dumps(asdict(self._judge(dataset_key, logits_NK))).encode())
 
     def _ended(self, slot: _Slot, step: Step, finished: Finished, memory: GpuMemory | None) -> list[Finished]:
         """Return the end of a step, or nothing where it is to run once more, alone."""
@@ -207,7 +207,7 @@ class ProcessExecutor:
         room.finish(step.key, memory)
         return [finished]
 
-    def _fail(self, slot: _Slot, status: Status, message: str) -> Finished:
+    def _fail(self, slot: _Slot, process: WorkerProcess, status: Status, message: str) -> Finished:
         """End the slot's process, and commit a record in its stead."""
         step = slot.step
         assert step is not None  # noqa: S101 - only busy slots fail
@@ -217,33 +217,8 @@ class ProcessExecutor:
             self._rooms[slot.device].finish(step.key, None)
         record = failure_record(record_fields(step), status, message, seconds)
         provenance = {name: slot.settings[name] for name in ("device", "threads")}
-        record = record.model_copy(update={"provenance": provenance, "output": printed_end(slot.log)})
+        record = record.model_copy(update={"provenance": provenance, "output": process.last_words()})
         standing = self._store.commit(record)
         if standing.status == "done":  # it finished just before it was stopped
             return Finished(step.key, "done", standing.duration_seconds, "")
         return Finished(step.key, status, seconds, message)
-
-
-def _family(process: BaseProcess) -> list[psutil.Process]:
-    try:
-        worker = psutil.Process(process.pid)
-        return [*worker.children(recursive=True), worker]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _memory(process: BaseProcess) -> int:
-    used = 0
-    for member in _family(process):
-        try:
-            used += member.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return used
-
-
-def _death(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        hint = "; the system kills processes so when memory runs out" if exit_code == -9 else ""
-        return f"the worker process was killed by signal {-exit_code}{hint}"
-    return f"the worker process ended with exit code {exit_code} in the middle of the step"

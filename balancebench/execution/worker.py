@@ -37,6 +37,8 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     """Run steps until the pipe closes. Everything printed goes to `log`, which is emptied before each step."""
     settings = json.loads(settings_json)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # a group of its own, which ends as a whole
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
@@ -63,7 +65,7 @@ def printed_end(log: Path) -> str:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - PRINTED_BYTES))
             return file.read().decode(errors="replace").strip()
-    except FileNotFoundError:
+    except OSError:
         return ""
 
 
@@ -114,6 +116,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
             "device": settings["device"],
             "threads": step.threads,
         },
+        begun=lambda: pipe.send_bytes(json.dumps({"kind": "begun"}).encode()),
         progress=progress,
         judge=judge,
         compilation=settings["compilation"],
@@ -136,4 +139,6 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)  # what steps started ends too
         os._exit(1)

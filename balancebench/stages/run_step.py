@@ -41,6 +41,10 @@ def _nothing_printed() -> str:
     return ""
 
 
+def _nothing() -> None:
+    return
+
+
 def run_step(
     step: Step,
     *,
@@ -51,6 +55,7 @@ def run_step(
     provenance: dict[str, JSON],
     progress: Progress,
     judge: TestJudge,
+    begun: Callable[[], object] = _nothing,
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     is_worker: bool = False,
@@ -58,10 +63,12 @@ def run_step(
 ) -> StepEnd:
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
 
-    judge: tells how good test logits are. is_worker: whether this process does nothing but run steps. printed: returns
-    the end of what the step printed, for its record.
+    judge: tells how good test logits are. begun: called once imports are done, from when on time counts.
+    is_worker: whether this process does nothing but run steps. printed: returns the end of what the step printed, for
+    its record.
     """
     start_up_seconds = start_up(step, registry, device)
+    begun()
     results, scratch = store.temporary_folder(), store.temporary_folder()
     workplace = Workplace(
         step=step,

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path as FilePath
-from typing import Any, cast
 
-import tomli
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from balancebench.component import DatasetComponent, Kind
-from balancebench.config import JSON, BalancerReference, Options
-from balancebench.errors import BalancebenchError, Mistake, PluginError, SuiteError, nearest
+from balancebench.config import JSON
+from balancebench.errors import SuiteError
+from balancebench.plain_text import visible
 from balancebench.registry import Registry
-from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
-from balancebench.suite.exact_types import converted_values
+from balancebench.suite.binder import Binder, Bound
+from balancebench.suite.bound import BoundSuite, SeedTriple, Selection
+from balancebench.suite.document import check_values, deep_copy, read_document
 from balancebench.suite.locate import line_numbers
-from balancebench.suite.mistakes import Mistakes, Path
+from balancebench.suite.mistakes import Mistakes
 from balancebench.suite.profiles import apply_changes, apply_profile, changed_profile
-from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable, RunTable, SelectionTable, SuiteFile
-from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
+from balancebench.suite.schema import AXES, RunTable, SuiteFile
+from balancebench.suite.shipped import suite_file
 
 __all__ = ["bind_suite"]
-
-Bound = dict[Axis, tuple[BoundComponent, ...]]
 
 
 def bind_suite(
@@ -42,8 +35,11 @@ def bind_suite(
     """
     changes = changes or {}
     path = suite_file(path)
-    text, document = _read(path)
+    text, document = read_document(path)
     mistakes = Mistakes(document, line_numbers(text))
+    check_values(document, mistakes)
+    if mistakes.noted:  # what follows takes values for what they should be
+        raise SuiteError(visible(str(path)), mistakes.noted)
     for axis in AXES:
         if isinstance(document.get(axis), dict):  # one entry, with one pair of brackets: its own mistakes count too
             mistakes.add((axis,), f"write [[{axis}]], with two brackets: an axis may have several entries")
@@ -53,9 +49,9 @@ def bind_suite(
     apply_changes(document, changes, registry, mistakes)
     for name in document.get("profile", {}) if isinstance(document.get("profile"), dict) else []:
         if name != profile:  # the others must name something too; what they set is checked when they are used
-            apply_profile(_deep_copy(document), name, registry, mistakes)
+            apply_profile(deep_copy(document), name, registry, mistakes)
     file = _validated(SuiteFile, document, mistakes)
-    binder = _Binder(path.resolve().parent, registry, mistakes)
+    binder = Binder(path.resolve().parent, registry, mistakes)
     axes: Bound = {axis: binder.axis(axis, document.get(axis)) for axis in AXES}
     metrics = binder.metrics(document.get("metrics"))
     no_balancer = binder.component("balancer", "none", "none", {}, ())
@@ -68,7 +64,7 @@ def bind_suite(
     if file is not None and "best_validation" in file.run.report and file.run.validation is None:
         binder.require_validation(axes["dataset"])
     if mistakes.noted or file is None or no_balancer is None or no_imbalance is None:
-        raise SuiteError(str(path), mistakes.noted)
+        raise SuiteError(visible(str(path)), mistakes.noted)
     return BoundSuite(
         name=file.name,
         title=file.title or file.name,
@@ -107,62 +103,6 @@ def _is_left(axes: Bound, exclude: tuple[Selection, ...], include: tuple[Selecti
     )
 
 
-def _suite_like(path: FilePath) -> str:
-    """Return " (did you mean 'suites/quickstart.toml'?)" for a file of nearly this name beside it or in suites/.
-
-    So with the name of a suite that ships with balancebench; a bare name that is like none gets all of these.
-    """
-    candidates = {
-        candidate.relative_to(path.parent)
-        for candidate in (*path.parent.glob("*.toml"), *path.parent.glob("suites/*.toml"))
-    }
-    by_stem = {name: name for name in SHIPPED} | {
-        candidate.stem: str(candidate)
-        for candidate in sorted(candidates, reverse=True)
-        if candidate.name != "pyproject.toml"
-    }
-    close = get_close_matches(path.stem, by_stem, n=1)
-    if close:
-        return f" (did you mean {by_stem[close[0]]!r}?)"
-    return f" (suites that come with balancebench: {', '.join(SHIPPED)})" if is_bare_name(path) else ""
-
-
-def _read(path: FilePath) -> tuple[str, dict[str, JSON]]:
-    def refuse(message: str, line: int | None = None) -> SuiteError:
-        return SuiteError(str(path), [Mistake(message=message, line=line)])
-
-    try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
-        raise refuse(f"there is no such file{_suite_like(path)}") from None
-    except IsADirectoryError:
-        suites = sorted(sibling.name for sibling in path.glob("*.toml"))
-        raise refuse(f"this is a directory, not a suite file{nearest('', suites)}") from None
-    except UnicodeDecodeError as error:
-        raise refuse(f"the file is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
-    try:
-        return text, tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        twice = re.match(r"Cannot declare \('(\w+)',\) twice", str(error))
-        if twice is not None and twice.group(1) in (*AXES, "exclude", "include", "published"):
-            hint = f"[{twice.group(1)}] stands here and [[{twice.group(1)}]] elsewhere: every entry has two brackets"
-            raise refuse(hint, getattr(error, "lineno", None)) from None
-        raise refuse(f"not valid TOML: {error}", getattr(error, "lineno", None)) from None
-
-
-def _deep_copy(document: dict[str, JSON]) -> dict[str, JSON]:
-    def copied(value: JSON) -> JSON:
-        if isinstance(value, dict):
-            return {key: copied(inner) for key, inner in cast("dict[str, JSON]", value).items()}
-        if isinstance(value, list):
-            return [copied(inner) for inner in cast("list[JSON]", value)]
-        return value
-
-    return copied(document)
-
-
 def _validated(model: type[SuiteFile], document: dict[str, JSON], mistakes: Mistakes) -> SuiteFile | None:
     try:
         return model.model_validate(document)
@@ -176,223 +116,3 @@ def _seed_triples(run: RunTable) -> Iterator[SeedTriple]:
         yield from (SeedTriple(seed, seed, seed) for seed in run.seeds)
     else:
         yield from map(SeedTriple._make, product(run.seeds.subset, run.seeds.generator, run.seeds.classifier))
-
-
-class _Binder:
-    """Binds the tables of one file, adding to its mistakes."""
-
-    def __init__(self, folder: FilePath, registry: Registry, mistakes: Mistakes) -> None:
-        self._folder = folder
-        self._registry = registry
-        self._mistakes = mistakes
-
-    def axis(self, axis: Axis, tables: JSON) -> tuple[BoundComponent, ...]:
-        """Bind [[axis]] tables, sweeps expanded; labels must be unique."""
-        bound: list[BoundComponent] = []
-        for index, table in enumerate(cast("list[JSON]", tables) if isinstance(tables, list) else []):
-            entry = _component_table(table)
-            if entry is None:
-                continue
-            at: Path = (axis, index)
-            label = entry.label or entry.use.rpartition(":")[2]
-            for chosen in _combinations(entry.sweep):
-                swept = "" if not chosen else f"({', '.join(f'{key}={_shown(chosen[key])}' for key in chosen)})"
-                self._mistakes.moved.update({(*at, key): (*at, "sweep", key) for key in chosen if key in entry.sweep})
-                component = self.component(axis, entry.use, label + swept, {**entry.options, **chosen}, at, group=label)
-                if component is not None:
-                    bound.append(component)
-                if overlap := set(chosen) & set(entry.options):
-                    self._mistakes.add((*at, "sweep"), f"{sorted(overlap)[0]!r} is swept and also given a value")
-        self._refuse_duplicates(axis, tables, bound)
-        return tuple(bound)
-
-    def metrics(self, entries: JSON) -> tuple[BoundComponent, ...]:
-        """Bind the metrics, each a name or a table with `use`."""
-        bound: list[BoundComponent] = []
-        normalised: list[JSON] = []
-        listed = cast("list[JSON]", entries) if isinstance(entries, list) else []
-        unlabelled = Counter(_default_label(entry) for entry in listed)
-        for index, entry in enumerate(listed):
-            table = _component_table({"use": entry} if isinstance(entry, str) else entry)
-            normalised.append({"use": entry} if isinstance(entry, str) else entry)
-            if table is None:
-                continue
-            if table.sweep:
-                self._mistakes.add(("metrics", index, "sweep"), "metrics cannot be swept")
-            label = table.label or table.use.rpartition(":")[2]
-            if table.label is None and unlabelled[label] > 1 and table.options:  # one metric, asked for in several ways
-                label += f"({', '.join(f'{key}={_shown(value)}' for key, value in table.options.items())})"
-                normalised[-1] = {**normalised[-1], "label": label}
-            metric = self.component("metric", table.use, label, table.options, ("metrics", index))
-            if metric is not None:
-                bound.append(metric)
-        self._refuse_duplicates("metrics", normalised, bound)
-        return tuple(bound)
-
-    def component(
-        self, kind: Kind, use: str, label: str, options: Mapping[str, JSON], at: Path, group: str | None = None
-    ) -> BoundComponent | None:
-        """Find one component and validate its options."""
-        try:
-            registered = self._registry.find(kind, use)
-        except PluginError as error:
-            self._mistakes.add((*at, "use"), str(error))
-            return None
-        component = registered.component
-        try:
-            validated = component.options.model_validate(dict(options))
-        except ValidationError as error:
-            self._mistakes.add_validation(at, error, component.options)
-            return None
-        for key, message in converted_values(options, validated):
-            self._mistakes.add((*at, *key), message)
-        validated = self._anchor_paths(validated)
-        reference = getattr(validated, "base", None)
-        base = None
-        if isinstance(reference, BalancerReference):
-            base = self.component("balancer", reference.use, reference.use, reference.options, (*at, "base"))
-            if base is None:
-                return None
-        bound = BoundComponent(
-            label=label,
-            group=group or label,
-            distribution=registered.distribution,
-            component=component,
-            options=validated,
-            base=base,
-        )
-        try:
-            _ = bound.reference
-        except BalancebenchError as error:  # the data a dataset names is not there
-            self._mistakes.add(at, str(error))
-            return None
-        return bound
-
-    def require_validation(self, datasets: tuple[BoundComponent, ...]) -> None:
-        """Note datasets that are known to bring no validation images, where best_validation needs some."""
-        for dataset in datasets:
-            component = dataset.component
-            if isinstance(component, DatasetComponent) and not component.brings_validation(dataset.options):
-                self._mistakes.add(
-                    ("run", "report"),
-                    f"best_validation needs validation images, and {dataset.label} brings none: add "
-                    "validation = { fraction = 0.1 } to [run], which carves them from the kept images",
-                )
-
-    def selections(self, table: str, document: Mapping[str, JSON], axes: Bound) -> tuple[Selection, ...]:
-        """Bind [[exclude]] or [[include]]: every label must be of some entry."""
-        chosen: list[Selection] = []
-        for index, entry in enumerate(document.get(table) or []):
-            selection = _quietly(SelectionTable, entry)
-            if isinstance(selection, SelectionTable):
-                chosen.append(self._selection(selection, (table, index), axes))
-        return tuple(chosen)
-
-    def published(
-        self, document: Mapping[str, JSON], axes: Bound, metrics: tuple[BoundComponent, ...]
-    ) -> tuple[PublishedNumbers, ...]:
-        """Bind [[published]]: labels of entries, and labels of metrics with numbers."""
-        by_label = {metric.label: metric for metric in metrics}
-        metric_labels = list(by_label)
-        bound: list[PublishedNumbers] = []
-        for index, raw in enumerate(document.get("published") or []):
-            at: Path = ("published", index)
-            entry = _quietly(PublishedTable, raw)
-            if not isinstance(entry, PublishedTable):
-                continue
-            for key, value in entry.values.items():
-                if key not in metric_labels:
-                    self._mistakes.add((*at, key), f"{key!r} is no metric of this suite{nearest(key, metric_labels)}")
-                elif not _is_number(value):
-                    self._mistakes.add((*at, key), f"a published value is a number, got {value!r}")
-                elif value > 1 and getattr(by_label[key].component, "unit", "") == "%":
-                    self._mistakes.add((*at, key), f"{key} runs from 0 to 1: write {value / 100:g} for {value:g} %")
-            selection = self._selection(entry, at, axes)
-            values = {key: float(value) for key, value in entry.values.items() if _is_number(value)}
-            bound.append(
-                PublishedNumbers(
-                    labels={axis: _labels(getattr(selection, axis), axes[axis]) for axis in AXES},
-                    report=entry.report,
-                    ceiling=entry.ceiling,
-                    values=values,
-                    source=entry.source,
-                    protocol=" ".join((entry.protocol or "").split()),
-                )
-            )
-        return tuple(bound)
-
-    def _selection(self, entry: SelectionTable | PublishedTable, at: Path, axes: Bound) -> Selection:
-        labels: dict[Axis, str | None] = {axis: getattr(entry, axis) for axis in AXES}
-        for axis, label in labels.items():
-            axis_labels = {name for bound in axes[axis] for name in (bound.label, bound.group)}
-            axis_labels |= {"none"} if axis in ("balancer", "imbalancer") else set()
-            if label is not None and axes[axis] and label not in axis_labels:
-                self._mistakes.add(
-                    (*at, axis), f"there is no {axis} with the label {label!r}{nearest(label, axis_labels)}"
-                )
-        return Selection(**labels)
-
-    def _anchor_paths(self, options: Options) -> Options:
-        """Let relative paths start at the suite file."""
-        anchored = {
-            name: self._folder / value.expanduser()
-            for name, value in dict(options).items()
-            if isinstance(value, FilePath)
-        }
-        return options.model_copy(update=anchored) if anchored else options
-
-    def _refuse_duplicates(self, name: str, tables: JSON, bound: list[BoundComponent]) -> None:
-        seen: set[str] = set()
-        for entry in bound:
-            if entry.label in seen:
-                indices = [
-                    index
-                    for index, table in enumerate(tables)
-                    if isinstance(table, dict)
-                    and entry.group == (table.get("label") or str(table.get("use")).rpartition(":")[2])
-                ]
-                what = "metric" if name == "metrics" else name
-                self._mistakes.add(
-                    (name, indices[-1] if indices else 0),
-                    f"two {what}s have the label {entry.label!r}; give one a `label` of its own",
-                )
-            seen.add(entry.label)
-
-
-def _labels(named: str | None, entries: tuple[BoundComponent, ...]) -> tuple[str, ...] | None:
-    """Return the labels that a selection's name stands for: of a sweep all of its entries'."""
-    if named is None:
-        return None
-    return tuple(entry.label for entry in entries if named in (entry.label, entry.group)) or (named,)
-
-
-def _default_label(entry: JSON) -> str | None:
-    """Return what a metric without a label is called, or None where it has one."""
-    table = _component_table({"use": entry} if isinstance(entry, str) else entry)
-    return table.use.rpartition(":")[2] if table is not None and table.label is None else None
-
-
-def _is_number(value: JSON) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _component_table(table: JSON) -> ComponentTable | None:
-    entry = _quietly(ComponentTable, table)
-    return entry if isinstance(entry, ComponentTable) else None
-
-
-def _quietly(model: type[BaseModel], value: JSON) -> BaseModel | None:
-    """Validate what the whole file's model has already complained about, if it is wrong."""
-    try:
-        return model.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def _combinations(sweep: Mapping[str, list[JSON]]) -> Iterator[dict[str, JSON]]:
-    for values in product(*sweep.values()):
-        yield dict(zip(sweep, values, strict=True))
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,8 @@
-"""The JSON Schema of suite files, with the options of every installed component, for editors."""
+"""The JSON Schema of suite files, with the options of every installed component, for editors.
+
+An entry is told by its `use`: each component has a rule "if `use` names it, these are its options", so that what an editor
+says first of a misspelt option is that option, and not that the entry fits none of a hundred components.
+"""
 
 from __future__ import annotations
 
@@ -12,37 +16,51 @@ __all__ = ["suite_json_schema"]
 
 
 def suite_json_schema(registry: Registry) -> dict[str, Any]:
-    """Return the schema: each [[axis]] entry is one of the known components with its own options."""
+    """Return the schema: each [[axis]] entry has the options of the component that its `use` names."""
     schema = SuiteFile.model_json_schema(by_alias=True)
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
     for axis in AXES:
-        schema["properties"][axis]["items"] = {"oneOf": _entries(axis, registry, definitions)}
+        schema["properties"][axis]["items"] = _entry(axis, registry, definitions)
     metric_names = [registered.component.name for registered in registry.all("metric")]
     schema["properties"]["metrics"]["items"] = {
-        "oneOf": [{"type": "string", "enum": metric_names}, *_entries("metric", registry, definitions)]
+        "if": {"type": "string"},
+        "then": {"enum": metric_names},
+        "else": _entry("metric", registry, definitions),
     }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "balancebench suite"
     return schema
 
 
-def _entries(kind: Kind, registry: Registry, definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    return [_entry(registered, definitions) for registered in registry.all(kind)]
+def _entry(kind: Kind, registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+    components = registry.all(kind)
+    names = [name for registered in components for name in _names(registered)]
+    return {
+        "type": "object",
+        "properties": {"use": {"enum": list(dict.fromkeys(names))}},
+        "required": ["use"],
+        "allOf": [_rule(registered, definitions) for registered in components],
+    }
 
 
-def _entry(registered: RegisteredComponent, definitions: dict[str, Any]) -> dict[str, Any]:
+def _names(registered: RegisteredComponent) -> list[str]:
+    return [registered.component.name, registered.qualified_name]
+
+
+def _rule(registered: RegisteredComponent, definitions: dict[str, Any]) -> dict[str, Any]:
     options = registered.component.options.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(options.pop("$defs", {}))
     swept = {name: {"type": "array", "minItems": 1} for name in options.get("properties", {})}
     return {
-        "type": "object",
-        "description": registered.component.summary,
-        "properties": {
-            "use": {"enum": [registered.component.name, registered.qualified_name]},
-            "label": {"type": "string"},
-            "sweep": {"type": "object", "properties": swept, "additionalProperties": False},
-            **options.get("properties", {}),
+        "if": {"properties": {"use": {"enum": _names(registered)}}, "required": ["use"]},
+        "then": {
+            "description": registered.component.summary,
+            "properties": {
+                "use": True,
+                "label": {"type": "string"},
+                "sweep": {"type": "object", "properties": swept, "additionalProperties": False},
+                **options.get("properties", {}),
+            },
+            "additionalProperties": False,
         },
-        "required": ["use"],
-        "additionalProperties": False,
     }

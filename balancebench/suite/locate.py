@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-__all__ = ["Lines", "line_numbers"]
+__all__ = ["Lines", "line_numbers", "line_too_deep"]
 
 Path = tuple["str | int", ...]
 Lines = dict[Path, int]
@@ -50,8 +51,26 @@ def line_numbers(text: str) -> Lines:
         if not fence:
             for inline in _INLINE_KEY.finditer(line):
                 lines.setdefault((*assigned, *_split(inline.group(1))), number)
-        depth, fence = _scan(line, depth, fence)
+        depth, fence, _ = _scan(line, depth, fence)
     return lines
+
+
+def line_too_deep(text: str, deepest: int) -> int | None:
+    """Return the first line on which brackets are nested deeper, or a key has more parts; the text may be no TOML."""
+    depth, fence = 0, ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not fence and max(_parts(line), default=0) > deepest:
+            return number
+        depth, fence, peak = _scan(line, max(0, depth), fence)
+        if peak > deepest:
+            return number
+    return None
+
+
+def _parts(line: str) -> Iterator[int]:
+    """Yield how many parts the dotted keys of a line have, as far as they stand where keys do."""
+    for dotted in re.finditer(rf"(?:^|[\[{{,])\s*({_DOTTED})\s*[=\]]", line):
+        yield len(_split(dotted.group(1)))
 
 
 def _split(dotted: str) -> tuple[str, ...]:
@@ -68,21 +87,23 @@ def _resolve(name: tuple[str, ...], counts: dict[Path, int]) -> Path:
     return path
 
 
-def _scan(line: str, depth: int, fence: str) -> tuple[int, str]:
-    position = 0
+def _scan(line: str, depth: int, fence: str) -> tuple[int, str, int]:
+    """Return depth and fence after a line, and the greatest depth on it."""
+    position, peak = 0, depth
     while True:
         if fence:
             end = line.find(fence, position)
             if end < 0:
-                return depth, fence
+                return depth, fence, peak
             position, fence = end + 3, ""
         token = _TOKEN.search(line, position)
         if token is None:
-            return depth, fence
+            return depth, fence, peak
         position = token.end()
         if token.group() in ('"""', "'''"):
             fence = token.group()
         elif token.group() in "[{":
             depth += 1
+            peak = max(peak, depth)
         elif token.group() in "]}":
             depth -= 1

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from balancebench.config import JSON
 from balancebench.errors import Mistake, nearest
+from balancebench.plain_text import visible
 from balancebench.suite.locate import Lines
 
 __all__ = ["Mistakes", "Path"]
@@ -61,8 +62,9 @@ class Mistakes:
                 path = (*path, part)  # a missing key
         return path
 
-    def _line(self, at: Path) -> int | None:
-        return next((self._lines[at[:length]] for length in range(len(at), 0, -1) if at[:length] in self._lines), None)
+    def _line(self, at: Path) -> int:
+        """Return the line of the innermost table or key that the file has on the way, else 1."""
+        return next((self._lines[at[:length]] for length in range(len(at), 0, -1) if at[:length] in self._lines), 1)
 
     def _names(self, at: Path) -> tuple[str, str]:
         if not at:
@@ -114,5 +116,5 @@ def describe(details: ErrorDetails, fields: Iterable[str]) -> str:
         return f"{key!r} is missing"
     message = details["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    shown = repr(details["input"])
+    shown = visible(repr(details["input"]))
     return f"{message}, got {shown}" if len(shown) <= 80 else message

@@ -86,7 +86,9 @@ def _replace(
         if rest not in RunTable.model_fields:
             mistakes.add(at, f"[run] has no key {rest!r}{nearest(rest, RunTable.model_fields)}")
             return
-        document.setdefault("run", {})[rest] = value
+        if not isinstance(document.setdefault("run", {}), dict):
+            return  # which is a mistake of its own
+        document["run"][rest] = value
         mistakes.moved["run", rest] = at
     elif head in AXES and rest:
         label, _, option = rest.rpartition(".")
@@ -121,7 +123,8 @@ def _replace_option(
         if _applies(table, axis, label, option, registry):
             changed += 1
             table[option] = value
-            cast("dict[str, JSON]", table.get("sweep", {})).pop(option, None)
+            if isinstance(sweep := table.get("sweep"), dict):
+                cast("dict[str, JSON]", sweep).pop(option, None)
             mistakes.moved[axis, index, option] = at
     if not changed and label == "*" and not unknown:
         mistakes.add(at, f"no [[{axis}]] has {option!r}{nearest(option, known)}")

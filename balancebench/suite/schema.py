@@ -11,8 +11,10 @@ from balancebench.evaluation import Report
 
 __all__ = [
     "AXES",
+    "FOLDER_NAME",
     "Axis",
     "ComponentTable",
+    "FolderName",
     "PublishedTable",
     "RunTable",
     "SeedStreams",
@@ -22,9 +24,14 @@ __all__ = [
 ]
 
 Axis = Literal["dataset", "imbalancer", "balancer", "classifier"]
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What names of suites and profiles are: they name folders, and lead into no other."""
 AXES: tuple[Axis, ...] = ("dataset", "imbalancer", "balancer", "classifier")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]
+
+
+FolderName = Annotated[str, Field(pattern=FOLDER_NAME, max_length=100)]
 
 
 class _Table(BaseModel):
@@ -145,7 +152,7 @@ class SuiteFile(_Table):
     """A whole suite file."""
 
     schema_: Literal[1] = Field(alias="schema", description="version of this format")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(description="names output folders")
+    name: FolderName = Field(description="names output folders")
     title: str = Field("", description="one line for headings")
     description: str = Field("", description="a paragraph for the top of the leaderboard")
     metrics: Annotated[
@@ -162,6 +169,6 @@ class SuiteFile(_Table):
     exclude: list[SelectionTable] = Field(default_factory=list[SelectionTable])
     include: list[SelectionTable] = Field(default_factory=list[SelectionTable])
     published: list[PublishedTable] = Field(default_factory=list[PublishedTable])
-    profile: dict[str, dict[str, JSON]] = Field(
+    profile: dict[FolderName, dict[str, JSON]] = Field(
         default_factory=dict, description='overrides by name: "balancer.*.epochs" = 1, "run.seeds" = [0]'
     )

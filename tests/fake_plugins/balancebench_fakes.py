@@ -116,6 +116,18 @@ class Misbehaving(Balancer[MisbehavingOptions]):
                 os.kill(os.getpid(), signal.SIGKILL)
             case "sleep":
                 time.sleep(self.options.seconds)
+            case "close_pipe":
+                os.closerange(3, 256)
+                time.sleep(self.options.seconds)
+            case "half_message":
+                os.write(pipe_to_the_run(), b"\x00\x00\x00\x10{")
+                time.sleep(self.options.seconds)
+            case "nonsense":
+                os.write(pipe_to_the_run(), b"\x00\x00\x00\x02[]")
+                time.sleep(self.options.seconds)
+            case "kill_beside_child" | "kill_beside_orphan":
+                leave_child(self.options.seconds, context.artefacts.parents[1] / "child.pid", self.options.how)
+                os.kill(os.getpid(), signal.SIGKILL)
             case "memory":
                 hoard = []
                 while True:
@@ -160,6 +172,27 @@ class Misbehaving(Balancer[MisbehavingOptions]):
                 pass
         (context.artefacts / "note.txt").write_text("made")
         return train.take(np.zeros(2, dtype=np.int64), origin=Origin.SYNTHETIC)
+
+
+def pipe_to_the_run():
+    import gc
+    from multiprocessing.connection import Connection
+
+    (pipe,) = [thing for thing in gc.get_objects() if isinstance(thing, Connection) and not thing.closed]
+    return pipe.fileno()
+
+
+def leave_child(seconds, note, how):
+    """Fork a process that keeps all files open, and write its number down; of an orphan the parent has ended."""
+    child = os.fork()
+    if child == 0:
+        if how == "kill_beside_orphan" and os.fork() > 0:
+            os._exit(0)
+        note.write_text(str(os.getpid()))
+        time.sleep(seconds)
+        os._exit(0)
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.01)
 
 
 def meddle(seconds):
@@ -556,6 +589,13 @@ def balancebench_balancers():
             summary="Fails as told.",
             options=MisbehavingOptions,
             build="balancebench_fakes:Misbehaving",
+            synthesises=True,
+        ),
+        BalancerComponent(
+            name="slow_to_import",
+            summary="Stands in a module that a test writes.",
+            options=MisbehavingOptions,
+            build="slow_to_import:Misbehaving",
             synthesises=True,
         ),
         BalancerComponent(

@@ -81,7 +81,7 @@ def test_a_step_that_goes_wrong_ends_alone_with_its_status(harness, how, status,
 def test_what_a_dying_worker_printed_is_kept_with_its_record(harness):
     plan = harness.plan(misbehaving("exit"), replace={"seeds = [0, 1]": "seeds = [0]"})
     harness.run(plan)
-    assert "last words before leaving" in harness.record(plan, "synthesise", "misbehaving").failure.traceback
+    assert "last words before leaving" in harness.record(plan, "synthesise", "misbehaving").output
 
 
 def test_a_failure_is_no_result_and_a_rerun_tries_it_again(harness, tmp_path):

@@ -98,7 +98,8 @@ def test_a_published_percentage_is_told_to_be_a_share(mistakes):
 
 
 def test_more_epochs_than_anybody_means_are_refused(mistakes):
-    assert "less than or equal to 1000000" in only(mistakes(("steps = 200", f"epochs = 1{29 * '0'}")))
+    assert "less than or equal to 1000000" in only(mistakes(("steps = 200", "epochs = 10_000_000")))
+    assert "integers have 64 bits" in only(mistakes(("steps = 200", f"epochs = 1{29 * '0'}")))
 
 
 def test_best_validation_without_validation_images_says_how_to_have_some(mistakes):

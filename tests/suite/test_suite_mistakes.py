@@ -150,7 +150,7 @@ def test_a_component_of_two_distributions_must_be_qualified(fakes, suite_file):
     ("content", "message", "line"),
     [
         (b"schema = 1\nname = = 2\n", "not valid TOML", 2),
-        (b"\xff\xfe", "not UTF-8", None),
+        (b"schema = 1\n\xff\xfe", "not UTF-8", 2),
     ],
 )
 def test_a_file_that_is_no_toml_or_not_utf8_is_said_so(fakes, tmp_path, content, message, line):
