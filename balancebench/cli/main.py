@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from balancebench import __version__
+from balancebench.cli.check import check
 from balancebench.cli.compare import claims, compare, seeds, variance
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
 from balancebench.cli.log import log
+from balancebench.cli.new import new
 from balancebench.cli.planning import plan, validate
 from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
@@ -74,6 +76,8 @@ app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)
 app.command()(log)
+app.command()(new)
+app.command()(check)
 
 
 def main() -> None:

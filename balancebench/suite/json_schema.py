@@ -1,6 +1,6 @@
 """The JSON Schema of suite files, with the options of every installed component, for editors.
 
-An entry is told by its `use`: each component has a rule "if `use` names it, these are its options", so that what an editor
+An entry is told by its `use`: each component has a rule "if `use` names it, these are its options". So what an editor
 says first of a misspelt option is that option, and not that the entry fits none of a hundred components.
 """
 
