@@ -32,6 +32,10 @@ def _nothing_outside(_options: Any) -> str | None:
     return None
 
 
+def _quick(_options: Any) -> str | None:
+    return None
+
+
 def _no_extractor(_options: Any) -> bool:
     return False
 
@@ -67,6 +71,8 @@ class Component(Generic[OptionsT, ContractT]):
     ready: options -> nothing; raises a BalancebenchError where something it needs from outside (weights of a model, a
     folder) is not to be had, and says how to get it. A run asks it for the components of the steps that are to run,
     before any of them does: it must be quick, and import nothing heavy where nothing from outside is needed.
+    slow_on_cpu: options -> why it takes hours on a processor ("500 epochs of each class"), or None. Where there is no
+    GPU, `balancebench plan` and the start of a run say so.
     check: "package.module:function" of what is called with the options, and raises the error of its kind where they
     name what no library has (a model of timm). `balancebench validate` and the start of a run ask it; it may import
     what it needs.
@@ -84,6 +90,7 @@ class Component(Generic[OptionsT, ContractT]):
     outside_data: Callable[[OptionsT], str | None] = _nothing_outside
     identity: Callable[[OptionsT], JSON] | None = None
     ready: Callable[[OptionsT], None] | None = None
+    slow_on_cpu: Callable[[OptionsT], str | None] = _quick
     check: str = ""
 
     def create(self, options: OptionsT) -> ContractT:

@@ -14,6 +14,7 @@ from rich.status import Status
 
 from balancebench.cli.shared import print_advice
 from balancebench.execution.precision import precision_advice
+from balancebench.execution.readiness import slow_here
 from balancebench.hookspecs import hookimpl
 from balancebench.stage import STAGES, Stage
 
@@ -83,6 +84,8 @@ class ConsoleReporter:
         )
         if self._advised_device is not None:
             print_advice(self._console, precision_advice(surveyed.to_run, self._advised_device))
+            for warning in slow_here(plan, surveyed.to_run, self._advised_device):
+                self._console.print(warning, style="yellow", markup=False, soft_wrap=True)
         self._weights = {step.key: STAGES[step.stage].weight for step in surveyed.to_run}
         self._total = sum(self._weights.values())
         self._last_plain = self._start = time.monotonic()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from balancebench.cli.presentation import duration_text, size_text
 from balancebench.cli.shared import (
     JsonFlag,
     ProfileOption,
@@ -21,6 +23,9 @@ from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import STAGES
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from balancebench.execution.forecast import Forecast
     from balancebench.execution.survey import Survey
 
 __all__ = ["plan", "validate"]
@@ -39,13 +44,16 @@ def plan(
 
     Example: [bold]balancebench plan suites/quickstart.toml --json[/bold]
     """
+    from balancebench.execution.forecast import forecast
     from balancebench.execution.precision import precision_advice
+    from balancebench.execution.readiness import slow_here
     from balancebench.execution.survey import survey
     from balancebench.step import inputs_json
     from balancebench.store import Store
 
     planned = bound_plan(suite, profile, settings)
-    surveyed = survey(planned, Store(store), verify=False)
+    opened = Store(store)
+    surveyed = survey(planned, opened, verify=False)
     to_run = {step.key for step in surveyed.to_run}
     if json:
         steps = [
@@ -76,21 +84,30 @@ def plan(
 
     out = console()
     out.print(f"[bold]{planned.suite.title}[/bold]: {len(planned.cells)} cells, {len(planned.steps)} steps in {store}")
+    forecasts = forecast(planned, surveyed.to_run, opened) if surveyed.done else {}
     table = Table("stage", box=None, header_style="dim")
-    for heading in ("steps", "in the store", "failed before", "to run"):
+    for heading in ("steps", "in the store", "failed before", "to run", "about", "disk"):
         table.add_column(heading, justify="right")
     for stage in STAGES:
         states = Counter(_state(step.key, surveyed, to_run) for step in planned.steps.values() if step.stage == stage)
         if total := sum(states.values()):
             table.add_row(
-                stage, str(total), str(states["done"]), str(states["failed"]), str(states["failed"] + states["to run"])
+                stage,
+                str(total),
+                str(states["done"]),
+                str(states["failed"]),
+                str(states["failed"] + states["to run"]),
+                *_foretold(forecasts.get(stage), states["failed"] + states["to run"]),
             )
     out.print(table)
     for step in surveyed.to_run[:SHOWN_STEPS]:
         out.print(f"  {step.key[:12]}  {step.stage:<15} {step.label}", markup=False)
     if len(surveyed.to_run) > SHOWN_STEPS:
         out.print(f"  … and {len(surveyed.to_run) - SHOWN_STEPS} more; --json lists all")
+    _print_total(forecasts.values(), len(surveyed.to_run), out)
     print_advice(out, precision_advice(surveyed.to_run, "auto"))
+    for warning in slow_here(planned, surveyed.to_run):
+        out.print(warning, style="yellow", markup=False, soft_wrap=True)
 
 
 def validate(suite: SuiteArgument) -> None:
@@ -109,6 +126,28 @@ def validate(suite: SuiteArgument) -> None:
         for advice in (seed_advice(planned.suite), ranking_advice(planned.suite)) if profile is None else ():
             if advice is not None:
                 out.print(f"  {advice}", style="dim", markup=False, soft_wrap=True)
+
+
+def _foretold(foretold: Forecast | None, waiting: int) -> tuple[str, str]:
+    """Return time and disk of a stage's steps as a table shows them; nothing where none is to run."""
+    if not waiting:
+        return "", ""
+    if foretold is None or foretold.unknown == foretold.steps:
+        return "unknown", "unknown"
+    more = "+" if foretold.unknown else ""
+    return duration_text(foretold.seconds) + more, size_text(foretold.size_bytes) + more
+
+
+def _print_total(forecasts: Iterable[Forecast], waiting: int, out: Console) -> None:
+    """Say how long all will take one after the other, and how to learn it where nothing is known."""
+    listed = list(forecasts)
+    unknown = sum(foretold.unknown for foretold in listed) if listed else waiting
+    if waiting and unknown == waiting:
+        out.print("No like step is in the store yet: --seeds 0 of a run tells what one seed takes", style="dim")
+    elif waiting:
+        seconds = sum(foretold.seconds for foretold in listed)
+        but = f", and {unknown} steps like none before" if unknown else ""
+        out.print(f"About {duration_text(seconds)} of work by like steps{but}; workers share it", markup=False)
 
 
 def _state(key: str, surveyed: Survey, to_run: set[str]) -> str:

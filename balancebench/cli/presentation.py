@@ -10,7 +10,7 @@ from balancebench.cli.shared import console, errors_console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["age_text", "print_table", "progress_bar", "size_text"]
+__all__ = ["age_text", "duration_text", "print_table", "progress_bar", "size_text"]
 
 
 def progress_bar(description: str) -> Progress:
@@ -43,6 +43,14 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:.1f} TiB"
+
+
+def duration_text(seconds: float) -> str:
+    """Return "2.3 h", "14 min" or "8 s"."""
+    for unit, length_seconds in (("h", 3600), ("min", 60)):
+        if seconds >= length_seconds:
+            return f"{seconds / length_seconds:.{1 if unit == 'h' else 0}f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def age_text(seconds: float) -> str:

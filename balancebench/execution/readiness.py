@@ -8,12 +8,14 @@ from typing import Any
 from balancebench.component import Component, Kind
 from balancebench.config import Options
 from balancebench.errors import BalancebenchError
+from balancebench.execution.devices import slot_devices
 from balancebench.plan import Plan
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.step import ComponentReference, Step
+from balancebench.suite.schema import AXES
 
-__all__ = ["check_names", "check_ready"]
+__all__ = ["check_names", "check_ready", "slow_here"]
 
 
 def check_ready(steps: Iterable[Step], registry: Registry) -> None:
@@ -31,6 +33,16 @@ def check_ready(steps: Iterable[Step], registry: Registry) -> None:
         raise BalancebenchError(
             "\n".join([f"nothing was run: {counted} not ready", *(f"  {text}" for text in problems)])
         )
+
+
+def slow_here(plan: Plan, to_run: Iterable[Step], device: str = "auto") -> list[str]:
+    """Return a warning for each component of the steps to run whose options are made for a GPU, where there is none."""
+    waiting = {reference.identity for step in to_run for reference in step.components.values()}
+    entries = [entry for axis in AXES for entry in plan.suite.axes[axis] if entry.reference.identity in waiting]
+    reasons = {entry.label: why for entry in entries if (why := entry.component.slow_on_cpu(entry.options)) is not None}
+    if not reasons or slot_devices(device, 1)[0] != "cpu":
+        return []
+    return [f"{label} is made for a GPU, and there is none here: {why}" for label, why in reasons.items()]
 
 
 def check_names(plan: Plan) -> None:

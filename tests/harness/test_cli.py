@@ -113,9 +113,8 @@ def test_list_json_names_kind_and_distribution(balancebench):
 
 def test_the_schema_accepts_known_options_and_lists_no_others(balancebench):
     schema = json.loads(balancebench("schema")[1])
-    entries = {
-        entry["properties"]["use"]["enum"][0]: entry for entry in schema["properties"]["classifier"]["items"]["oneOf"]
-    }
+    rules = schema["properties"]["classifier"]["items"]["allOf"]
+    entries = {rule["if"]["properties"]["use"]["enum"][0]: rule["then"] for rule in rules}
     assert set(entries["means"]["properties"]) == {
         "use",
         "label",

@@ -23,6 +23,7 @@ from balancebench_imagegen.stable_diffusion_options import (
 
 __all__ = ["balancebench_balancers", "balancebench_classifiers"]
 
+MOST_EPOCHS = 50  # of DCGAN on a processor: minutes a class
 PAPER = "Asthana, Wagle, Singh, Image Generation Analysis for Imbalanced Datasets, New York University"
 
 
@@ -58,6 +59,11 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
                 else None
             ),
             ready=dcgan_ready,
+            slow_on_cpu=lambda options: (
+                f"{options.epochs} epochs of each class; epochs = 20 is a look"
+                if options.epochs > MOST_EPOCHS
+                else None
+            ),
             synthesises=True,
             trains_generator=True,
             revision=3,
@@ -72,6 +78,9 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             outside_data=outside_data,
             identity=model_identity,
             ready=model_ready,
+            slow_on_cpu=lambda options: (
+                None if options.preset == "tiny_random" else 'minutes an image; preset = "tiny_random" tries a suite'
+            ),
             synthesises=True,
         ),
         BalancerComponent(
