@@ -2,4 +2,28 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Sequence
+from typing import Any
+
+from balancebench import BalancerComponent, hookimpl
+from balancebench_gmaug.edm_options import EdmOptions
+
+__all__ = ["balancebench_balancers"]
+
+
+@hookimpl
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
+    """Declare the generators."""
+    return [
+        BalancerComponent(
+            name="edm",
+            summary="Fill classes with images of a class-conditional diffusion model (EDM).",
+            options=EdmOptions,
+            build="balancebench_gmaug.edm:Edm",
+            citation="Karras, Aittala, Aila, Laine, Elucidating the Design Space of Diffusion-Based Generative Models, "
+            "NeurIPS 2022; Ho, Salimans, Classifier-Free Diffusion Guidance, 2021",
+            smoke={"preset": "micro", "steps": 2, "batch_size": 4, "sampler_steps": 2},
+            synthesises=True,
+            trains_generator=True,
+        ),
+    ]
