@@ -5,7 +5,7 @@ Axis suffixes: B images of a batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -21,7 +21,15 @@ from balancebench.training.reproducibility import seeded_globals
 from balancebench_gmaug.diffusion_network import LabelledUNet, cropped, memory_layout, padded_size
 from balancebench_gmaug.diffusion_options import UNetShape, shape_of
 
-__all__ = ["DiffusionGenerator", "Learnt", "NoiseStreams", "Sampler", "check_classes", "restored_network"]
+__all__ = [
+    "DiffusionGenerator",
+    "Learnt",
+    "NoiseStreams",
+    "Sampler",
+    "check_classes",
+    "restored_network",
+    "with_guidance",
+]
 
 FACTS, WEIGHTS = "generator.json", "generator"
 PIXELS_AT_ONCE = 2**20  # of the images that are drawn together: 1,024 of 32x32, 64 of 128x128
@@ -100,14 +108,32 @@ class NoiseStreams:
         return cls([Generator().manual_seed(seed) for seed in torch.cat(seeds).tolist()], random.device)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
-        """Return the next noise_BCHW of the streams, float32 on the device. shape: (C, H, W)."""
+        """Return the next noise_BCHW of the streams on the device. shape: (C, H, W).
+
+        float64, which the small steps of samplers at little noise need, where the device has it.
+        """
         noise_BCHW = torch.stack([torch.randn(tuple(shape), generator=stream) for stream in self._streams])
-        return noise_BCHW.to(self._device)
+        return noise_BCHW.to(self._device).to(torch.float32 if self._device.type == "mps" else torch.float64)
 
     def parts(self, size: int) -> list[NoiseStreams]:
         """Return the streams in order, at most `size` together."""
         begins = range(0, len(self._streams), size)
         return [NoiseStreams(self._streams[begin : begin + size], self._device) for begin in begins]
+
+
+def with_guidance(
+    predict: Callable[[Tensor, Tensor], Tensor], images_BCHW: Tensor, labels_B: Tensor, null_label: int, scale: float
+) -> Tensor:
+    """Return none + scale (class - none) of what is predicted for the labels and for none of them.
+
+    predict(images_BCHW, labels_B) -> predictions_BCHW. One pass where scale is 1, one of twice the images where not.
+    """
+    if scale == 1:
+        return predict(images_BCHW, labels_B)
+    none_B = torch.full_like(labels_B, null_label)
+    both = predict(torch.cat([images_BCHW, images_BCHW]), torch.cat([labels_B, none_B]))
+    of_class_BCHW, of_none_BCHW = both.chunk(2)
+    return of_none_BCHW + scale * (of_class_BCHW - of_none_BCHW)
 
 
 class Sampler(Protocol):

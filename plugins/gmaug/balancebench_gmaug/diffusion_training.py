@@ -16,35 +16,40 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from balancebench import BalancerError, LabelledImages, SynthesisContext
+from balancebench.checkpoints import Checkpoints
 from balancebench.synthesis.curves import Curves
 from balancebench.synthesis.seeded_run import to_unit_range
 from balancebench.training.compilation import compilation_reason, compiled
 from balancebench.training.reproducibility import global_states, set_global_states
 from balancebench.training.resident import ResidentImages
 from balancebench.training.saved import write_tensors
-from balancebench_gmaug.diffusion_network import LabelledUNet, Network, memory_layout, padded, padded_size
+from balancebench_gmaug.diffusion_network import memory_layout, padded, padded_size
 from balancebench_gmaug.diffusion_options import Recipe
 
 __all__ = ["Loss", "average_decay", "drop_labels", "train_network"]
 
-Loss = Callable[[Network, Tensor, Tensor, Generator], Tensor]
-"""loss(network, images_BCHW in -1..1, labels_B, random) -> scalar; all it draws comes from `random`."""
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+Loss = Callable[[NetworkT, Tensor, Tensor, Generator], Tensor]
+"""loss(network, images_BCHW in -1..1, labels_B, random) -> scalar; all it draws comes from `random`.
+
+The network is the one that is trained, or it compiled.
+"""
 
 POINTS = 100  # of a curve, at most
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def train_network(
-    network: LabelledUNet,
-    loss: Loss,
+    network: NetworkT,
+    loss: Loss[NetworkT],
     train: LabelledImages,
     recipe: Recipe,
     context: SynthesisContext,
@@ -52,25 +57,27 @@ def train_network(
     *,
     divisor: int,
     mirror: bool,
+    stage: str | None = None,
 ) -> None:
     """Train `network` on the images as they are in `train`; it then holds the moving average, in evaluation mode.
 
-    divisor: images are padded to multiples of it. Raises BalancerError where there are fewer images than a batch has,
-    and where training diverges.
+    divisor: images are padded to multiples of it. stage: the name of one of several trainings of a step; each keeps its
+    end, so that a later one that is interrupted does not begin with the first again. Raises BalancerError where there
+    are fewer images than a batch has, and where training diverges.
     """
     if len(train) < recipe.batch_size:
         raise BalancerError(
             f"{len(train)} training images are fewer than a batch of {recipe.batch_size}: set batch_size to "
             f"{max(1, len(train))} or less, or keep more images"
         )
-    training = _Training(network, train, recipe, context, random, divisor=divisor, mirror=mirror)
+    training = _Training(network, train, recipe, context, random, divisor=divisor, mirror=mirror, stage=stage)
     with ExitStack() as stack:
-        called: Network = network
+        called = network
         is_compiled, _ = compilation_reason(
             "auto", device=random.device, deterministic=context.deterministic, steps=recipe.steps
         )
         if is_compiled:
-            called = cast("Network", stack.enter_context(compiled(network, random.device)))
+            called = cast("NetworkT", stack.enter_context(compiled(network, random.device)))
         training.run(called, loss)
 
 
@@ -88,10 +95,10 @@ def average_decay(recipe: Recipe, images: int) -> float:
     return 0.5 ** (recipe.batch_size / half_life)
 
 
-class _Training:
+class _Training(Generic[NetworkT]):
     def __init__(
         self,
-        network: LabelledUNet,
+        network: NetworkT,
         train: LabelledImages,
         recipe: Recipe,
         context: SynthesisContext,
@@ -99,6 +106,7 @@ class _Training:
         *,
         divisor: int,
         mirror: bool,
+        stage: str | None,
     ) -> None:
         device = random.device
         self._network = network.to(device).to(memory_format=memory_layout(device))  # pyright: ignore[reportCallIssue]
@@ -112,17 +120,23 @@ class _Training:
         self._recipe = recipe
         self._context = context
         self._random = random
-        self._curves = Curves(context.artefacts)
+        self._stage = stage
+        self._checkpoints = context.checkpoints
+        if stage is not None:
+            own = context.checkpoints.folder / stage
+            own.mkdir(exist_ok=True)
+            self._checkpoints = Checkpoints(folder=own, seconds=context.checkpoints.seconds)
+        self._curves = Curves(context.artefacts, "curves" if stage is None else f"curves_{stage}")
         self._rows: list[dict[str, float]] = []
         self._done = 0
         self._to_come_M = torch.empty(0, dtype=torch.int64, device=device)
         self._loss_sum = torch.zeros((), device=device)
         self._since_row = 0
 
-    def run(self, network: Network, loss: Loss) -> None:
+    def run(self, network: NetworkT, loss: Loss[NetworkT]) -> None:
         """Take the steps that are missing; leave the average in the network."""
         recipe, context = self._recipe, self._context
-        state = context.checkpoints.latest()
+        state = self._checkpoints.latest()
         if state is not None:
             self._go_on_from(state)
             context.count(self._done * recipe.batch_size, self._done)
@@ -135,16 +149,18 @@ class _Training:
                 self._end_row()  # here alone the training waits for the device
             if time.monotonic() >= next_report:
                 said = f", loss {self._rows[-1]['loss']:.3g}" if self._rows else ""
-                context.progress(self._done, recipe.steps, f"step {self._done}/{recipe.steps}{said}")
+                title = "" if self._stage is None else f"{self._stage}: "
+                context.progress(self._done, recipe.steps, f"{title}step {self._done}/{recipe.steps}{said}")
                 next_report = time.monotonic() + SECONDS_BETWEEN_REPORTS
-            if self._done < recipe.steps and context.checkpoints.due():
-                context.checkpoints.save(self._write)
+            is_over = self._done == recipe.steps
+            if (self._stage is not None) if is_over else self._checkpoints.due():
+                self._checkpoints.save(self._write)
         with torch.no_grad():
             for parameter, average in zip(self._parameters, self._average, strict=True):
                 parameter.copy_(average)
         self._network.eval()
 
-    def _step(self, network: Network, loss: Loss) -> None:
+    def _step(self, network: NetworkT, loss: Loss[NetworkT]) -> None:
         recipe = self._recipe
         images = (self._done + 1) * recipe.batch_size
         indices_B = self._next_indices()

@@ -33,6 +33,7 @@ from balancebench_gmaug.diffusion_drawing import (
     NoiseStreams,
     check_classes,
     restored_network,
+    with_guidance,
 )
 from balancebench_gmaug.diffusion_network import LabelledUNet, Network
 from balancebench_gmaug.diffusion_options import shape_of
@@ -84,9 +85,8 @@ class Edm(GeneratorBalancer[EdmOptions]):
         levels = noise_levels(options.levels(rows, columns))
 
         def sample(labels_B: Tensor, noise: NoiseStreams, shape: tuple[int, int, int]) -> Tensor:
-            noise_BCHW = noise.normal(shape)
             denoise = guided(network, labels_B, network.null_label, learnt, options)
-            return heun(denoise, noise_BCHW.to(_state_type(noise_BCHW.device)), levels)
+            return heun(denoise, noise.normal(shape), levels)
 
         return DiffusionGenerator(learnt, sample, unet_shape.divisor)
 
@@ -121,7 +121,9 @@ def denoised(
     return scales.skip * noisy_BCHW + scales.out * predicted_BCHW.float()
 
 
-def edm_loss(deviation: float, null_label: int, label_dropout: float, precision: Literal["fp32", "bf16"]) -> Loss:
+def edm_loss(
+    deviation: float, null_label: int, label_dropout: float, precision: Literal["fp32", "bf16"]
+) -> Loss[LabelledUNet]:
     """Return the loss of a batch: the mean over its pixels of w (D - x)^2."""
 
     def loss(network: Network, images_BCHW: Tensor, labels_B: Tensor, random: Generator) -> Tensor:
@@ -150,12 +152,9 @@ def guided(
 
     def denoise(noisy_BCHW: Tensor, level: float) -> Tensor:
         scale = options.guidance if options.guidance_from <= level <= options.guidance_to else 1.0
-        if scale == 1:
-            return plain(noisy_BCHW, level, labels_B)
-        none_B = torch.full_like(labels_B, null_label)
-        both = plain(torch.cat([noisy_BCHW, noisy_BCHW]), level, torch.cat([labels_B, none_B]))
-        of_class_BCHW, of_none_BCHW = both.chunk(2)
-        return of_none_BCHW + scale * (of_class_BCHW - of_none_BCHW)
+        return with_guidance(
+            lambda images_BCHW, of_B: plain(images_BCHW, level, of_B), noisy_BCHW, labels_B, null_label, scale
+        )
 
     return denoise
 
@@ -178,11 +177,6 @@ def heun(denoise: Callable[[Tensor, float], Tensor], noise_BCHW: Tensor, levels:
         slope_there_BCHW = (euler_BCHW - denoise(euler_BCHW, lower)) / lower
         state_BCHW = state_BCHW + (lower - level) * (slope_BCHW + slope_there_BCHW) / 2
     return state_BCHW
-
-
-def _state_type(device: torch.device) -> torch.dtype:
-    """Return float64, which the sampler's small steps at small noise need, where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _pixel_deviation(train: LabelledImages) -> float:

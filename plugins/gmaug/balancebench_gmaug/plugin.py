@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from balancebench import BalancerComponent, hookimpl
+from balancebench_gmaug.cbdm_options import CbdmOptions
 from balancebench_gmaug.edm_options import EdmOptions
 
 __all__ = ["balancebench_balancers"]
@@ -22,6 +23,16 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             build="balancebench_gmaug.edm:Edm",
             citation="Karras, Aittala, Aila, Laine, Elucidating the Design Space of Diffusion-Based Generative Models, "
             "NeurIPS 2022; Ho, Salimans, Classifier-Free Diffusion Guidance, 2021",
+            smoke={"preset": "micro", "steps": 2, "batch_size": 4, "sampler_steps": 2},
+            synthesises=True,
+            trains_generator=True,
+        ),
+        BalancerComponent(
+            name="cbdm",
+            summary="Fill classes with images of a class-balancing diffusion model, whose classes lean on each other.",
+            options=CbdmOptions,
+            build="balancebench_gmaug.cbdm:Cbdm",
+            citation="Qin, Zheng, Yao, Zhou, Zhang, Class-Balancing Diffusion Models, CVPR 2023",
             smoke={"preset": "micro", "steps": 2, "batch_size": 4, "sampler_steps": 2},
             synthesises=True,
             trains_generator=True,

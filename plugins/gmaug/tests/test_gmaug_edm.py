@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from balancebench import BalancerError, LabelledImages
 from balancebench.checkpoints import Checkpoints
 from balancebench.testing import synthesis_context, tiny_training_set, trained_and_drawn
-from balancebench_gmaug.diffusion_drawing import NoiseStreams
+from balancebench_gmaug.diffusion_drawing import NoiseStreams, with_guidance
 from balancebench_gmaug.diffusion_network import LabelledUNet, cropped, padded, padded_size
 from balancebench_gmaug.diffusion_options import MICRO, Recipe, shape_of
 from balancebench_gmaug.diffusion_training import average_decay, drop_labels
@@ -183,17 +183,27 @@ def test_images_do_not_depend_on_the_batch_they_are_drawn_in(tmp_path):
     assert len(np.unique(together.reshape(5, -1), axis=0)) == 5
 
 
-def test_guidance_moves_images_away_from_those_of_no_class_by_the_formula(tmp_path):
+def test_guidance_is_none_plus_scale_times_class_minus_none():
+    def predict(images_BCHW, labels_B):
+        return images_BCHW + torch.tensor([1.0, 10.0, 100.0])[labels_B].view(-1, 1, 1, 1)
+
+    images_BCHW, labels_B = torch.zeros(2, 1, 1, 1), torch.tensor([0, 1])
+    for scale, expected in ((0.0, [100, 100]), (1.0, [1, 10]), (3.0, [100 + 3 * (1 - 100), 100 + 3 * (10 - 100)])):
+        assert with_guidance(predict, images_BCHW, labels_B, 2, scale).flatten().tolist() == expected
+
+
+def test_guidance_is_for_the_levels_asked_for_and_of_scale_0_forgets_the_class(tmp_path):
     _, context = trained(tmp_path / "training", steps=40, label_dropout=0.5)
-    labels_B = np.array([0, 1, 2])
 
-    def drawn(**options):
+    def drawn(labels=(0, 1, 2), **options):
         generator = Edm(EdmOptions(**SMALL, **options)).restore_generator(context.artefacts, "cpu")
-        return generator.draw(labels_B, torch.Generator().manual_seed(0)).astype(int)
+        return generator.draw(np.array(labels), torch.Generator().manual_seed(0)).astype(int)
 
-    assert np.array_equal(drawn(guidance=1.0), drawn(guidance=3.0, guidance_from=70.0, guidance_to=79.0))
-    assert np.array_equal(drawn(guidance=0.0)[0], drawn(guidance=0.0)[0])
+    between = {"guidance_from": 70.0, "guidance_to": 79.0}  # no level of this sampler lies there
+    assert np.array_equal(drawn(guidance=1.0), drawn(guidance=3.0, **between))
     assert not np.array_equal(drawn(guidance=1.0), drawn(guidance=6.0))
+    without_class = [drawn(guidance=0.0), drawn(labels=(2, 2, 2), guidance=0.0)]
+    assert np.array_equal(*without_class)
 
 
 def test_two_trainings_of_a_seed_are_equal_bit_for_bit_and_of_two_seeds_are_not(tmp_path):
@@ -291,14 +301,14 @@ def test_pixels_are_scaled_by_the_deviation_of_the_kept_images_unless_a_number_i
 
 
 def test_a_curve_has_at_most_100_points_and_ends_with_the_last_step(tmp_path):
-    _, context = trained(tmp_path / "training", flat_colours([3, 3], [40, 200], size=4), steps=150, batch_size=1)
+    _, context = trained(tmp_path / "training", flat_colours([3, 3], [40, 200], size=4), steps=110, batch_size=1)
     rows = json.loads((context.artefacts / "curves.json").read_text())["curves"]
-    assert [row["epoch"] for row in rows] == list(range(75))
+    assert [row["epoch"] for row in rows] == list(range(55))
 
 
 def test_two_classes_of_flat_colour_are_learnt_and_drawn_by_their_label(tmp_path):
     train = flat_colours([60, 20], [50, 200])
-    options = EdmOptions(preset="micro", steps=250, batch_size=16, guidance=1.0, sampler_steps=8)
+    options = EdmOptions(preset="micro", steps=160, batch_size=16, guidance=1.0, sampler_steps=6)
     (tmp_path / "training").mkdir()
     context = synthesis_context(tmp_path / "training")
     balancer = Edm(options)
