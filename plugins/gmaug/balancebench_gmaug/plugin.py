@@ -8,6 +8,7 @@ from typing import Any
 from balancebench import BalancerComponent, hookimpl
 from balancebench_gmaug.cbdm_options import CbdmOptions
 from balancebench_gmaug.edm_options import EdmOptions
+from balancebench_gmaug.guided_diffusion_options import GuidedDiffusionOptions
 
 __all__ = ["balancebench_balancers"]
 
@@ -33,6 +34,16 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             options=CbdmOptions,
             build="balancebench_gmaug.cbdm:Cbdm",
             citation="Qin, Zheng, Yao, Zhou, Zhang, Class-Balancing Diffusion Models, CVPR 2023",
+            smoke={"preset": "micro", "steps": 2, "batch_size": 4, "sampler_steps": 2},
+            synthesises=True,
+            trains_generator=True,
+        ),
+        BalancerComponent(
+            name="guided_diffusion",
+            summary="Fill classes with images of a diffusion model that a classifier of noisy images guides.",
+            options=GuidedDiffusionOptions,
+            build="balancebench_gmaug.guided_diffusion:GuidedDiffusion",
+            citation="Dhariwal, Nichol, Diffusion Models Beat GANs on Image Synthesis, NeurIPS 2021",
             smoke={"preset": "micro", "steps": 2, "batch_size": 4, "sampler_steps": 2},
             synthesises=True,
             trains_generator=True,

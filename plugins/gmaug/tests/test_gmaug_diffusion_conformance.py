@@ -5,7 +5,7 @@ from __future__ import annotations
 from balancebench.testing import Check, parametrize_with_checks
 from balancebench_gmaug import plugin
 
-NAMES = {"edm", "cbdm"}
+NAMES = {"edm", "cbdm", "guided_diffusion"}
 
 
 @parametrize_with_checks(balancers=[found for found in plugin.balancebench_balancers() if found.name in NAMES])
