@@ -95,6 +95,28 @@ def test_the_conditional_gan_is_timed_in_steps_a_second(run_benchmark):
     assert "steps/s" in printed["tables"][0]["header"]
 
 
+def test_the_diffusion_model_is_timed_in_training_and_in_drawing(run_benchmark):
+    pytest.importorskip("balancebench_gmaug")
+    sizes = ("--preset", "micro", "--steps", "1", "--batch-size", "10", "--draws", "10", "--sampler-steps", "2")
+    training, drawing = run_benchmark("edm", *TINY, *sizes)["tables"]
+    assert [row[0] for row in training["rows"]] == ["plain loop, 0 workers", "balancebench, fp32"]
+    assert [row[0] for row in drawing["rows"]] == ["plain loop", "balancebench, fp32"]
+
+
+def test_the_plain_loop_denoises_as_edm_does():
+    pytest.importorskip("balancebench_gmaug")
+    from balancebench_gmaug.edm import denoised
+    from balancebench_gmaug.edm_options import EdmOptions
+    from benchmarks.edm import DEVIATION, new_network, plain_denoiser
+
+    network = new_network(EdmOptions(preset="micro"), "cpu")
+    torch.nn.init.normal_(network.unet.conv_out.weight)
+    noisy, labels = torch.randn(3, 1, 28, 28), torch.tensor([0, 4, 10])
+    level = torch.tensor([0.01, 1.0, 50.0])
+    plain = plain_denoiser(network, noisy, level.view(3, 1, 1, 1), labels)
+    assert torch.allclose(plain, denoised(network, noisy, level, labels, DEVIATION, "fp32"), rtol=1e-4, atol=1e-5)
+
+
 def test_augmentation_is_timed_with_and_without_what_follows_it(run_benchmark):
     printed = run_benchmark("augmentation", "--rounds", "1", "--images", "8", "--batch-size", "4")
     assert len(printed["tables"]) == 4

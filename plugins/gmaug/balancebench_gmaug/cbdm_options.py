@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from balancebench_gmaug.diffusion_options import DiffusionOptions, Recipe
 
@@ -56,6 +56,11 @@ class SteppedOptions(DiffusionOptions):
         json_schema_extra={"trains": False},
         description="classifier-free guidance: 1 is none, at half the cost; CBDM's code calls 2.6 omega = 1.6",
     )
+
+    @model_validator(mode="after")
+    def _can_be_guided(self) -> Self:
+        self.check_guidance(self.guidance)
+        return self
 
     @property
     def recipe(self) -> Recipe:

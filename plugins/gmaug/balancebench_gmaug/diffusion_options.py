@@ -145,6 +145,13 @@ class DiffusionOptions(GeneratorOptions):
             raise ValueError("give images or steps, not both: one follows from the other by batch_size")
         return self
 
+    def check_guidance(self, guidance: float) -> None:
+        """Raise ValueError where images are to be guided away from those of no class, which no training would show."""
+        if guidance != 1 and self.label_dropout == 0:
+            raise ValueError(
+                f"guidance = {guidance:g} needs a label_dropout above 0; without, only guidance = 1 is left"
+            )
+
     def asked(self, preset: Recipe) -> Recipe:
         """Return the preset's recipe with what these options ask instead."""
         batch_size = self.batch_size or preset.batch_size

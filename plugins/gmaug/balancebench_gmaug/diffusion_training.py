@@ -112,7 +112,8 @@ class _Training(Generic[NetworkT]):
         self._network = network.to(device).to(memory_format=memory_layout(device))  # pyright: ignore[reportCallIssue]
         self._parameters: list[Tensor] = list(network.parameters())
         self._average = [parameter.detach().clone() for parameter in self._parameters]
-        self._adam = torch.optim.Adam(self._parameters, recipe.learning_rate, fused=device.type != "mps")
+        self._is_fused = device.type != "mps"
+        self._adam = torch.optim.Adam(self._parameters, recipe.learning_rate, fused=self._is_fused)
         self._images = ResidentImages.upload(train, device)
         _, _, rows, columns = train.images_NCHW.shape
         self._size = padded_size((rows, columns), divisor)
@@ -227,10 +228,10 @@ class _Training(Generic[NetworkT]):
                 average.copy_(tensors[f"average.{index}"])
                 for name in ("step", "exp_avg", "exp_avg_sq"):
                     saved = tensors[f"adam.{index}.{name}"]
-                    # Fused kernels go through weight and memory side by side: in one order of axes.
-                    is_like_weight = saved.shape == parameter.shape
-                    kept = torch.empty_like(parameter).copy_(saved) if is_like_weight else saved.to(device)
-                    self._adam.state[parameter][name] = kept
+                    if name == "step":  # fused kernels count on the device, others on the CPU
+                        self._adam.state[parameter][name] = saved.to(device) if self._is_fused else saved
+                    else:  # fused kernels go through weight and memory side by side: in one order of axes
+                        self._adam.state[parameter][name] = torch.empty_like(parameter).copy_(saved)
         self._to_come_M = tensors["to_come_M"].to(device)
         self._loss_sum = tensors["loss_sum"].to(device)
         self._done, self._since_row = position["done"], position["since_row"]

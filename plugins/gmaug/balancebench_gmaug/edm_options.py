@@ -58,7 +58,8 @@ class EdmOptions(DiffusionOptions):
     )
 
     @model_validator(mode="after")
-    def _guided_somewhere(self) -> Self:
+    def _can_be_guided(self) -> Self:
+        self.check_guidance(self.guidance)
         if self.guidance_from >= self.guidance_to:
             raise ValueError("guidance_from must be below guidance_to")
         return self

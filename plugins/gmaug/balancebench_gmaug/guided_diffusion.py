@@ -55,7 +55,7 @@ class GuidedDiffusion(GeneratorBalancer[GuidedDiffusionOptions]):
         check_classes(train)
         _, channels, rows, columns = train.images_NCHW.shape
         shape = shape_of(options.preset, rows, columns)
-        plain = CbdmOptions(tau=0, label_dropout=options.label_dropout)
+        plain = CbdmOptions(tau=0, label_dropout=options.label_dropout, guidance=options.guidance)
         with seeded_run(context) as random:
             network = LabelledUNet(shape, channels, train.class_count, options.dropout)
             classifier = NoisyClassifier(shape, channels, train.class_count, options.dropout)

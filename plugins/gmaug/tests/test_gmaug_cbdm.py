@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy.stats import chisquare
 
 from balancebench import BalancerError
@@ -99,10 +100,10 @@ def test_at_step_0_the_regulariser_is_0(monkeypatch):
 def test_a_label_compared_with_itself_costs_nothing_whatever_dropout_does(dropout, monkeypatch):
     from balancebench_gmaug import cbdm
 
-    plain = loss_of(micro_network(dropout), tau=0.0, label_dropout=0.0)
-    assert loss_of(micro_network(dropout), tau=5.0, label_dropout=0.0) > plain
+    plain = loss_of(micro_network(dropout), tau=0.0, label_dropout=0.0, guidance=1.0)
+    assert loss_of(micro_network(dropout), tau=5.0, label_dropout=0.0, guidance=1.0) > plain
     monkeypatch.setattr(cbdm, "other_labels", lambda _source, _frequencies_K, labels_B, _random: labels_B)
-    assert loss_of(micro_network(dropout), tau=5.0, label_dropout=0.0) == pytest.approx(plain, rel=1e-7)
+    assert loss_of(micro_network(dropout), tau=5.0, label_dropout=0.0, guidance=1.0) == pytest.approx(plain, rel=1e-7)
 
 
 def test_tau_0_is_ddpm_bit_for_bit():
@@ -294,6 +295,12 @@ def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path):
     calls, resumed = train("resumed")
     assert calls == [4, 1, 1, 1, 1]
     assert resumed == whole
+
+
+def test_guidance_without_hidden_labels_is_refused():
+    with pytest.raises(ValidationError, match=r"guidance = 2.6 needs a label_dropout above 0"):
+        CbdmOptions(label_dropout=0.0)
+    assert CbdmOptions(label_dropout=0.0, guidance=1.0).guidance == 1
 
 
 def test_the_recipe_of_ddpm_is_the_published_one():

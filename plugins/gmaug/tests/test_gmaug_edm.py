@@ -353,6 +353,7 @@ def test_a_training_that_diverges_says_so(tmp_path):
         ({"images": 10, "steps": 10}, "give images or steps, not both"),
         ({"guidance_from": 3.0, "guidance_to": 2.0}, "guidance_from must be below guidance_to"),
         ({"label_dropout": 1.0}, "less than 1"),
+        ({"label_dropout": 0.0, "guidance": 2.0}, "guidance = 2 needs a label_dropout above 0"),
         ({"sampler_steps": 1}, "greater than or equal to 2"),
         ({"sigma_data": 0}, "greater than 0"),
     ],
