@@ -86,7 +86,7 @@ def test_the_gradient_is_that_of_the_log_probability_times_its_scale():
 def test_scale_0_is_unguided_bit_for_bit(tmp_path, sampler):
     context = synthesis_context(tmp_path)
     options = {**SMALL, "steps": 10, "sampler": sampler}
-    GuidedDiffusion(GuidedDiffusionOptions(**options)).train_generator(tiny_training_set(), context)
+    GuidedDiffusion(GuidedDiffusionOptions(**options)).train_generator(tiny_training_set(height=8, width=8), context)
     labels_B = np.array([0, 1, 2])
 
     def drawn(balancer):
@@ -149,7 +149,7 @@ def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path, 
         context = synthesis_context(tmp_path / name, count=count)
         if name != "whole":
             context = replace(context, checkpoints=Checkpoints(folder=tmp_path / "kept", seconds=0.0))
-        balancer.train_generator(tiny_training_set((12, 5, 2)), context)
+        balancer.train_generator(tiny_training_set((12, 5, 2), height=8, width=8), context)
         return calls, {path.name: path.read_bytes() for path in context.artefacts.iterdir()}
 
     _, whole = train("whole")
