@@ -154,6 +154,8 @@ class DiffusionGenerator:
 
     def draw(self, labels_B: NDArray[np.int64], random: Generator) -> NDArray[np.uint8]:
         """Return images_BCHW, one of each label: every class was learnt."""
+        if len(labels_B) == 0:
+            return np.empty((0, *self._learnt.image_shape), dtype=np.uint8)
         channels, *size = self._learnt.image_shape
         rows, columns = padded_size((size[0], size[1]), self._divisor)
         at_once = max(1, PIXELS_AT_ONCE // (rows * columns))

@@ -181,6 +181,7 @@ def test_images_do_not_depend_on_the_batch_they_are_drawn_in(tmp_path):
     # Kernels for other batch sizes may round otherwise: by a level of 255 at most.
     assert np.abs(np.concatenate(parts).astype(int) - together.astype(int)).max() <= 1
     assert len(np.unique(together.reshape(5, -1), axis=0)) == 5
+    assert generator.draw(labels_B[:0], random).shape == (0, 1, 8, 8)
 
 
 def test_guidance_is_none_plus_scale_times_class_minus_none():
