@@ -154,6 +154,11 @@ def test_images_are_padded_by_their_borders_to_what_the_network_divides_by_and_c
     assert torch.equal(cropped(wide, (30, 28)), images_BCHW)
 
 
+@pytest.mark.parametrize(("preset", "side"), [("tiny", 28), ("small", 32)])
+def test_images_of_28_pixels_are_padded_where_the_network_has_four_levels(preset, side):
+    assert padded_size((28, 28), shape_of(preset, 28, 28).divisor) == (side, side)
+
+
 def test_an_images_noise_does_not_depend_on_its_batch():
     together = NoiseStreams.seeded(5, torch.Generator().manual_seed(4))
     random = torch.Generator().manual_seed(4)
