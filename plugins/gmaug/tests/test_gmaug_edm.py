@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,39 @@ def test_denoising_no_noise_returns_the_image():
     level_B = torch.full((2,), 1e-6)
     made_BCHW = denoised(network_of_one_value(5.0), images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "fp32")
     assert torch.allclose(made_BCHW, images_BCHW, atol=1e-5)
+
+
+def test_in_bf16_the_network_alone_is_in_bf16():
+    seen = []
+
+    def network(images_BCHW, _times_B, _labels_B):
+        seen.append((torch.is_autocast_enabled("cpu"), images_BCHW.dtype))
+        return images_BCHW.bfloat16()
+
+    images_BCHW = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    level_B = torch.full((2,), 1e-4)
+    made_BCHW = denoised(network, images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "bf16")
+    assert seen == [(True, torch.float32)]
+    assert made_BCHW.dtype == torch.float32
+    assert torch.allclose(made_BCHW, images_BCHW, atol=1e-3)  # bf16 would be off by 0.004 at 1
+
+
+def test_where_compiling_pays_the_compiled_network_is_trained_to_the_same_weights(tmp_path, monkeypatch):
+    from balancebench_gmaug import diffusion_training
+
+    calls = []
+
+    @contextmanager
+    def compiled(network, _device):
+        yield lambda *inputs: calls.append(network) or network(*inputs)
+
+    _, plain = trained(tmp_path / "plain")
+    monkeypatch.setattr(diffusion_training, "compilation_reason", lambda *_, **__: (True, "it pays"))
+    monkeypatch.setattr(diffusion_training, "compiled", compiled)
+    _, faster = trained(tmp_path / "compiled")
+    assert len(calls) == 3
+    name = "generator.safetensors"
+    assert (plain.artefacts / name).read_bytes() == (faster.artefacts / name).read_bytes()
 
 
 def test_noise_levels_begin_at_80_end_at_0_002_and_then_0():
