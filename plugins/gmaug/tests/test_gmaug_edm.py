@@ -159,6 +159,26 @@ def test_the_average_halves_after_its_half_life_and_follows_quickly_at_first():
     assert average_decay(replace(recipe, ema_ramp=None), 2000) == pytest.approx(0.5**0.1)
 
 
+@pytest.mark.parametrize("kept_share", [0.0, 1.0])
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path, monkeypatch, kept_share):
+    from balancebench_gmaug import diffusion_training
+
+    monkeypatch.setattr(diffusion_training, "average_decay", lambda _recipe, _images: kept_share)
+    _, context = trained(tmp_path / "training")
+    last_layer = load_file(context.artefacts / "generator.safetensors")["unet.conv_out.weight"]
+    assert bool((last_layer == 0).all()) == (kept_share == 1)  # where training began
+
+
+def test_the_learning_rate_rises_over_the_images_asked_for(tmp_path, monkeypatch):
+    rates = []
+    real_step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self, *_: rates.append(self.param_groups[0]["lr"]) or real_step(self)
+    )
+    trained(tmp_path / "training", steps=5, learning_rate=0.03, ramp_images=12)
+    assert rates == pytest.approx([0.01, 0.02, 0.03, 0.03, 0.03])
+
+
 @pytest.mark.parametrize(
     ("preset", "size", "channels", "classes", "millions"),
     [
