@@ -1,0 +1,1 @@
+"""Synthetic images mixed with real ones, or in their place, for balancebench."""
