@@ -2,4 +2,18 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Sequence
+from typing import Any
+
+from balancebench import BalancerComponent, hookimpl
+from balancebench_gmaug.transitional_cgan_component import TRANSITIONAL_CGAN
+
+__all__ = ["balancebench_balancers"]
+
+
+@hookimpl
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
+    """Declare the generators."""
+    return [
+        TRANSITIONAL_CGAN,
+    ]
