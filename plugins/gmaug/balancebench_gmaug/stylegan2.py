@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from balancebench_gmaug.stylegan2_layers import (
@@ -91,8 +90,7 @@ class Mapping(nn.Module):
     def forward(self, noise_BD: Tensor, labels_B: Tensor, strength: Tensor) -> Tensor:
         """Return w_BD float32. strength: how much labels count, 0..1, a tensor of no axes; unused where plain."""
         with torch.autocast(noise_BD.device.type, enabled=False):
-            one_hot_BK = F.one_hot(labels_B, self.embed.weight_OI.shape[1]).to(noise_BD.dtype)
-            label_BD = unit_second_moment(self.embed(one_hot_BK))
+            label_BD = _embedded(self.embed, labels_B)
             noise_BD = unit_second_moment(noise_BD)
             if self.label is None:
                 hidden_BD = self.first(torch.cat([noise_BD, label_BD], dim=1))
@@ -216,8 +214,7 @@ class Discriminator(nn.Module):
         with torch.autocast(images_BCHW.device.type, enabled=False):
             hidden_BCHW = self.last_conv(minibatch_deviation(hidden_BCHW.float(), self._group))
             features_BD = self.features(hidden_BCHW.flatten(1))
-            one_hot_BK = F.one_hot(labels_B, self.embed.weight_OI.shape[1]).to(features_BD.dtype)
-            label_BD = self.label_mapping(unit_second_moment(self.embed(one_hot_BK)))
+            label_BD = self.label_mapping(_embedded(self.embed, labels_B))
             q_B = (self.projection(features_BD) * label_BD).sum(dim=1) / math.sqrt(label_BD.shape[1])
             return Logits(self.unconditional(features_BD)[:, 0], q_B)
 
@@ -240,3 +237,9 @@ class _DownBlock(nn.Module):
 def _channels_last(images_BCHW: Tensor) -> Tensor:
     """Return the images in the order in memory in which convolutions are fastest; what is made of them keeps it."""
     return images_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def _embedded(embed: EqualisedLinear, labels_B: Tensor) -> Tensor:
+    """Return the embeddings of labels, of unit second moment."""
+    classes_K = torch.arange(embed.weight_OI.shape[1], device=labels_B.device)
+    return unit_second_moment(embed((labels_B[:, None] == classes_K).to(embed.weight_OI.dtype)))

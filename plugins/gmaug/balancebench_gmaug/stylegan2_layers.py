@@ -136,7 +136,7 @@ class ModulatedConv(nn.Module):
         self.weight_OIHW = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias_O = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(())) if noisy else None
-        self._double = double
+        self.doubles = double
         self._weight_gain = 1 / math.sqrt(inputs * 9)
 
     def forward(self, images_BIHW: Tensor, latents_BD: Tensor, noise_B1HW: Tensor | None) -> Tensor:
@@ -157,7 +157,7 @@ class ModulatedConv(nn.Module):
         return (style_BI.float().square() @ squares_OI.float().t() + SMALL).rsqrt()
 
     def _convolved(self, images_BIHW: Tensor, weight_OIHW: Tensor) -> Tensor:
-        if not self._double:
+        if not self.doubles:
             return F.conv2d(images_BIHW, weight_OIHW, padding=1)
         wide_BOHW = F.conv_transpose2d(images_BIHW, weight_OIHW.transpose(0, 1), stride=2)
         return blurred(wide_BOHW, padding=1, gain=4.0)

@@ -110,6 +110,20 @@ def test_plain_conditioning_trains_the_conditional_head_alone_from_the_start():
     assert step.discriminator.unconditional.weight_OI.grad is None
 
 
+def test_utlo_weighs_its_two_losses_by_alpha():
+    gradients = []
+    for alpha in (1.0, 3.0):
+        step, real, labels = beginning(micro(conditioning="utlo", augmentation="none", utlo_alpha=alpha))
+        step.generator_adam.param_groups[0]["lr"] = 0.0  # the same images for the discriminator
+        step(real, labels, 1)
+        judge = step.discriminator
+        gradients.append([head.weight_OI.grad for head in (judge.unconditional, judge.projection)])
+    (of_image, of_label), (of_image_at_3, of_label_at_3) = gradients
+    assert of_image.any()
+    assert torch.allclose(of_image_at_3, of_image * (3 / 4) / (1 / 2), rtol=1e-4)
+    assert torch.allclose(of_label_at_3, of_label * (1 / 4) / (1 / 2), rtol=1e-4)
+
+
 def test_the_gradient_penalty_of_a_linear_discriminator_is_half_gamma_times_its_squared_weight():
     weight = torch.randn(2 * 3 * 3)
     images = torch.randn(5, 2, 3, 3).requires_grad_()
