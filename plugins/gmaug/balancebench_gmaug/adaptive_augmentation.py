@@ -178,12 +178,20 @@ def _reflected(index: Tensor, size: int) -> Tensor:
 
 
 @cache
-def _sinc_taps() -> tuple[float, ...]:
-    """Return the taps of a low pass at half the frequencies, of sum 1."""
-    position_T = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
-    window_T = torch.kaiser_window(TAPS, periodic=False, beta=4.0, dtype=torch.float64)
-    taps_T = torch.sinc(position_T / 2) * window_T
-    return tuple((taps_T / taps_T.sum()).tolist())
+def _sinc_taps(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the taps of a low pass at half the frequencies, of sum 1, uploaded once as an upload waits for it."""
+    with torch.inference_mode(mode=False):  # whoever asks first, training can use it
+        position_T = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
+        window_T = torch.kaiser_window(TAPS, periodic=False, beta=4.0, dtype=torch.float64)
+        taps_T = torch.sinc(position_T / 2) * window_T
+        return (taps_T / taps_T.sum()).to(device, dtype)
+
+
+@cache
+def _turned_about_grey(device: torch.device) -> Tensor:
+    """Return the matrix that turns a colour by 90 degrees about the axis of grey ones, times sqrt(3)."""
+    with torch.inference_mode(mode=False):
+        return torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=device)
 
 
 def _bordered(images_BCHW: Tensor, border: int) -> Tensor:
@@ -199,7 +207,7 @@ def _doubled(images_BCHW: Tensor) -> Tensor:
     channels = images_BCHW.shape[1]
     border = TAPS // 2
     images_BCHW = _bordered(images_BCHW, border)
-    taps_T = images_BCHW.new_tensor(_sinc_taps()) * 2
+    taps_T = _sinc_taps(images_BCHW.device, images_BCHW.dtype) * 2
     cut = 2 * border + TAPS // 2 - 1
     images_BCHW = F.conv_transpose2d(
         images_BCHW, taps_T.view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(2, 1), groups=channels
@@ -214,7 +222,7 @@ def _halved(images_BCHW: Tensor) -> Tensor:
     """Return images of half the side: the low pass, then every second pixel."""
     channels = images_BCHW.shape[1]
     images_BCHW = _bordered(images_BCHW, TAPS // 2 - 1)
-    taps_T = images_BCHW.new_tensor(_sinc_taps())
+    taps_T = _sinc_taps(images_BCHW.device, images_BCHW.dtype)
     images_BCHW = F.conv2d(
         images_BCHW, taps_T.view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(2, 1), groups=channels
     )
@@ -238,8 +246,7 @@ def _colour(images_BCHW: Tensor, p: Tensor, random: torch.Generator) -> Tensor:
         return images_BCHW * factor_B[:, None, None, None] + shift_B[:, None, None, None]
     ones_33 = torch.full((3, 3), 1 / 3, device=images_BCHW.device)  # projects on the axis of grey colours
     identity_33 = torch.eye(3, device=images_BCHW.device)
-    # Across: what a vector is turned into about that axis.
-    across_33 = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=images_BCHW.device)
+    across_33 = _turned_about_grey(images_BCHW.device)
     flip_B33 = identity_33 - torch.where(flips_B, 2.0, 0.0)[:, None, None] * ones_33
     turn_B33 = (
         ones_33

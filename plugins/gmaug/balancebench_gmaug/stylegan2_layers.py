@@ -18,6 +18,7 @@ Axis suffixes: B images of a batch, I, O channels in and out, D numbers of a lat
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal
 
 import torch
@@ -67,9 +68,16 @@ def upsampled(images_BCHW: Tensor) -> Tensor:
 
 
 def _low_pass(images_BCHW: Tensor, gain: float) -> Tensor:
-    taps = images_BCHW.new_tensor(LOW_PASS)
-    kernel_44 = torch.outer(taps, taps) * (gain / sum(LOW_PASS) ** 2)
+    kernel_44 = _kernel(gain, images_BCHW.device, images_BCHW.dtype)
     return kernel_44.expand(images_BCHW.shape[1], 1, 4, 4)
+
+
+@cache
+def _kernel(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the taps' outer product of sum `gain`, uploaded once: an upload waits for the device."""
+    with torch.inference_mode(mode=False):  # whoever asks first, training can use it
+        taps = torch.tensor(LOW_PASS, device=device, dtype=dtype)
+        return torch.outer(taps, taps) * (gain / sum(LOW_PASS) ** 2)
 
 
 class EqualisedLinear(nn.Module):

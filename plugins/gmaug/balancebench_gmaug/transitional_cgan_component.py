@@ -15,7 +15,7 @@ TRANSITIONAL_CGAN = BalancerComponent(
     citation="Shahbazi, Danelljan, Paudel, Van Gool, Collapse by Conditioning: Training Class-conditional GANs "
     "with Limited Data, ICLR 2022; Karras et al., Training Generative Adversarial Networks with Limited Data, "
     "NeurIPS 2020",
-    smoke={"preset": "micro"},
+    smoke={"preset": "micro", "kimg": 0.032, "transition_start_kimg": 0.008, "transition_end_kimg": 0.016},
     outside_data=lambda options: (
         "Inception-v3 weights (ImageNet-1k), to choose the generator's snapshot" if options.needs_inception else None
     ),

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from balancebench_gmaug import stylegan2_layers
 from balancebench_gmaug.stylegan2 import Discriminator, Generator, Shape
 from balancebench_gmaug.stylegan2_layers import (
     EqualisedConv,
@@ -204,3 +205,13 @@ def test_batches_side_by_side_have_the_logits_that_they_have_alone():
 def test_an_8x8_image_enters_the_discriminator_at_its_side(side):
     _, discriminator = micro("utlo", side)
     assert discriminator(torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64), low=True).u_B.shape == (4,)
+
+
+def test_networks_that_first_drew_in_inference_mode_can_be_trained():
+    generator, _ = micro("transitional")
+    stylegan2_layers._kernel.cache_clear()
+    noise_BD, labels_B, one = torch.randn(4, generator.latent_size), torch.zeros(4, dtype=torch.int64), torch.ones(())
+    with torch.inference_mode():
+        generator.synthesis(generator.latents(noise_BD, labels_B, one), [])
+    generator.synthesis(generator.latents(noise_BD, labels_B, one), []).images_BCHW.sum().backward()
+    assert generator.synthesis.constant_CHW.grad.any()
