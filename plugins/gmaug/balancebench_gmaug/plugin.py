@@ -9,6 +9,7 @@ from balancebench import BalancerComponent, hookimpl
 from balancebench_gmaug.cbdm_options import CbdmOptions
 from balancebench_gmaug.edm_options import EdmOptions
 from balancebench_gmaug.guided_diffusion_options import GuidedDiffusionOptions
+from balancebench_gmaug.transitional_cgan_component import TRANSITIONAL_CGAN
 
 __all__ = ["balancebench_balancers"]
 
@@ -48,4 +49,5 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             synthesises=True,
             trains_generator=True,
         ),
+        TRANSITIONAL_CGAN,
     ]
