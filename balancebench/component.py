@@ -96,7 +96,8 @@ class BalancerComponent(Component[OptionsT, Balancer[Any]], Generic[OptionsT]):
     trains_generator: it is a `GeneratorBalancer`, whose generator is trained in a step of its own. Options whose field
     carries `json_schema_extra={"trains": False}` say only how many images are drawn, or which: they are not in that
     step's key.
-    draws_from_base: it draws from the generator of the balancer it wraps, whose own images are then not made.
+    draws_from_base: it draws from the generator of the balancer it wraps, whose own images are then not made; a base
+    without a generator makes its images as ever.
     """
 
     synthesises: bool = False

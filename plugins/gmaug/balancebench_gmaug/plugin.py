@@ -2,4 +2,16 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Sequence
+from typing import Any
+
+from balancebench import BalancerComponent, hookimpl
+from balancebench_gmaug.selection_components import SELECTION_BALANCERS
+
+__all__ = ["balancebench_balancers"]
+
+
+@hookimpl
+def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
+    """Declare the selection among generated images."""
+    return [*SELECTION_BALANCERS]
