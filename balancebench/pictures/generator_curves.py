@@ -32,8 +32,9 @@ ALTS: dict[Stage, str] = {
 def generator_orders(scene: Scene) -> list[PictureOrder]:
     """Return an order for each generator's training, and each synthesis, that kept curves."""
     orders: list[PictureOrder] = []
-    stages_and_syntheses = [(stage, trained) for stage in TITLES for trained in syntheses(scene, stage)]
-    for stage, trained in stages_and_syntheses:
+    stages: tuple[Stage, ...] = ("train_generator", "synthesise")
+    kept: list[tuple[Stage, Synthesis]] = [(stage, trained) for stage in stages for trained in syntheses(scene, stage)]
+    for stage, trained in kept:
         if not any(BalancerFiles.has_curves(scene.store, key) for key in trained.steps.values()):
             continue
         subject, title = f"{trained.label}, {named_seeds(trained.steps)}", TITLES[stage]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import BalancerComponent, hookimpl
-from balancebench_gmaug.selection_components import SELECTION_BALANCERS
+from balancebench import BalancerComponent, MetricComponent, hookimpl
+from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
 
-__all__ = ["balancebench_balancers"]
+__all__ = ["balancebench_balancers", "balancebench_metrics"]
 
 
 @hookimpl
 def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """Declare the selection among generated images."""
     return [*SELECTION_BALANCERS]
+
+
+@hookimpl
+def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
+    """Declare how alike a subset's images are."""
+    return SIMILARITY_METRICS

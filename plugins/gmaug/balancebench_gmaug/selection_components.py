@@ -1,14 +1,15 @@
-"""The balancers that choose among, or stand beside, what a generator makes, as they are declared. Light."""
+"""The balancers around a generator, and the metrics of whether one may help, as they are declared. Light."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import BalancerComponent
+from balancebench import BalancerComponent, MetricComponent
 from balancebench_gmaug.selection_options import GmAugOptions
+from balancebench_gmaug.ssim_options import SsimOptions
 
-__all__ = ["PAPER", "SELECTION_BALANCERS"]
+__all__ = ["PAPER", "SELECTION_BALANCERS", "SIMILARITY_METRICS"]
 
 PAPER = (
     "Guo et al., Structural Similarity: When to Use Deep Generative Models on Imbalanced Image Dataset Augmentation, "
@@ -26,5 +27,28 @@ SELECTION_BALANCERS: Sequence[BalancerComponent[Any]] = (
         smoke={"base": {"use": "smote", "target": 60, "neighbours": 1}, "rounds": 1, "target": 45},
         synthesises=True,
         draws_from_base=True,
+    ),
+)
+
+SIMILARITY_METRICS: Sequence[MetricComponent[Any]] = (
+    MetricComponent(
+        name="ssim_merge_classes",
+        summary="Mean structural similarity of random pairs of training images; low: generated images may help.",
+        options=SsimOptions,
+        build="balancebench_gmaug.similarity:SsimMergeClasses",
+        citation=PAPER,
+        of="subset",
+        higher_is_better=None,
+        smoke={"size": 16, "most_pairs": 40},
+    ),
+    MetricComponent(
+        name="ssim_super_sub_classes",
+        summary="The largest mean structural similarity of pairs within a super-class (class, where there are none).",
+        options=SsimOptions,
+        build="balancebench_gmaug.similarity:SsimSuperSubClasses",
+        citation=PAPER,
+        of="subset",
+        higher_is_better=None,
+        smoke={"size": 16, "most_pairs": 40},
     ),
 )
