@@ -32,6 +32,10 @@ def _nothing_outside(_options: Any) -> str | None:
     return None
 
 
+def _no_fewest(_options: Any) -> int:
+    return 0
+
+
 def _no_extractor(_options: Any) -> bool:
     return False
 
@@ -98,11 +102,13 @@ class BalancerComponent(Component[OptionsT, Balancer[Any]], Generic[OptionsT]):
     step's key.
     draws_from_base: it draws from the generator of the balancer it wraps, whose own images are then not made; a base
     without a generator makes its images as ever.
+    fewest_images: options -> the images that a class which is to grow must have, below which it is refused.
     """
 
     synthesises: bool = False
     trains_generator: bool = False
     draws_from_base: bool = False
+    fewest_images: Callable[[OptionsT], int] = _no_fewest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

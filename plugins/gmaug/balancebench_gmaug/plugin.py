@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import BalancerComponent, MetricComponent, hookimpl
+from balancebench import Advisor, BalancerComponent, MetricComponent, hookimpl
 from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
 
-__all__ = ["balancebench_balancers", "balancebench_metrics"]
+__all__ = ["balancebench_advisors", "balancebench_balancers", "balancebench_metrics"]
 
 
 @hookimpl
@@ -21,3 +21,9 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
 def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
     """Declare how alike a subset's images are."""
     return SIMILARITY_METRICS
+
+
+@hookimpl
+def balancebench_advisors() -> Sequence[Advisor]:
+    """Declare what is known of generated images on data as alike as these."""
+    return [Advisor(name="similarity", build="balancebench_gmaug.advice:advise_on_similarity")]

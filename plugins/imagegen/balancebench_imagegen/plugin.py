@@ -37,6 +37,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             build="balancebench_imagegen.augmentation:Augmentation",
             citation=PAPER,
             synthesises=True,
+            fewest_images=lambda _options: 1,
         ),
         BalancerComponent(
             name="dcgan",
@@ -59,6 +60,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             ),
             ready=dcgan_ready,
             synthesises=True,
+            fewest_images=lambda _options: 2,
             trains_generator=True,
             revision=3,
         ),
