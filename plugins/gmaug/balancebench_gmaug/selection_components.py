@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from balancebench import BalancerComponent, MetricComponent
-from balancebench_gmaug.selection_options import GmAugOptions
+from balancebench_gmaug.selection_options import CasOptions, EqualExposureOptions, GmAugOptions
 from balancebench_gmaug.ssim_options import SsimOptions
 
 __all__ = ["PAPER", "SELECTION_BALANCERS", "SIMILARITY_METRICS"]
@@ -27,6 +27,23 @@ SELECTION_BALANCERS: Sequence[BalancerComponent[Any]] = (
         smoke={"base": {"use": "smote", "target": 60, "neighbours": 1}, "rounds": 1, "target": 45},
         synthesises=True,
         draws_from_base=True,
+    ),
+    BalancerComponent(
+        name="cas",
+        summary="Train on another balancer's images alone, and on no real one.",
+        options=CasOptions,
+        build="balancebench_gmaug.cas:Cas",
+        citation="Ravuri, Vinyals, Classification Accuracy Score for Conditional Generative Models, NeurIPS 2019",
+        smoke={"base": {"use": "smote", "target": 60, "neighbours": 1}, "images": 5},
+        synthesises=True,
+        draws_from_base=True,
+    ),
+    BalancerComponent(
+        name="equal_exposure",
+        summary="Repeat real images as often as another balancer adds images: the control of what it adds.",
+        options=EqualExposureOptions,
+        build="balancebench_gmaug.equal_exposure:EqualExposure",
+        smoke={"base": {"use": "smote", "neighbours": 1}},
     ),
 )
 

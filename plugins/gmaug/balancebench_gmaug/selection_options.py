@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from balancebench import BalancerReference, Options
-from balancebench.synthesis.target import Target
+from balancebench.synthesis.target import ImageCount, Target
 
-__all__ = ["GmAugOptions"]
+__all__ = ["CasOptions", "EqualExposureOptions", "GmAugOptions"]
 
 
 class GmAugOptions(Options):
@@ -46,4 +46,23 @@ class GmAugOptions(Options):
         default=False,
         description="take the logarithm of the class sizes that the classifier was trained with off its logits, which "
         "else give small classes low probabilities",
+    )
+
+
+class CasOptions(Options):
+    """The options of `cas`."""
+
+    base: BalancerReference = Field(description="the balancer whose images alone are trained on")
+    images: Literal["train", "largest"] | ImageCount | dict[str, ImageCount] = Field(
+        default="largest",
+        description="made images of each class: as many as it has real ones (train), as the largest class has, a "
+        "number, or a table class name -> number",
+    )
+
+
+class EqualExposureOptions(Options):
+    """The options of `equal_exposure`."""
+
+    base: BalancerReference = Field(
+        description="the balancer whose added images are counted, and replaced by repeats of real ones"
     )
