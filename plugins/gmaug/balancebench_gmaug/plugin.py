@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import Advisor, BalancerComponent, MetricComponent, hookimpl
+from balancebench import Advisor, BalancerComponent, Classifier, Component, MetricComponent, hookimpl
+from balancebench_gmaug.finetune_component import FINETUNE
 from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
 
-__all__ = ["balancebench_advisors", "balancebench_balancers", "balancebench_metrics"]
+__all__ = ["balancebench_advisors", "balancebench_balancers", "balancebench_classifiers", "balancebench_metrics"]
 
 
 @hookimpl
@@ -27,3 +28,9 @@ def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
 def balancebench_advisors() -> Sequence[Advisor]:
     """Declare what is known of generated images on data as alike as these."""
     return [Advisor(name="similarity", build="balancebench_gmaug.advice:advise_on_similarity")]
+
+
+@hookimpl
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
+    """Declare the fine-tuning of pre-trained models."""
+    return [FINETUNE]

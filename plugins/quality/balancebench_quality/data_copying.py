@@ -1,8 +1,8 @@
 """C_T: whether generated images lie nearer to training images than test images do (Meehan, Chaudhuri, Dasgupta 2020).
 
 The space is cut into cells by k-means of the training images. In each cell the distances of generated and of test
-images to their nearest training image are compared by Mann and Whitney's U, which for m generated and n test images has mean
-m n / 2 and variance m n (m + n + 1) / 12 where both come from one distribution:
+images to their nearest training image are compared by Mann and Whitney's U, which for m generated and n test images has
+mean m n / 2 and variance m n (m + n + 1) / 12 where both come from one distribution:
 
     Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12),   U the pairs whose generated image is farther, ties a half
     C_T = sum over cells of (share of the test images) Z / sum over those cells of the share
