@@ -2,8 +2,8 @@
 
 AdamW with a learning rate in proportion to the batch, warm-up and a cosine that ends above 0; each layer's rate is
 `layer_decay` times that of the layer above it; stochastic depth; mixup or CutMix on each batch, label smoothing; the
-head of vision transformers reads the mean of the tokens, normalised. RandAugment and random erasing are left out: images
-are cropped and flipped on the device, as every classifier's here.
+head of vision transformers reads the mean of the tokens, normalised. RandAugment and random erasing are left out: as
+all images here, these are cropped and flipped on the device.
 
 A plan comes first: a transform of its batches replaces mixup and CutMix, a loss replaces label smoothing.
 
@@ -181,7 +181,7 @@ def learning_rate_scales(options: FinetuneOptions) -> tuple[dict[str, float], se
     By timm's own order of layers, the head being the last: scale = layer_decay^(layers above). Nothing is computed: the
     model that is asked has no memory.
     """
-    from timm.optim import param_groups_layer_decay
+    from timm.optim import param_groups_layer_decay  # pyright: ignore[reportPrivateImportUsage] - it is documented
 
     with torch.device("meta"):
         size = options.image_size or 224

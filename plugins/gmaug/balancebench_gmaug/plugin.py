@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import Advisor, BalancerComponent, Classifier, Component, MetricComponent, hookimpl
+from balancebench import Advisor, BalancerComponent, Classifier, Component, Dataset, MetricComponent, hookimpl
 from balancebench_gmaug.finetune_component import FINETUNE
+from balancebench_gmaug.photograph_components import PHOTOGRAPHS
 from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
 
-__all__ = ["balancebench_advisors", "balancebench_balancers", "balancebench_classifiers", "balancebench_metrics"]
+__all__ = [
+    "balancebench_advisors",
+    "balancebench_balancers",
+    "balancebench_classifiers",
+    "balancebench_datasets",
+    "balancebench_metrics",
+]
 
 
 @hookimpl
@@ -34,3 +41,9 @@ def balancebench_advisors() -> Sequence[Advisor]:
 def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
     """Declare the fine-tuning of pre-trained models."""
     return [FINETUNE]
+
+
+@hookimpl
+def balancebench_datasets() -> Sequence[Component[Any, Dataset]]:
+    """Declare the paper's data sets, in the layouts in which they are published."""
+    return PHOTOGRAPHS
