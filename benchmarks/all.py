@@ -26,6 +26,7 @@ CPU: dict[str, tuple[str, ...]] = {
     "small_cnn": (),
     "resnet18": (),
     "mlp_cgan": (),
+    "edm": (),
     "augmentation": (),
     "augmentation_imagegen": (),
     "image_folder": (),
@@ -39,6 +40,10 @@ CUDA: dict[str, tuple[str, ...]] = {
     "small_cnn": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "50", "--compiled"),
     "resnet18": ("--precision", "fp32", "bf16", "--batch-size", "1024", "--steps", "20", "--compiled"),
     "mlp_cgan": ("--precision", "fp32", "bf16"),
+    "edm": (
+        *("--precision", "fp32", "bf16", "--preset", "paper", "--batch-size", "256", "--steps", "20"),
+        *("--draws", "500", "--sampler-steps", "18"),
+    ),
     "augmentation": ("--batch-size", "1024", "--images", "16384"),
     "side_by_side": ("--jobs", "1", "2", "4", "8", "--cells", "64", "--epochs", "60"),
 }

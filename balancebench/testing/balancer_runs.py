@@ -70,15 +70,20 @@ def planned(component: Subject, train: LabelledImages, synthetic: LabelledImages
     return build(component).plan(train, synthetic, plan_context(seed, base_of(component, train, seed)))
 
 
-def trained_generator(component: Subject, train: LabelledImages, seed: int) -> ImageGenerator:
-    """Return the generator that is restored from the artefacts of its training, and from nothing else."""
+def trained_generator(
+    component: Subject, train: LabelledImages, seed: int, *, restored_by: Subject | None = None
+) -> ImageGenerator:
+    """Return the generator that is restored from the artefacts of its training, and from nothing else.
+
+    restored_by: the component with other options that say only how is drawn; left out, the one that trained.
+    """
     with fresh_folder() as folder:
         context = _synthesis_context(component, train, folder, seed)
         build(component).train_generator(train, context)
         artefacts = context.artefacts.rename(folder / "kept")
         for folder_deleted in (context.scratch, context.checkpoints.folder):
             shutil.rmtree(folder_deleted, ignore_errors=True)
-        return build(component).restore_generator(artefacts, context.device)
+        return build(restored_by or component).restore_generator(artefacts, context.device)
 
 
 def base_of(component: Subject, train: LabelledImages, seed: int) -> Base | None:

@@ -95,6 +95,51 @@ def test_the_conditional_gan_is_timed_in_steps_a_second(run_benchmark):
     assert "steps/s" in printed["tables"][0]["header"]
 
 
+def test_the_diffusion_model_is_timed_in_training_and_in_drawing(run_benchmark):
+    pytest.importorskip("balancebench_gmaug")
+    sizes = ("--preset", "micro", "--steps", "1", "--batch-size", "10", "--draws", "10", "--sampler-steps", "2")
+    training, drawing = run_benchmark("edm", *TINY, *sizes)["tables"]
+    assert [row[0] for row in training["rows"]] == ["plain loop, 0 workers", "balancebench, fp32"]
+    assert [row[0] for row in drawing["rows"]] == ["plain loop", "balancebench, fp32"]
+
+
+def test_what_edm_learns_is_judged_and_its_generator_is_kept(run_benchmark, monkeypatch, tmp_path):
+    pytest.importorskip("balancebench_gmaug")
+    from balancebench import DatasetSplits
+    from benchmarks import edm_samples
+    from benchmarks.training import synthetic_images
+
+    splits = DatasetSplits(
+        train=synthetic_images(200, (1, 28, 28)), test=synthetic_images(50, (1, 28, 28), seed=1), validation=None
+    )
+    monkeypatch.setattr(edm_samples, "fashion_mnist", lambda _folder: splits)
+    monkeypatch.setattr(edm_samples, "KEPT", (20, 18, 16, 14, 12))
+    asked = ("--data", "nowhere", "--steps", "1", "--images", "2", "--sampler-steps", "2", "--guidance", "1")
+    asked = (*asked, "--keep", str(tmp_path / "kept"), "--picture", str(tmp_path / "samples.png"))
+    first, again = (run_benchmark("edm_samples", *asked) for _ in range(2))
+    assert first["settings"]["training"].endswith("of one core, bf16")
+    assert again["settings"]["training"] == "restored"
+    rows, rows_again = first["tables"][0]["rows"], again["tables"][0]["rows"]
+    assert rows[0][0] == "real test images"
+    assert all(cell.endswith("/ 1.00") for cell in rows[0][2:])
+    assert rows[1][1:] == rows_again[1][1:]
+    assert (tmp_path / "samples.png").stat().st_size > 0
+
+
+def test_the_plain_loop_denoises_as_edm_does():
+    pytest.importorskip("balancebench_gmaug")
+    from balancebench_gmaug.edm import denoised
+    from balancebench_gmaug.edm_options import EdmOptions
+    from benchmarks.edm import DEVIATION, new_network, plain_denoiser
+
+    network = new_network(EdmOptions(preset="micro"), "cpu")
+    torch.nn.init.normal_(network.unet.conv_out.weight)
+    noisy, labels = torch.randn(3, 1, 28, 28), torch.tensor([0, 4, 10])
+    level = torch.tensor([0.01, 1.0, 50.0])
+    plain = plain_denoiser(network, noisy, level.view(3, 1, 1, 1), labels)
+    assert torch.allclose(plain, denoised(network, noisy, level, labels, DEVIATION, "fp32"), rtol=1e-4, atol=1e-5)
+
+
 def test_augmentation_is_timed_with_and_without_what_follows_it(run_benchmark):
     printed = run_benchmark("augmentation", "--rounds", "1", "--images", "8", "--batch-size", "4")
     assert len(printed["tables"]) == 4

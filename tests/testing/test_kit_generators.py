@@ -106,6 +106,16 @@ def test_only_a_balancer_that_trains_a_generator_is_checked_for_it():
     assert names.isdisjoint(map(described, GENERATOR_CHECKS))
 
 
+class DrawsTheBrightest(Means):
+    def restore_generator(self, folder, device):
+        generator = super().restore_generator(folder, device)
+        return NoisyMeans(generator.means_KCHW + 20, generator.noise) if self.options.brightest else generator
+
+
+def test_an_option_that_changes_what_is_drawn_but_not_the_training_passes(run_check):
+    run_check(component(DrawsTheBrightest), TRAINS_THE_SAME, "balancer")
+
+
 class WritesToScratch(Means):
     def file(self, context):
         return context.scratch / "means.safetensors"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from balancebench import Advisor, BalancerComponent, Classifier, Component, Dataset, MetricComponent, hookimpl
+from balancebench_gmaug.diffusion_components import DIFFUSION_MODELS
 from balancebench_gmaug.finetune_component import FINETUNE
 from balancebench_gmaug.photograph_components import PHOTOGRAPHS
 from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
@@ -21,8 +22,8 @@ __all__ = [
 
 @hookimpl
 def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
-    """Declare the selection among generated images."""
-    return [*SELECTION_BALANCERS]
+    """Declare the generators, and the selection among what they make."""
+    return [*DIFFUSION_MODELS, *SELECTION_BALANCERS]
 
 
 @hookimpl
