@@ -27,6 +27,7 @@ CPU: dict[str, tuple[str, ...]] = {
     "resnet18": (),
     "mlp_cgan": (),
     "edm": (),
+    "transitional_cgan": (),
     "augmentation": (),
     "augmentation_imagegen": (),
     "image_folder": (),
@@ -44,6 +45,7 @@ CUDA: dict[str, tuple[str, ...]] = {
         *("--precision", "fp32", "bf16", "--preset", "paper", "--batch-size", "256", "--steps", "20"),
         *("--draws", "500", "--sampler-steps", "18"),
     ),
+    "transitional_cgan": ("--preset", "cifar", "--threads", "4"),
     "augmentation": ("--batch-size", "1024", "--images", "16384"),
     "side_by_side": ("--jobs", "1", "2", "4", "8", "--cells", "64", "--epochs", "60"),
 }

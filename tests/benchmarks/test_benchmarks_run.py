@@ -140,6 +140,13 @@ def test_the_plain_loop_denoises_as_edm_does():
     assert torch.allclose(plain, denoised(network, noisy, level, labels, DEVIATION, "fp32"), rtol=1e-4, atol=1e-5)
 
 
+def test_the_transitional_gan_is_timed_beside_the_plain_loop(run_benchmark):
+    pytest.importorskip("balancebench_gmaug")
+    printed = run_benchmark("transitional_cgan", *TINY, "--steps", "1", "--preset", "micro")
+    rows = [row[0] for row in printed["tables"][0]["rows"]]
+    assert rows == ["plain loop, 0 workers", "balancebench, fp32", "balancebench, bf16"]
+
+
 def test_augmentation_is_timed_with_and_without_what_follows_it(run_benchmark):
     printed = run_benchmark("augmentation", "--rounds", "1", "--images", "8", "--batch-size", "4")
     assert len(printed["tables"]) == 4

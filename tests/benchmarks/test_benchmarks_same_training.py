@@ -104,3 +104,26 @@ def test_plain_images_are_normalised_to_mean_zero_and_deviation_one():
     pixels_NCHW = torch.stack([dataset[index][0] for index in range(20)])
     assert pixels_NCHW.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
     assert pixels_NCHW.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_the_plain_loops_generator_makes_the_images_of_transitional_cgans(noise):
+    pytest.importorskip("balancebench_gmaug")
+    from balancebench_gmaug.stylegan2 import Generator, Shape
+    from balancebench_gmaug.transitional_cgan_options import TransitionalCganOptions, recipe_of
+    from benchmarks.transitional_cgan import plain_generator
+
+    options = TransitionalCganOptions(preset="auto" if noise else "micro", channel_base=64)
+    torch.manual_seed(SEED)
+    generator = Generator(recipe_of(options, 16), Shape(side=16, channels=1, class_count=3), "transitional")
+    for layer in generator.synthesis.convolutions:
+        layer.bias_O.data.normal_()
+        if noise:
+            layer.noise_strength.data.normal_()
+    random = torch.Generator().manual_seed(SEED)
+    latents_BLD = generator.latents(torch.randn(4, generator.latent_size), torch.arange(4) % 3, torch.ones(()))
+    noise_levels = generator.noise(4, random)
+    images_BCHW = generator.synthesis(latents_BLD, noise_levels).images_BCHW
+    plain_BCHW = plain_generator(generator).synthesis(latents_BLD, noise_levels).images_BCHW
+    assert torch.allclose(images_BCHW, plain_BCHW, atol=1e-4)
+    assert images_BCHW.std() > 0.1

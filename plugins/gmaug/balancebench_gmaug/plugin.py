@@ -10,6 +10,7 @@ from balancebench_gmaug.diffusion_components import DIFFUSION_MODELS
 from balancebench_gmaug.finetune_component import FINETUNE
 from balancebench_gmaug.photograph_components import PHOTOGRAPHS
 from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
+from balancebench_gmaug.transitional_cgan_component import TRANSITIONAL_CGAN
 
 __all__ = [
     "balancebench_advisors",
@@ -23,7 +24,7 @@ __all__ = [
 @hookimpl
 def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
     """Declare the generators, and the selection among what they make."""
-    return [*DIFFUSION_MODELS, *SELECTION_BALANCERS]
+    return [*DIFFUSION_MODELS, TRANSITIONAL_CGAN, *SELECTION_BALANCERS]
 
 
 @hookimpl
