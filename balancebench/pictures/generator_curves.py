@@ -1,6 +1,7 @@
 """Pictures of kind `generator`: the curves that a generator's training, or a choice of images, left in its artefacts.
 
-`balancebench.synthesis.curves.Curves` writes them. Losses share a panel; every other curve has one of its own.
+`balancebench.synthesis.curves.Curves` writes them. Losses share a panel, and so do shares; every other curve has one of
+its own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ __all__ = ["generator_curves", "generator_orders"]
 TITLES: dict[Stage, str] = {"train_generator": "Training of the generator", "synthesise": "Making of the images"}
 ALTS: dict[Stage, str] = {
     "train_generator": "Losses and other curves of the generator's training by epoch",
-    "synthesise": "Curves of the making of images by epoch or round",
+    "synthesise": "Curves of the making of images by round",
 }
+COUNTED: dict[Stage, str] = {"train_generator": "epoch", "synthesise": "round"}
+TOGETHER = ("loss", "share")  # curves with such a word in their names are of one scale
 
 
 def generator_orders(scene: Scene) -> list[PictureOrder]:
@@ -50,7 +53,7 @@ def generator_orders(scene: Scene) -> list[PictureOrder]:
                     alt=f"{ALTS[stage]}: {subject}.",
                 ),
                 source=[scene.digest(key) for key in trained.steps.values()],
-                draw=lambda trained=trained, subject=subject, title=title: _draw(scene, trained, subject, title),
+                draw=lambda trained=trained, subject=subject, stage=stage: _draw(scene, trained, subject, stage),
             )
         )
     return orders
@@ -68,13 +71,14 @@ def generator_curves(scene: Scene, steps: Mapping[str, str]) -> dict[str, list[N
     return curves
 
 
-def _draw(scene: Scene, trained: Synthesis, subject: str, title: str) -> Drawing | None:
+def _draw(scene: Scene, trained: Synthesis, subject: str, stage: Stage) -> Drawing | None:
+    title = TITLES[stage]
     curves = generator_curves(scene, trained.steps)
     if not curves:
         return None
-    losses = {name: values for name, values in curves.items() if "loss" in name}
-    groups = [("loss", losses)] if losses else []
-    groups += [(name, {name: values}) for name, values in curves.items() if name not in losses]
+    word_of = {name: next((word for word in TOGETHER if word in name), name) for name in curves}
+    words = sorted(dict.fromkeys(word_of.values()), key=lambda word: word != "loss")
+    groups = [(word, {name: curves[name] for name in curves if word_of[name] == word}) for word in words]
     colours = {name: BEST_COLOURS[index % len(BEST_COLOURS)] for index, name in enumerate(curves)}
     dashes = {name: (1, 0) if index < len(BEST_COLOURS) else (6, 3) for index, name in enumerate(curves)}
     strokes = {name: Strokes(colour=colours[name], dash=dashes[name]) for name in curves}
@@ -85,11 +89,13 @@ def _draw(scene: Scene, trained: Synthesis, subject: str, title: str) -> Drawing
             for name, values in members.items()
         ]
         panels.append(Panel(title=group, format="~g", lines=lines))
-    chart = line_chart(panels, strokes, title, subject, panel_width=230 if len(panels) > 1 else 460)
+    chart = line_chart(
+        panels, strokes, title, subject, panel_width=230 if len(panels) > 1 else 460, counted=COUNTED[stage]
+    )
     most = max(len(value_E) for values in curves.values() for value_E in values)
     caption = sentences(
         "Means over seeds; bands go from the lowest to the highest seed." if len(trained.steps) > 1 else "One seed.",
-        f"Each point is the mean of {-(-most // MOST_POINTS)} epochs." if most > MOST_POINTS else "",
+        f"Each point is the mean of {-(-most // MOST_POINTS)} {COUNTED[stage]}s." if most > MOST_POINTS else "",
         f"Balancer {trained.balancer}.",
     )
     return Drawing(content=svg_of(chart, f"{title}: {subject}"), suffix="svg", caption=caption)

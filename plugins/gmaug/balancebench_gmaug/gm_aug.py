@@ -85,7 +85,7 @@ class GmAug(Balancer[GmAugOptions]):
     def synthesise(self, train: LabelledImages, context: SynthesisContext) -> LabelledImages | None:
         """Return the images of the last round, or None where no class is short of any.
 
-        Keeps acceptance.json (curves, a point a round) and acceptance_by_class.json. Raises BalancerError where the
+        Keeps curves.json (a point a round) and acceptance_by_class.json. Raises BalancerError where the
         base has nothing to choose from or offers no image of a class that is to grow, and where not one image passes
         and none is to be added otherwise.
         """
@@ -117,7 +117,7 @@ class GmAug(Balancer[GmAugOptions]):
             validation = context.validation()
             if validation is None:
                 learnt, validation = hold_out(train, context.rng)
-        curves, rows = Curves(context.artefacts, "acceptance"), []
+        curves, rows = Curves(context.artefacts), []
         judge = self._judge(learnt, None, base, context)
         accuracy = None if validation is None else balanced_accuracy(judge.predictor, validation)
         for index in range(options.rounds):
@@ -129,6 +129,14 @@ class GmAug(Balancer[GmAugOptions]):
             text = json.dumps({"alpha": options.alpha, "rounds": rows}, indent=1)
             (context.artefacts / BY_CLASS).write_text(text, encoding="utf-8")
             curves.add(index, **_shares(acceptances))
+            if filled := sum(acceptance.filled for acceptance in acceptances):
+                context.logger.warning(
+                    "round %d: %d of the %d images that are added lie below alpha %g, as too few reach it",
+                    index + 1,
+                    filled,
+                    len(chosen),
+                    options.alpha,
+                )
             is_last = index + 1 == options.rounds
             if is_last and validation is None:
                 return chosen
@@ -218,8 +226,8 @@ def _shares(acceptances: list[Acceptance]) -> dict[str, float]:
     shares = [acceptance.share for acceptance in acceptances]
     judged = sum(acceptance.judged for acceptance in acceptances)
     return {
-        "of_all": sum(acceptance.passed for acceptance in acceptances) / judged,
-        "of_the_lowest_class": min(shares),
-        "of_the_middle_class": float(np.median(shares)),
-        "of_the_highest_class": max(shares),
+        "accepted_share_of_all": sum(acceptance.passed for acceptance in acceptances) / judged,
+        "accepted_share_of_the_lowest_class": min(shares),
+        "accepted_share_of_the_middle_class": float(np.median(shares)),
+        "accepted_share_of_the_highest_class": max(shares),
     }

@@ -108,16 +108,17 @@ def test_a_later_round_judges_the_same_candidates_again_with_its_own_classifier(
     assert [entry["classes"][0]["judged"] for entry in rounds] == [12, 18]
     assert [entry["classes"][0]["passed"] for entry in rounds] == [8, 6]
     assert len(generator.drawn) == 3  # a third chunk for the second round; the first two were kept
-    curves = json.loads((context.artefacts / "acceptance.json").read_text())["curves"]
-    assert [row["of_all"] for row in curves] == pytest.approx([8 / 12, 6 / 18])
+    curves = json.loads((context.artefacts / "curves.json").read_text())["curves"]
+    assert [row["accepted_share_of_all"] for row in curves] == pytest.approx([8 / 12, 6 / 18])
 
 
-def test_a_class_that_is_short_is_filled_with_the_most_probable_of_the_others(tmp_path):
+def test_a_class_that_is_short_is_filled_with_the_most_probable_of_the_others(tmp_path, caplog):
     generator = StubGenerator(levels=(10, 95, 50, 40, 30, 20))
     synthetic, context = chosen(
         tmp_path, training_set([12, 6]), base_of(generator), alpha=0.9, surplus=1, shortage="top"
     )
     assert levels_of(synthetic) == [95, 10, 50, 40, 30, 20]
+    assert "5 of the 6 images that are added lie below alpha 0.9" in caplog.text
     (entry, _) = json.loads((context.artefacts / "acceptance_by_class.json").read_text())["rounds"]
     assert entry["classes"] == [{"class_name": "b", "missing": 6, "judged": 6, "passed": 1, "filled": 5}]
 

@@ -134,7 +134,7 @@ def test_a_choice_among_a_generators_images_runs_as_the_harness_runs_it(tmp_path
     assert len(trained) == 1
     (cell,) = (cell for cell in plan.cells if cell.balancer == "chosen")
     artefacts = store.folder(cell.steps["synthesise"]) / "artefacts"
-    assert len(json.loads((artefacts / "acceptance.json").read_text())["curves"]) == 2
+    assert len(json.loads((artefacts / "curves.json").read_text())["curves"]) == 2
     counts = {
         balancer: json.loads((store.folder(cell.steps["synthesise"]) / "synthetic.json").read_text())["counts_K"]
         for balancer in ("chosen", "all", "cas")
