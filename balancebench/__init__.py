@@ -16,6 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from balancebench.advice import Advice, Advisor
 from balancebench.checkpoints import Checkpoints
 from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent
 from balancebench.config import JSON, BalancerReference, Options
@@ -97,6 +98,8 @@ __version__ = "0.2.0"
 
 __all__ = [
     "JSON",
+    "Advice",
+    "Advisor",
     "BalancebenchError",
     "Balancer",
     "BalancerComponent",

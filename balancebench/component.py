@@ -36,6 +36,10 @@ def _quick(_options: Any) -> str | None:
     return None
 
 
+def _no_fewest(_options: Any) -> int:
+    return 0
+
+
 def _no_extractor(_options: Any) -> bool:
     return False
 
@@ -128,12 +132,15 @@ class BalancerComponent(Component[OptionsT, Balancer[Any]], Generic[OptionsT]):
     trains_generator: it is a `GeneratorBalancer`, whose generator is trained in a step of its own. Options whose field
     carries `json_schema_extra={"trains": False}` say only how many images are drawn, or which: they are not in that
     step's key.
-    draws_from_base: it draws from the generator of the balancer it wraps, whose own images are then not made.
+    draws_from_base: it draws from the generator of the balancer it wraps, whose own images are then not made; a base
+    without a generator makes its images as ever.
+    fewest_images: options -> the images that a class which is to grow must have, below which it is refused.
     """
 
     synthesises: bool = False
     trains_generator: bool = False
     draws_from_base: bool = False
+    fewest_images: Callable[[OptionsT], int] = _no_fewest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from balancebench.advice import Advisor
 from balancebench.component import BalancerComponent, Component, MetricComponent
 from balancebench.contracts import Classifier, Dataset, Imbalancer
 
@@ -48,6 +49,12 @@ def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
 @hookspec
 def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
     """Declare metrics."""
+    raise NotImplementedError
+
+
+@hookspec
+def balancebench_advisors() -> Sequence[Advisor]:
+    """Declare who has something to say of a training subset before any suite is run."""
     raise NotImplementedError
 
 

@@ -76,6 +76,11 @@ def _needs_extractor(metric: BoundComponent) -> bool:
     return isinstance(component, MetricComponent) and component.needs_extractor(metric.options)
 
 
+def _trains_generator(balancer: BoundComponent) -> bool:
+    component = balancer.component
+    return isinstance(component, BalancerComponent) and component.trains_generator
+
+
 def _of_subset(metric: BoundComponent) -> bool:
     component = metric.component
     return isinstance(component, MetricComponent) and component.of == "subset"
@@ -181,7 +186,8 @@ class _Planner:
         assert isinstance(component, BalancerComponent)  # noqa: S101 - the registry has checked it
         base = None
         if balancer.base is not None:
-            base = self._make(balancer.base, classifier, load, subset, seeds, synthesises=not component.draws_from_base)
+            draws = component.draws_from_base and _trains_generator(balancer.base)
+            base = self._make(balancer.base, classifier, load, subset, seeds, synthesises=not draws)
         balancer_inputs = BalancerInputs(base=base)
         if not component.trains_generator and not component.synthesises:
             return balancer_inputs

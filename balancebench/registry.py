@@ -16,13 +16,16 @@ from typing import Any, cast
 import pluggy
 
 from balancebench import hookspecs
+from balancebench.advice import Advisor
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
 from balancebench.errors import PluginError, nearest
 
 __all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
-OUR_PLUGINS = tuple(f"balancebench-{name}" for name in ("cgan", "imagegen", "longtail", "quality", "resampling"))
+OUR_PLUGINS = tuple(
+    f"balancebench-{name}" for name in ("cgan", "datasynth", "gmaug", "imagegen", "longtail", "quality", "resampling")
+)
 
 CORE = "balancebench"
 ENTRY_POINT_GROUP = "balancebench"
@@ -69,6 +72,7 @@ class Registry:
         self.hooks.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
         self.versions: dict[str, str] = {}
+        self.advisors: list[Advisor] = []
         self._components: dict[Kind, dict[str, list[RegisteredComponent]]] = {kind: {} for kind in KINDS}
 
     def add_plugin(self, plugin: object, distribution: str, entry_point: str = "") -> None:
@@ -81,11 +85,13 @@ class Registry:
                 known_hooks = [hook for hook in dir(hookspecs) if hook.startswith("balancebench_")]
                 raise PluginError(f"there is no hook {unknown[0]!r}{nearest(unknown[0], known_hooks)}")
             declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
+            advisors = list(self._declared_advisors(name))
         except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; none of them may stop the others
             if self.hooks.has_plugin(name):
                 self.hooks.unregister(name=name)
             self.add_broken(distribution, entry_point, error)
             return
+        self.advisors += advisors
         for registered in declared:
             self._components[registered.kind].setdefault(registered.component.name, []).append(registered)
 
@@ -132,6 +138,14 @@ class Registry:
     def _is_unknown_hook(self, plugin: object, name: str) -> bool:
         marked = self.hooks.parse_hookimpl_opts(plugin, name)  # type: ignore[arg-type]
         return marked is not None and not hasattr(hookspecs, marked.get("specname") or name)
+
+    def _declared_advisors(self, plugin_name: str) -> Iterable[Advisor]:
+        for implementation in self.hooks.hook.balancebench_advisors.get_hookimpls():
+            if implementation.plugin_name == plugin_name:
+                for advisor in cast("Iterable[object]", implementation.function()):
+                    if not isinstance(advisor, Advisor):
+                        raise PluginError(f"balancebench_advisors returned {advisor!r}, not an Advisor")
+                    yield advisor
 
     def _declared(self, kind: Kind, plugin_name: str, distribution: str) -> Iterable[RegisteredComponent]:
         caller: pluggy.HookCaller = getattr(self.hooks.hook, f"balancebench_{kind}s")

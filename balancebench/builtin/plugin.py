@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from balancebench.advice import Advisor
 from balancebench.builtin.balancers.components import BALANCERS
 from balancebench.builtin.classifiers.components import CLASSIFIERS
 from balancebench.builtin.datasets.components import DATASETS
@@ -13,6 +14,11 @@ from balancebench.builtin.metrics.components import METRICS
 from balancebench.component import BalancerComponent, Component, MetricComponent
 from balancebench.contracts import Classifier, Dataset, Imbalancer
 from balancebench.hookspecs import hookimpl
+
+ADVISORS: Sequence[Advisor] = (
+    Advisor(name="class_counts", build="balancebench.builtin.advice:advise_on_class_counts"),
+    Advisor(name="near_duplicates", build="balancebench.builtin.advice:advise_on_near_duplicates"),
+)
 
 
 @hookimpl
@@ -43,3 +49,9 @@ def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
 def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
     """Accuracy and its relatives, calibration, confusion matrix, cost; class sizes and near-duplicates of a subset."""
     return METRICS
+
+
+@hookimpl
+def balancebench_advisors() -> Sequence[Advisor]:
+    """Class sizes; near-duplicates between training and test images."""
+    return ADVISORS

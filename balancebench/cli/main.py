@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from balancebench import __version__
+from balancebench.cli.advise import advise
 from balancebench.cli.check import check
 from balancebench.cli.compare import claims, compare, seeds, variance
 from balancebench.cli.inspect import doctor, list_components, schema, show
@@ -61,6 +62,7 @@ def options_of_all(
 app.command()(run)
 app.command()(plan)
 app.command()(validate)
+app.command()(advise)
 app.command("list")(list_components)
 app.command()(show)
 app.command()(leaderboard)

@@ -1,6 +1,7 @@
-"""Pictures of kind `generator`: the curves that a generator's training left in its artefacts.
+"""Pictures of kind `generator`: the curves that a generator's training, or a choice of images, left in its artefacts.
 
-`balancebench.synthesis.curves.Curves` writes them. Losses share a panel; every other curve has one of its own.
+`balancebench.synthesis.curves.Curves` writes them. Losses share a panel, and so do shares; every other curve has one of
+its own.
 """
 
 from __future__ import annotations
@@ -18,19 +19,28 @@ from balancebench.pictures.scene import Scene, named_seeds
 from balancebench.pictures.style import BEST_COLOURS
 from balancebench.pictures.svg import svg_of
 from balancebench.pictures.syntheses import Synthesis, syntheses
+from balancebench.stage import Stage
 
 __all__ = ["generator_curves", "generator_orders"]
 
-TITLE = "Training of the generator"
+TITLES: dict[Stage, str] = {"train_generator": "Training of the generator", "synthesise": "Making of the images"}
+ALTS: dict[Stage, str] = {
+    "train_generator": "Losses and other curves of the generator's training by epoch",
+    "synthesise": "Curves of the making of images by round",
+}
+COUNTED: dict[Stage, str] = {"train_generator": "epoch", "synthesise": "round"}
+TOGETHER = ("loss", "share")  # curves with such a word in their names are of one scale
 
 
 def generator_orders(scene: Scene) -> list[PictureOrder]:
     """Return an order for each generator's training, and each synthesis, that kept curves."""
     orders: list[PictureOrder] = []
-    for trained in (*syntheses(scene, "train_generator"), *syntheses(scene, "synthesise")):
+    stages: tuple[Stage, ...] = ("train_generator", "synthesise")
+    kept: list[tuple[Stage, Synthesis]] = [(stage, trained) for stage in stages for trained in syntheses(scene, stage)]
+    for stage, trained in kept:
         if not any(BalancerFiles.has_curves(scene.store, key) for key in trained.steps.values()):
             continue
-        subject = f"{trained.label}, {named_seeds(trained.steps)}"
+        subject, title = f"{trained.label}, {named_seeds(trained.steps)}", TITLES[stage]
         orders.append(
             PictureOrder(
                 picture=Picture(
@@ -39,11 +49,11 @@ def generator_orders(scene: Scene) -> list[PictureOrder]:
                     imbalancer=trained.imbalancer,
                     classifier=trained.classifier,
                     balancer=trained.balancer,
-                    title=f"{TITLE}: {subject}",
-                    alt=f"Losses and other curves of the generator's training by epoch: {subject}.",
+                    title=f"{title}: {subject}",
+                    alt=f"{ALTS[stage]}: {subject}.",
                 ),
                 source=[scene.digest(key) for key in trained.steps.values()],
-                draw=lambda trained=trained, subject=subject: _draw(scene, trained, subject),
+                draw=lambda trained=trained, subject=subject, stage=stage: _draw(scene, trained, subject, stage),
             )
         )
     return orders
@@ -61,28 +71,31 @@ def generator_curves(scene: Scene, steps: Mapping[str, str]) -> dict[str, list[N
     return curves
 
 
-def _draw(scene: Scene, trained: Synthesis, subject: str) -> Drawing | None:
+def _draw(scene: Scene, trained: Synthesis, subject: str, stage: Stage) -> Drawing | None:
+    title = TITLES[stage]
     curves = generator_curves(scene, trained.steps)
     if not curves:
         return None
-    losses = {name: values for name, values in curves.items() if "loss" in name}
-    groups = [("loss", losses)] if losses else []
-    groups += [(name, {name: values}) for name, values in curves.items() if name not in losses]
+    word_of = {name: next((word for word in TOGETHER if word in name), name) for name in curves}
+    words = sorted(dict.fromkeys(word_of.values()), key=lambda word: word != "loss")
+    groups = [(word, {name: curves[name] for name in curves if word_of[name] == word}) for word in words]
     colours = {name: BEST_COLOURS[index % len(BEST_COLOURS)] for index, name in enumerate(curves)}
     dashes = {name: (1, 0) if index < len(BEST_COLOURS) else (6, 3) for index, name in enumerate(curves)}
     strokes = {name: Strokes(colour=colours[name], dash=dashes[name]) for name in curves}
     panels: list[Panel] = []
-    for title, members in groups:
+    for group, members in groups:
         lines = [
             Line(row=name, name=name, values_SE=np.stack([value_E[: min(map(len, values))] for value_E in values]))
             for name, values in members.items()
         ]
-        panels.append(Panel(title=title, format="~g", lines=lines))
-    chart = line_chart(panels, strokes, TITLE, subject, panel_width=230 if len(panels) > 1 else 460)
+        panels.append(Panel(title=group, format="~g", lines=lines))
+    chart = line_chart(
+        panels, strokes, title, subject, panel_width=230 if len(panels) > 1 else 460, counted=COUNTED[stage]
+    )
     most = max(len(value_E) for values in curves.values() for value_E in values)
     caption = sentences(
         "Means over seeds; bands go from the lowest to the highest seed." if len(trained.steps) > 1 else "One seed.",
-        f"Each point is the mean of {-(-most // MOST_POINTS)} epochs." if most > MOST_POINTS else "",
+        f"Each point is the mean of {-(-most // MOST_POINTS)} {COUNTED[stage]}s." if most > MOST_POINTS else "",
         f"Balancer {trained.balancer}.",
     )
-    return Drawing(content=svg_of(chart, f"{TITLE}: {subject}"), suffix="svg", caption=caption)
+    return Drawing(content=svg_of(chart, f"{title}: {subject}"), suffix="svg", caption=caption)

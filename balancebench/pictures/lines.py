@@ -68,10 +68,12 @@ def line_chart(
     panel_width: int,
     *,
     by_share: bool = False,
+    counted: str = "epoch",
 ) -> Any:
     """Return panels side by side under one legend, in the order of `strokes`.
 
-    by_share: the axis is the share of each line's own epochs, for lines of very different numbers of them.
+    by_share: the axis is the share of each line's own epochs, for lines of very different numbers of them. counted:
+    what the axis is labelled with otherwise.
     """
     import altair as alt
 
@@ -89,7 +91,7 @@ def line_chart(
         data = alt.Data(values=[point for line in panel.lines for point in _points(line, strokes[line.name], by_share)])
         x = alt.X(
             "share:Q" if by_share else "epoch:Q",
-            title="share of the training" if by_share else "epoch",
+            title="share of the training" if by_share else counted,
             scale=alt.Scale(nice=False),
             axis=alt.Axis(format="%", tickCount=5) if by_share else alt.Axis(tickMinStep=1, tickCount=5),
         )

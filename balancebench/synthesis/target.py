@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from balancebench.data import LabelledImages
 
-__all__ = ["DrawnTarget", "OversamplingTarget", "Target", "UndersamplingTarget", "missing_counts", "wanted_counts"]
+__all__ = [
+    "DrawnTarget",
+    "ImageCount",
+    "OversamplingTarget",
+    "Target",
+    "UndersamplingTarget",
+    "missing_counts",
+    "wanted_counts",
+]
 
 ImageCount = Annotated[int, Field(ge=1, strict=True)]
 OversamplingTarget = Literal["largest"] | ImageCount | dict[str, ImageCount]

@@ -93,7 +93,7 @@ def base_of(component: Subject, train: LabelledImages, seed: int) -> Base | None
         return None
     registered: Any = load_registry().find("balancer", reference.use).component
     wrapped: Subject = replace(registered, smoke=reference.options)
-    makes_images = wrapped.synthesises and not component.draws_from_base
+    makes_images = wrapped.synthesises and not (component.draws_from_base and wrapped.trains_generator)
     base = Base(
         balancer=build(wrapped),
         synthetic=synthesised(wrapped, train, seed) if makes_images else None,

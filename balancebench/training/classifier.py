@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 
 from balancebench.contracts import FitContext
 from balancebench.errors import ClassifierError
-from balancebench.training.loop import ImageSets, Run, train
+from balancebench.training.loop import GroupParameters, ImageSets, Run, train
 from balancebench.training.model import BackboneBuilder, build_model, memory_format_for
 from balancebench.training.normalise import Normaliser, make_normaliser
 from balancebench.training.options import TrainingOptions
@@ -40,6 +40,8 @@ class NetworkClassifier:
     output: applied to logits_NK before the loss, in training only, for networks whose published training feeds
     something else to the loss (the softmax's probabilities, say). Predictions are the logits themselves, so that
     their softmax is the network's probability.
+    parameter_groups: the model -> its parameters in groups with a weight decay and a multiple of the learning rate of
+    their own, for layer decay; all alike where left out.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class NetworkClassifier:
         options: TrainingOptions,
         *,
         output: Callable[[Tensor], Tensor] | None = None,
+        parameter_groups: GroupParameters | None = None,
     ) -> None:
         self._build_backbone = build_backbone
         self._options = options
         self._output = output
+        self._parameter_groups = parameter_groups
 
     def fit(self, plan: TrainingPlan, context: FitContext) -> ModelPredictor:
         """Train from scratch and return the trained classifier.
@@ -102,6 +106,7 @@ class NetworkClassifier:
                 generator=torch.Generator(device).manual_seed(seeds.batches),
                 predictor=predictor,
                 output=self._output,
+                parameter_groups=self._parameter_groups,
             )
             with _explaining_determinism():
                 train(run, plan.phases)

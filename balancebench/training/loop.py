@@ -33,6 +33,7 @@ from balancebench.training.schedule import PhaseSchedule, schedule_phases
 from balancebench.training.step import (
     FeaturesRead,
     Network,
+    ParameterGroup,
     TrainingStep,
     cross_entropy,
     forget,
@@ -44,7 +45,7 @@ from balancebench.training.training_state import EpochState, Position, SavedStat
 from balancebench.training.visiting_order import WINDOW_BYTES
 from balancebench.training_plan import Phase
 
-__all__ = ["ImageSets", "Run", "train"]
+__all__ = ["GroupParameters", "ImageSets", "Run", "train"]
 
 SECONDS_BETWEEN_REPORTS = 0.5
 BLOCKS_IN_BUDGET = 4  # two blocks are held, and what is made of them takes room too
@@ -99,12 +100,17 @@ class ImageSets:
         self._held = {key: held for key, held in self._held.items() if self._last_phase[key] > phase_index}
 
 
+GroupParameters = Callable[[ImageModel], list[ParameterGroup]]
+"""Every parameter of the model in exactly one group."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What stays the same through all phases of one training run.
 
     generator: on the model's device; everything about batches is drawn from it. output: applied to the logits before
-    the loss, or None. predictor: of `model`, handed out after each epoch.
+    the loss, or None. predictor: of `model`, handed out after each epoch. parameter_groups: what the optimiser gets;
+    None: all parameters alike.
     """
 
     model: ImageModel
@@ -115,6 +121,7 @@ class Run:
     generator: Generator
     predictor: ModelPredictor
     output: Callable[[Tensor], Tensor] | None = None
+    parameter_groups: GroupParameters | None = None
 
 
 def train(run: Run, phases: Sequence[Phase]) -> None:
@@ -151,7 +158,8 @@ def _train_phases(
     for index, (phase, schedule) in enumerate(zip(phases, schedules, strict=True)):
         if optimiser is None or schedule.fresh_optimiser:
             # Over everything, also where this phase trains the head alone: a later phase may go on with it.
-            optimiser = make_optimiser(run.model.parameters(), run.options, run.generator.device)
+            groups = run.model.parameters() if run.parameter_groups is None else run.parameter_groups(run.model)
+            optimiser = make_optimiser(groups, run.options, run.generator.device)
         if saved is not None and index < saved.position.phase:
             run.image_sets.release_after(index)
             continue

@@ -116,6 +116,11 @@ class TrainingOptions(Options):
     normalisation: Normalisation = "training_set"
     recipe: Recipe = "standard"
 
+    @property
+    def lowest_learning_rate(self) -> float:
+        """What a cosine schedule falls to: 0, unless a subclass of these options says otherwise."""
+        return 0.0
+
     @model_validator(mode="before")
     @classmethod
     def _steps_clear_default_epochs(cls, data: Any) -> Any:

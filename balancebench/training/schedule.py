@@ -20,9 +20,9 @@ class LearningRate:
     """The learning rate over the `total_steps` of one stretch.
 
     peak: the learning rate that factors multiply. warmup_steps: it rises linearly over these, every `steps_a_rise`
-    steps, and reaches `peak` in the last of them. Afterwards: "constant" stays; "cosine" falls to 0 over the steps
-    after the warm-up (Loshchilov and Hutter 2017, "SGDR", eq. 5, one cycle); "multi_step" is peak * factors[i] from
-    round(milestones[i] * total_steps) on.
+    steps, and reaches `peak` in the last of them. Afterwards: "constant" stays; "cosine" falls to `lowest` over the
+    steps after the warm-up (Loshchilov and Hutter 2017, "SGDR", eq. 5, one cycle); "multi_step" is peak * factors[i]
+    from round(milestones[i] * total_steps) on.
     """
 
     schedule: Schedule
@@ -32,6 +32,7 @@ class LearningRate:
     steps_a_rise: int = 1
     milestones: tuple[float, ...] = ()
     factors: tuple[float, ...] = ()
+    lowest: float = 0.0
 
     def at(self, step: int) -> float:
         """Return the learning rate of step 0..total_steps - 1."""
@@ -42,7 +43,7 @@ class LearningRate:
                 return self.peak
             case "cosine":
                 progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
-                return self.peak * 0.5 * (1.0 + math.cos(math.pi * progress))
+                return self.lowest + (self.peak - self.lowest) * 0.5 * (1.0 + math.cos(math.pi * progress))
             case "multi_step":
                 passed = sum(step >= round(milestone * self.total_steps) for milestone in self.milestones)
                 return self.peak * (self.factors[passed - 1] if passed else 1.0)
@@ -113,6 +114,7 @@ def schedule_phases(options: TrainingOptions, phases: Sequence[Phase]) -> tuple[
             steps_a_rise=steps_a_rise,
             milestones=options.milestones,
             factors=options.factors,
+            lowest=options.lowest_learning_rate,
         )
         schedules += [
             PhaseSchedule(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from balancebench.training_plan import Batch, FeatureLoss, Loss, LossContext
 __all__ = [
     "FeaturesRead",
     "Network",
+    "ParameterGroup",
     "TrainingStep",
     "batch_losses",
     "cross_entropy",
@@ -63,17 +64,28 @@ def _one_each(losses_N: Tensor, labels_N: Tensor) -> Tensor:
     return losses_N
 
 
-def make_optimiser(parameters: Iterable[Tensor], options: TrainingOptions, device: torch.device) -> Optimizer:
+class ParameterGroup(TypedDict):
+    """Parameters that are trained with a weight decay and a multiple of the learning rate of their own."""
+
+    params: list[Tensor]
+    weight_decay: float
+    learning_rate_scale: float
+
+
+def make_optimiser(
+    parameters: Iterable[Tensor] | Iterable[ParameterGroup], options: TrainingOptions, device: torch.device
+) -> Optimizer:
     """Return a new optimiser; its steps leave parameters without a gradient alone, weight decay included.
 
     Fused kernels take a third of the others' time, on processors too; mps has them for some optimisers only.
     """
     fused = device.type != "mps"
     rate, decay, betas = options.learning_rate, options.weight_decay, options.betas
+    given: Any = parameters  # torch takes either, and its types want a list of plain dictionaries
     match options.optimiser:
         case "sgd":
             optimiser = torch.optim.SGD(
-                parameters,
+                given,
                 lr=rate,
                 momentum=options.momentum,
                 nesterov=options.nesterov,
@@ -81,9 +93,9 @@ def make_optimiser(parameters: Iterable[Tensor], options: TrainingOptions, devic
                 fused=fused,
             )
         case "adam":
-            optimiser = torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+            optimiser = torch.optim.Adam(given, lr=rate, betas=betas, weight_decay=decay, fused=fused)
         case "adamw":
-            optimiser = torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+            optimiser = torch.optim.AdamW(given, lr=rate, betas=betas, weight_decay=decay, fused=fused)
     forget(optimiser, [parameter for group in optimiser.param_groups for parameter in group["params"]])
     return optimiser
 
@@ -99,9 +111,9 @@ def forget(optimiser: Optimizer, parameters: Iterable[Tensor]) -> None:
 
 
 def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group, times the group's own scale where it has one."""
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("learning_rate_scale", 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,8 @@ def test_the_plain_loop_denoises_as_edm_does():
     level = torch.tensor([0.01, 1.0, 50.0])
     plain = plain_denoiser(network, noisy, level.view(3, 1, 1, 1), labels)
     assert torch.allclose(plain, denoised(network, noisy, level, labels, DEVIATION, "fp32"), rtol=1e-4, atol=1e-5)
+
+
 def test_the_transitional_gan_is_timed_beside_the_plain_loop(run_benchmark):
     pytest.importorskip("balancebench_gmaug")
     printed = run_benchmark("transitional_cgan", *TINY, "--steps", "1", "--preset", "micro")

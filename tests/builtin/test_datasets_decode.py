@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from balancebench.builtin.datasets.decode import EncodedImage, EncodedImages, decode_image, decode_splits
-from balancebench.builtin.datasets.options import FileImageOptions
 from balancebench.contracts import LoadContext
 from balancebench.errors import DataError
+from balancebench.loading.decode import EncodedImage, EncodedImages, decode_image, decode_splits
+from balancebench.loading.options import FileImageOptions
 
 FILL = (10, 200, 60)
 

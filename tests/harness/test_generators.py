@@ -89,6 +89,12 @@ def test_a_wrapping_balancer_alone_asks_for_no_images_of_its_base(harness, log):
     assert (stages(plan)["train_generator"], stages(plan)["synthesise"]) == (1, 1)
 
 
+def test_a_base_that_trains_no_generator_makes_its_images_for_who_would_draw_from_it(harness):
+    balancers = '\n[[balancer]]\nuse = "choosing"\nbase = { use = "witness" }\n'
+    plan = harness.plan(balancers, replace=ONE_SEED)
+    assert (stages(plan)["train_generator"], stages(plan)["synthesise"]) == (0, 2)
+
+
 def test_the_training_of_a_generator_counts_towards_the_cost_of_its_row(harness, log):
     plan = harness.plan(generating(log), replace=ONE_SEED)
     run(harness, plan)

@@ -154,6 +154,26 @@ def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(fini
     assert np.isnan(curves["fid"][0][1])
 
 
+def test_curves_of_a_making_are_drawn_by_round_and_shares_stand_together(finished):
+    scene = finished.scene
+    (synthesis,) = syntheses(scene)
+    rows = [
+        {"epoch": 0, "share_of_all": 0.4, "share_of_the_lowest": 0.1, "fid": 9.0},
+        {"epoch": 1, "share_of_all": 0.5},
+    ]
+    for key in synthesis.steps.values():
+        leave(finished.store, key, {"artefacts/curves.json": {"curves": rows}})
+    (order,) = generator_orders(scene)
+    assert order.picture.title.startswith("Making of the images: ")
+    drawing = order.draw()
+    text = drawing.content.decode() if isinstance(drawing.content, bytes) else drawing.content
+    assert ">round<" in text
+    assert ">epoch<" not in text
+    assert ">share<" in text
+    assert ">share of all<" in text
+    assert text.count(">fid<") == 2  # the heading of its panel, and the legend
+
+
 def test_long_curves_are_thinned_to_means_of_neighbours_and_holes_do_not_count():
     values_SE = np.arange(250, dtype=float)[None]
     thin_SP, together = thinned(values_SE)

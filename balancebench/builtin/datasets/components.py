@@ -7,12 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from balancebench.builtin.datasets.idx_files import idx_identity
-from balancebench.builtin.datasets.image_files import (
-    digest_of_files,
-    list_image_tree,
-    list_visible_files,
-    nearest_beside,
-)
 from balancebench.builtin.datasets.options import (
     DigitsOptions,
     HuggingFaceOptions,
@@ -22,6 +16,12 @@ from balancebench.builtin.datasets.options import (
 from balancebench.component import DatasetComponent
 from balancebench.config import JSON
 from balancebench.errors import DataError
+from balancebench.loading.image_files import (
+    digest_of_files,
+    list_image_tree,
+    list_visible_files,
+    nearest_beside,
+)
 
 __all__ = ["DATASETS"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from balancebench.builtin.datasets.options import DigitsOptions
-from balancebench.builtin.datasets.splits import as_asked, held_out
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
+from balancebench.loading.splits import as_asked, held_out
 
 __all__ = ["Digits"]
 

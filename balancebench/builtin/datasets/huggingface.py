@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench.builtin.datasets.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
-from balancebench.builtin.datasets.image_files import require_same_classes
 from balancebench.builtin.datasets.options import HuggingFaceOptions
-from balancebench.builtin.datasets.splits import first_of_each_class, held_out, superclass_of_each
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError, nearest
+from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
+from balancebench.loading.image_files import require_same_classes
+from balancebench.loading.splits import first_of_each_class, held_out, superclass_of_each
 
 __all__ = ["HuggingFace"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from balancebench.builtin.datasets.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
-from balancebench.builtin.datasets.image_files import ImageFile, list_image_tree
 from balancebench.builtin.datasets.options import ImageFolderOptions
-from balancebench.builtin.datasets.splits import first_of_each_class, held_out, superclass_of_each
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
+from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
+from balancebench.loading.image_files import ImageFile, list_image_tree
+from balancebench.loading.splits import first_of_each_class, held_out, superclass_of_each
 
 __all__ = ["ImageFolder"]
 

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from balancebench.config import Options
+from balancebench.loading.options import DatasetOptions, FileImageOptions
 
 __all__ = [
-    "DatasetOptions",
     "DigitsOptions",
-    "FileImageOptions",
     "HuggingFaceOptions",
     "ImageFolderOptions",
     "TorchvisionOptions",
 ]
 
-Channel = Annotated[int, Field(ge=0, le=255)]
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
-
-
-class DatasetOptions(Options):
-    """What every built-in dataset can be asked."""
-
-    images_per_class: int | None = Field(
-        None, ge=1, description="keep at most this many training images of each class, the first ones"
-    )
-    superclasses: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
-        None, min_length=1, description="super-class to the names of its classes; every class exactly once"
-    )
 
 
 class DigitsOptions(DatasetOptions):
@@ -50,24 +36,6 @@ class TorchvisionOptions(DatasetOptions):
         description="folder the files lie in or are downloaded to; the shared data folder where left out",
     )
     download: bool = Field(True, json_schema_extra=NOT_IDENTITY, description="download files that are missing")
-
-
-class FileImageOptions(DatasetOptions):
-    """How encoded images (JPEG, PNG, ...) of any size and mode become arrays of one shape."""
-
-    size: int | None = Field(
-        None, ge=1, le=4096, description="side of the square images; left out, all files must have one size already"
-    )
-    resize: Literal["squash", "center_crop", "letterbox"] = Field(
-        "squash", description="how an image that is not square becomes so: distorted, cropped, or padded with `fill`"
-    )
-    interpolation: Literal["bilinear", "lanczos"] = Field(
-        "bilinear", description="filter used when resizing, antialiased"
-    )
-    fill: tuple[Channel, Channel, Channel] = Field(
-        (0, 0, 0), description="red, green and blue (0 to 255) behind transparent pixels and around letterboxed images"
-    )
-    channels: Literal["rgb", "grey"] = Field("rgb", description="three colour channels, or one of grey")
 
 
 class ImageFolderOptions(FileImageOptions):

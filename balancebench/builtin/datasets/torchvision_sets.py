@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from balancebench.builtin.datasets.idx_files import IDX_FOLDERS, find_idx_files, where_idx_files_go
 from balancebench.builtin.datasets.options import TorchvisionOptions
-from balancebench.builtin.datasets.splits import as_asked, superclass_of_each
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError
+from balancebench.loading.splits import as_asked, superclass_of_each
 
 __all__ = ["CIFAR_100_SUPERCLASSES", "Cifar10", "Cifar100", "FashionMnist", "Kmnist", "Mnist", "Svhn"]
 

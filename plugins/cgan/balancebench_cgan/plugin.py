@@ -25,6 +25,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             citation=PAPER,
             smoke={"generator": "small_mlp_leaky", "epochs": 1, "batch_size": 16},
             synthesises=True,
+            fewest_images=lambda _options: 1,
             trains_generator=True,
             revision=2,
         )

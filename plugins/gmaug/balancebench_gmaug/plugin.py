@@ -5,49 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import BalancerComponent, hookimpl
-from balancebench_gmaug.cbdm_options import CbdmOptions
-from balancebench_gmaug.edm_options import EdmOptions
-from balancebench_gmaug.guided_diffusion_options import GuidedDiffusionOptions
+from balancebench import Advisor, BalancerComponent, Classifier, Component, Dataset, MetricComponent, hookimpl
+from balancebench_gmaug.diffusion_components import DIFFUSION_MODELS
+from balancebench_gmaug.finetune_component import FINETUNE
+from balancebench_gmaug.photograph_components import PHOTOGRAPHS
+from balancebench_gmaug.selection_components import SELECTION_BALANCERS, SIMILARITY_METRICS
 from balancebench_gmaug.transitional_cgan_component import TRANSITIONAL_CGAN
 
-__all__ = ["balancebench_balancers"]
+__all__ = [
+    "balancebench_advisors",
+    "balancebench_balancers",
+    "balancebench_classifiers",
+    "balancebench_datasets",
+    "balancebench_metrics",
+]
 
 
 @hookimpl
 def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
-    """Declare the generators."""
-    return [
-        BalancerComponent(
-            name="edm",
-            summary="Fill classes with images of a class-conditional diffusion model (EDM).",
-            options=EdmOptions,
-            build="balancebench_gmaug.edm:Edm",
-            citation="Karras, Aittala, Aila, Laine, Elucidating the Design Space of Diffusion-Based Generative Models, "
-            "NeurIPS 2022; Ho, Salimans, Classifier-Free Diffusion Guidance, 2021",
-            smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
-            synthesises=True,
-            trains_generator=True,
-        ),
-        BalancerComponent(
-            name="cbdm",
-            summary="Fill classes with images of a class-balancing diffusion model, whose classes lean on each other.",
-            options=CbdmOptions,
-            build="balancebench_gmaug.cbdm:Cbdm",
-            citation="Qin, Zheng, Yao, Zhou, Zhang, Class-Balancing Diffusion Models, CVPR 2023",
-            smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
-            synthesises=True,
-            trains_generator=True,
-        ),
-        BalancerComponent(
-            name="guided_diffusion",
-            summary="Fill classes with images of a diffusion model that a classifier of noisy images guides.",
-            options=GuidedDiffusionOptions,
-            build="balancebench_gmaug.guided_diffusion:GuidedDiffusion",
-            citation="Dhariwal, Nichol, Diffusion Models Beat GANs on Image Synthesis, NeurIPS 2021",
-            smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
-            synthesises=True,
-            trains_generator=True,
-        ),
-        TRANSITIONAL_CGAN,
-    ]
+    """Declare the generators, and the selection among what they make."""
+    return [*DIFFUSION_MODELS, TRANSITIONAL_CGAN, *SELECTION_BALANCERS]
+
+
+@hookimpl
+def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
+    """Declare how alike a subset's images are."""
+    return SIMILARITY_METRICS
+
+
+@hookimpl
+def balancebench_advisors() -> Sequence[Advisor]:
+    """Declare what is known of generated images on data as alike as these."""
+    return [Advisor(name="similarity", build="balancebench_gmaug.advice:advise_on_similarity")]
+
+
+@hookimpl
+def balancebench_classifiers() -> Sequence[Component[Any, Classifier]]:
+    """Declare the fine-tuning of pre-trained models."""
+    return [FINETUNE]
+
+
+@hookimpl
+def balancebench_datasets() -> Sequence[Component[Any, Dataset]]:
+    """Declare the paper's data sets, in the layouts in which they are published."""
+    return PHOTOGRAPHS

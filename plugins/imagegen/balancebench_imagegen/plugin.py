@@ -38,6 +38,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             build="balancebench_imagegen.augmentation:Augmentation",
             citation=PAPER,
             synthesises=True,
+            fewest_images=lambda _options: 1,
         ),
         BalancerComponent(
             name="dcgan",
@@ -65,6 +66,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
                 else None
             ),
             synthesises=True,
+            fewest_images=lambda _options: 2,
             trains_generator=True,
             revision=3,
         ),

@@ -14,7 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["computing_device", "inner_products", "kth_neighbour_distances", "nearest_distances", "neighbours_within"]
+__all__ = [
+    "computing_device",
+    "inner_products",
+    "kth_neighbour_distances",
+    "nearest",
+    "nearest_distances",
+    "neighbours_within",
+]
 
 MOST_VALUES = 2**24  # float64 numbers held at a time: 128 MiB
 MOST_ROWS = 4096
@@ -32,6 +39,20 @@ def inner_products(
     """Yield (rows, columns, products_AB float64) over all blocks, row by row."""
     for rows, columns, first_AD, second_BD in _blocks(first_ND, second_MD, device):
         yield rows, columns, first_AD @ second_BD.T
+
+
+def nearest(
+    first_ND: NDArray[np.float32], second_MD: NDArray[np.float32], device: torch.device
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return for each of the first set (its distance to the nearest of the second, which that is)."""
+    nearest_N = torch.full((len(first_ND),), torch.inf, dtype=torch.float64, device=device)
+    index_N = torch.zeros(len(first_ND), dtype=torch.int64, device=device)
+    for rows, columns, squares_AB in _squared_distances(first_ND, second_MD, device):
+        least_A, place_A = squares_AB.min(dim=1)
+        is_nearer_A = least_A < nearest_N[rows]
+        nearest_N[rows] = torch.where(is_nearer_A, least_A, nearest_N[rows])
+        index_N[rows] = torch.where(is_nearer_A, place_A + columns.start, index_N[rows])
+    return nearest_N.sqrt().cpu().numpy(), index_N.cpu().numpy()
 
 
 def nearest_distances(

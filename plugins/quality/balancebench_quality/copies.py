@@ -18,7 +18,7 @@ from balancebench_quality.options import CopyOptions, DistanceOptions
 from balancebench_quality.selection import by_class, draw, even_counts, named
 from balancebench_quality.synthetic_metric import NOT_FINITE, TOO_SMALL, SyntheticMetric
 
-__all__ = ["Memorisation", "NearestNeighbourDistance"]
+__all__ = ["Memorisation", "NearestNeighbourDistance", "copy_counts", "seen_images"]
 
 FEWEST = 10  # images of a class: with n a side chance alone moves the share by some 1 / (2 sqrt(2 n)), 0.11 for 10
 
@@ -31,11 +31,11 @@ class NearestNeighbourDistance(SyntheticMetric[DistanceOptions]):
 
     def measure(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
         """Return the mean, one a class, or Undefined with the reason."""
-        name, others = _seen(images) if self.options.to == "train" else ("test", images.test())
+        name, others = seen_images(images) if self.options.to == "train" else ("test", images.test())
         if len(others) == 0:
             return Undefined("there are no test images" if name == "test" else "there are no training images")
         extractor = self.options.extractor
-        counts_K = _counts(synthetic, self.options)
+        counts_K = copy_counts(synthetic, self.options)
         if not counts_K.any():
             return Undefined(TOO_SMALL)
         chosen_N = draw(synthetic, "synthetic", counts_K)
@@ -65,9 +65,9 @@ class Memorisation(SyntheticMetric[CopyOptions]):
 
     def measure(self, images: EvaluationImages, synthetic: LabelledImages) -> MetricValue:
         """Return the share, one a class, or Undefined with the reason."""
-        (name, seen), test = _seen(images), images.test()
+        (name, seen), test = seen_images(images), images.test()
         seen_K, test_K = seen.counts_K, test.counts_K
-        counts_K = _counts(synthetic, self.options)
+        counts_K = copy_counts(synthetic, self.options)
         if not counts_K.any():
             return Undefined(TOO_SMALL)
         few = f"fewer than {FEWEST} training or test images"
@@ -132,12 +132,13 @@ def _share(weights: NDArray[np.float64]) -> float:
     return float(weights[0] / weights.sum())
 
 
-def _seen(images: EvaluationImages) -> tuple[str, LabelledImages]:
+def seen_images(images: EvaluationImages) -> tuple[str, LabelledImages]:
     """Return the training images that the generator could see: the withheld ones too where it asked for them."""
     return ("full_train", images.full_train()) if images.used_withheld_data else ("kept", images.kept())
 
 
-def _counts(synthetic: LabelledImages, options: CopyOptions) -> NDArray[np.int64]:
+def copy_counts(synthetic: LabelledImages, options: CopyOptions) -> NDArray[np.int64]:
+    """Return how many images of each class are measured."""
     if options.per_class:
         return np.minimum(synthetic.counts_K, options.images)
     return even_counts(synthetic.counts_K, options.images)

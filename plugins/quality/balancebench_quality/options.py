@@ -10,7 +10,9 @@ from balancebench import Options
 from balancebench.synthesis.inception import inception_weights
 
 __all__ = [
+    "AuthenticityOptions",
     "CopyOptions",
+    "DataCopyingOptions",
     "DistanceOptions",
     "FrechetOptions",
     "KynkaanniemiOptions",
@@ -84,6 +86,29 @@ class NaeemOptions(OverlapOptions):
 
 class CopyOptions(QualityOptions):
     """Options of memorisation."""
+
+
+class AuthenticityOptions(CopyOptions):
+    """Options of authpct."""
+
+    of: Literal["synthetic", "test"] = Field(
+        default="synthetic",
+        description="whose share: test is what images that were never copied reach, to be read beside the other",
+    )
+
+
+class DataCopyingOptions(CopyOptions):
+    """Options of data_copying."""
+
+    images_per_cell: int = Field(
+        default=50, ge=2, description="training images for each cell that the space is first cut into, on average"
+    )
+    dimensions: int = Field(
+        default=64, ge=1, description="features are cut to so many principal components of the training images first"
+    )
+    least_share: float = Field(
+        default=0.0, ge=0, lt=1, description="cells count that hold more than this share of the synthetic images"
+    )
 
 
 class DistanceOptions(CopyOptions):

@@ -8,7 +8,9 @@ from typing import Any
 
 from balancebench import MetricComponent, hookimpl
 from balancebench_quality.options import (
+    AuthenticityOptions,
     CopyOptions,
+    DataCopyingOptions,
     DistanceOptions,
     FrechetOptions,
     KynkaanniemiOptions,
@@ -94,6 +96,25 @@ METRICS: Sequence[MetricComponent[Any]] = (
         citation="after Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020",
         higher_is_better=None,  # a half is right: less is chance, or images that are all alike, and no merit
         unit="%",
+    ),
+    declare(
+        name="authpct",
+        summary="Share of synthetic images that are no nearer to a training image than its own neighbour: no copies.",
+        options=AuthenticityOptions,
+        build="balancebench_quality.authenticity:Authpct",
+        citation="Alaa et al., How Faithful is your Synthetic Data?, ICML 2022",
+        higher_is_better=None,  # what is right is the share of test images
+        unit="%",
+        revision=1,
+    ),
+    declare(
+        name="data_copying",
+        summary="How much nearer to training images synthetic ones lie than test ones: C_T, far below 0 is copying.",
+        options=DataCopyingOptions,
+        build="balancebench_quality.data_copying:DataCopying",
+        citation="Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020",
+        higher_is_better=None,  # 0 is right
+        revision=1,
     ),
 )
 

@@ -27,6 +27,8 @@ HIGHER_IS_BETTER = {
     "coverage": True,
     "nearest_neighbour_distance": None,
     "memorisation": None,
+    "authpct": None,
+    "data_copying": None,
 }
 
 

@@ -27,6 +27,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             build="balancebench_resampling.random_oversampling:RandomOversampling",
             citation="Japkowicz, Stephen, The class imbalance problem: A systematic study, Intelligent Data Analysis "
             "2002",
+            fewest_images=lambda _options: 1,
         ),
         BalancerComponent(
             name="random_undersampling",
@@ -44,6 +45,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             citation="Chawla et al., SMOTE: Synthetic Minority Over-sampling Technique, JAIR 2002",
             smoke={"neighbours": 1},
             synthesises=True,
+            fewest_images=lambda options: options.neighbours + 1,
         ),
         BalancerComponent(
             name="adasyn",
@@ -53,5 +55,6 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             citation="He et al., ADASYN: Adaptive Synthetic Sampling Approach for Imbalanced Learning, IJCNN 2008",
             smoke={"neighbours": 1},
             synthesises=True,
+            fewest_images=lambda options: options.neighbours + 1,
         ),
     ]

@@ -14,7 +14,7 @@ from balancebench.errors import DataError, nearest
 from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
-    from balancebench.builtin.datasets.options import DatasetOptions
+    from balancebench.loading.options import DatasetOptions
 
 __all__ = ["as_asked", "first_of_each_class", "held_out", "superclass_of_each"]
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from balancebench.builtin.datasets.options import FileImageOptions
 from balancebench.contracts import LoadContext
 from balancebench.errors import DataError
+from balancebench.loading.options import FileImageOptions
 
 __all__ = ["BATCH_SIZE", "EncodedImage", "EncodedImages", "decode_image", "decode_splits"]
 
