@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from balancebench.component import Kind
 from balancebench.config import JSON, BalancerReference, Options
 from balancebench.errors import BalancebenchError, Mistake, PluginError, SuiteError, nearest
+from balancebench.folders import data_root
 from balancebench.registry import Registry
 from balancebench.suite.bound import BoundComponent, BoundSuite, PublishedNumbers, SeedTriple, Selection
 from balancebench.suite.locate import line_numbers
@@ -25,6 +26,7 @@ from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
 
 __all__ = ["bind_suite"]
 
+DATA_ROOT = "$BALANCEBENCH_DATA"
 Bound = dict[Axis, tuple[BoundComponent, ...]]
 
 
@@ -280,13 +282,14 @@ class _Binder:
         return Selection(**labels)
 
     def _anchor_paths(self, options: Options) -> Options:
-        """Let relative paths start at the suite file."""
-        anchored = {
-            name: self._folder / value.expanduser()
-            for name, value in dict(options).items()
-            if isinstance(value, FilePath)
-        }
+        """Let relative paths start at the suite file, and those below $BALANCEBENCH_DATA where data lies."""
+        anchored = {name: self._anchored(value) for name, value in dict(options).items() if isinstance(value, FilePath)}
         return options.model_copy(update=anchored) if anchored else options
+
+    def _anchored(self, path: FilePath) -> FilePath:
+        if path.parts[:1] == (DATA_ROOT,):
+            return data_root().joinpath(*path.parts[1:])
+        return self._folder / path.expanduser()
 
     def _refuse_duplicates(self, name: str, tables: JSON, bound: list[BoundComponent]) -> None:
         seen: set[str] = set()

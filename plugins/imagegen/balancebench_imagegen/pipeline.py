@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from balancebench import BalancerError
 from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions
 
-__all__ = ["Pipeline", "repeatable"]
+__all__ = ["Pipeline", "as_pictures", "repeatable"]
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -82,6 +83,12 @@ class Pipeline:
         )
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(prompts)
         return output.images.float(), [bool(flag) for flag in flagged]
+
+
+def as_pictures(images_BCHW: Tensor) -> list[Image.Image]:
+    """Return RGB images of 0..1 as pictures of 8 bits, rounded."""
+    pixels_BHWC = images_BCHW.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(pixels_HWC) for pixels_HWC in pixels_BHWC]
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             identity=model_identity,
             ready=model_ready,
             synthesises=True,
+            revision=2,
         ),
         BalancerComponent(
             name="image_pool",
@@ -82,6 +83,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             outside_data=lambda options: f"images of {options.path.name}",
             identity=pool_identity,
             synthesises=True,
+            revision=2,
         ),
     ]
 

@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
+from balancebench.synthesis.image_fit import fit_image, fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
 from balancebench.training.reproducibility import seeded_globals
-from balancebench_imagegen.pipeline import Pipeline, repeatable
+from balancebench_imagegen.pipeline import Pipeline, as_pictures, repeatable
 from balancebench_imagegen.prompts import candidate_seed
-from balancebench_imagegen.resize import fit, to_channels
 from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions, model_folder
 from balancebench_imagegen.tiny_pipeline import save_tiny_pipeline
 
@@ -188,8 +189,12 @@ class _Generation:
                 torch.cuda.empty_cache()
             return None
         channels, rows, columns = self._train.images_NCHW.shape[1:]
-        fitted_BCHW = fit(to_channels(generated_BCHW, channels), (rows, columns), self._options.resize)
-        pixels_BCHW = fitted_BCHW.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
+        pixels_BCHW = np.stack(
+            [
+                pixels_CHW(fit_made_image(image, (rows, columns), self._options, self._context.seed), channels)
+                for image in as_pictures(generated_BCHW)
+            ]
+        )
         labels = [label for label, _ in candidates]
         return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
 
@@ -202,9 +207,14 @@ class _Generation:
             members_N = np.flatnonzero(self._train.labels_N == label)
             rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
             chosen.append(int(members_N[rng.integers(len(members_N))]))
-        real_BCHW = torch.from_numpy(np.ascontiguousarray(self._train.images_NCHW[chosen])).to(self._device).float()
-        fitted_BCHW = fit(to_channels(real_BCHW / 255, 3), self._options.pipeline_size, self._options.resize)
-        return fitted_BCHW.clamp(0, 1)
+        real_BHWC = np.asarray(self._train.images_NCHW[chosen]).transpose(0, 2, 3, 1)
+        pictures = [
+            Image.fromarray(real_HWC if real_HWC.shape[2] == 3 else real_HWC.repeat(3, axis=2))
+            for real_HWC in real_BHWC
+        ]
+        fitted = [fit_image(picture, self._options.pipeline_size, self._options) for picture in pictures]
+        fitted_BCHW = np.stack([pixels_CHW(picture, 3) for picture in fitted])
+        return torch.from_numpy(fitted_BCHW).to(self._device).float() / 255
 
     def _take(self, batch: _Batch) -> None:
         self._batches += 1

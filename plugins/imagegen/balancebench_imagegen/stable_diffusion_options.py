@@ -11,10 +11,10 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from balancebench import JSON, BalancerError, Options
+from balancebench import JSON, BalancerError
+from balancebench.synthesis.fit_options import SyntheticFitOptions
 from balancebench.synthesis.target import Target
 from balancebench_imagegen.image_files import digest_of_files
-from balancebench_imagegen.options import ResizePolicy
 from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_words
 
 __all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "model_ready", "outside_data"]
@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class StableDiffusionOptions(Options):
+class StableDiffusionOptions(SyntheticFitOptions):
     """The options of `stable_diffusion`; the defaults are those of the paper's code."""
 
     target: Target = "largest"
@@ -116,7 +116,6 @@ class StableDiffusionOptions(Options):
     strength: float = Field(
         default=0.6, gt=0, le=1, description="source kept: how far images are led away from the real one; 1 forgets it"
     )
-    resize: ResizePolicy = "squash"
     half_precision: bool = Field(default=True, description="float16 on CUDA, as in the paper's code")
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = Field(
         default="auto",
