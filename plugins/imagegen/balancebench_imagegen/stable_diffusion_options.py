@@ -45,6 +45,13 @@ PRESETS: Mapping[str, Preset] = {
         steps=30,
         guidance=7.5,
     ),
+    # The model and settings of "Effectiveness of Data Synthesized by Generative AI": the pipeline's own.
+    "sd15": Preset(
+        model="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        revision="451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+        steps=50,
+        guidance=7.5,
+    ),
     # Luo et al. 2023, Latent Consistency Models: 4 steps, guidance 8 through an embedding.
     "lcm_dreamshaper": Preset(
         model="SimianLuo/LCM_Dreamshaper_v7",
@@ -67,7 +74,7 @@ class StableDiffusionOptions(SyntheticFitOptions):
     """The options of `stable_diffusion`; the defaults are those of the paper's code."""
 
     target: Target = "largest"
-    preset: Literal["sd14", "lcm_dreamshaper", "sd_turbo", "sdxl_turbo", "tiny_random"] = Field(
+    preset: Literal["sd14", "sd15", "lcm_dreamshaper", "sd_turbo", "sdxl_turbo", "tiny_random"] = Field(
         default="sd14",
         description="model, steps, guidance and size together; tiny_random is a network of a few thousand random "
         "weights whose images are noise, for trying out a suite",
