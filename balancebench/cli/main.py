@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from balancebench import __version__
+from balancebench.cli.balance import balance
 from balancebench.cli.compare import claims, compare, seeds, variance
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
@@ -68,6 +69,7 @@ app.command()(claims)
 app.command()(seeds)
 app.command()(variance)
 app.command()(site)
+app.command()(balance)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)

@@ -24,7 +24,7 @@ from balancebench.suite.profiles import apply_profile
 from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable, RunTable, SelectionTable, SuiteFile
 from balancebench.suite.shipped import SHIPPED, is_bare_name, suite_file
 
-__all__ = ["bind_suite"]
+__all__ = ["bind_balancer", "bind_suite"]
 
 DATA_ROOT = "$BALANCEBENCH_DATA"
 Bound = dict[Axis, tuple[BoundComponent, ...]]
@@ -79,6 +79,15 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         include=include,
         published=published,
     )
+
+
+def bind_balancer(use: str, options: dict[str, JSON], registry: Registry, folder: FilePath) -> BoundComponent:
+    """Return one balancer outside a suite; relative paths start at `folder`. Raises SuiteError with every mistake."""
+    mistakes = Mistakes({"balancer": [{"use": use, **options}]}, line_numbers(""))
+    bound = _Binder(folder, registry, mistakes).component("balancer", use, use, options, ("balancer", 0))
+    if mistakes.noted or bound is None:
+        raise SuiteError(f"balancer {use}", mistakes.noted)
+    return bound
 
 
 def _suite_like(path: FilePath) -> str:
