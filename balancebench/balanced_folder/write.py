@@ -141,8 +141,8 @@ def _data_card(request: BalanceRequest, train: LabelledImages, balanced: Labelle
             f"- After: {component.citation or 'no publication'}.",
             f"- Data from outside: {'; '.join(outside) or 'none'}.",
             f"- Made by: {provenance}.",
-            "- `manifest.csv` says of each file its class, its kind (real, repeated, augmented or synthetic), its source",
-            "  (a file of the folder that was read, or the balancer), the seed, and the file that it is a copy of.",
+            "- `manifest.csv` says of each file its class, its kind (real, repeated, augmented or synthetic), its",
+            "  source (a file of the folder that was read, or the balancer), the seed, and the file that it copies.",
             "- Made images are derived from the real ones: what restricts the use of these restricts theirs.",
             "",
         ]
