@@ -12,6 +12,7 @@ import typer
 from balancebench import __version__
 from balancebench.cli.balance import balance
 from balancebench.cli.compare import claims, compare, seeds, variance
+from balancebench.cli.explain import explain
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
 from balancebench.cli.planning import plan, validate
@@ -70,6 +71,7 @@ app.command()(seeds)
 app.command()(variance)
 app.command()(site)
 app.command()(balance)
+app.command()(explain)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)

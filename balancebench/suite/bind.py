@@ -69,6 +69,7 @@ def bind_suite(path: FilePath, registry: Registry, profile: str | None = None) -
         deterministic=file.run.deterministic,
         threads=file.run.threads,
         jobs_per_gpu=file.run.jobs_per_gpu,
+        keep_weights=file.run.keep_weights,
         validation=file.run.validation,
         floor=file.run.floor,
         ceiling=file.run.ceiling,
