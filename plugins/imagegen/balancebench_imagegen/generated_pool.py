@@ -16,7 +16,7 @@ from PIL import Image
 
 from balancebench import BalancerError
 
-__all__ = ["GeneratedImage", "GeneratedPool"]
+__all__ = ["MANIFEST", "GeneratedImage", "GeneratedPool"]
 
 MANIFEST = "manifest.jsonl"
 

@@ -19,6 +19,7 @@ from balancebench import Balancer, BalancerError, LabelledImages, SynthesisConte
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.image_fit import fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
+from balancebench_imagegen.generated_pool import MANIFEST, GeneratedPool
 from balancebench_imagegen.image_files import list_class_folders
 from balancebench_imagegen.options import ImagePoolOptions
 
@@ -77,6 +78,8 @@ class ImagePool(Balancer[ImagePoolOptions]):
         path = self.options.path
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path, self.options.image_column, self.options.label_column, class_names)
+        if (path / MANIFEST).exists():
+            GeneratedPool(path)  # refuses a manifest that does not fit its files
         return list_class_folders(path)
 
     def _decode(self, source: Encoded) -> Image.Image:

@@ -111,7 +111,7 @@ def test_image_pool_reads_what_was_generated(synthesise, train, tmp_path):
     assert ImagePool(options).synthesise(train, synthesis_context(tmp_path / "reading")).counts_K.tolist() == [0, 3, 1]
 
 
-def test_a_pool_whose_manifest_does_not_fit_its_files_is_refused(synthesise, tmp_path):
+def test_a_pool_whose_manifest_does_not_fit_its_files_is_refused(synthesise, train, tmp_path):
     pool = tmp_path / "pool"
     synthesise(pool=pool)
     first, second = (pool / row["file"] for row in rows_of(pool)[:2])
@@ -123,6 +123,11 @@ def test_a_pool_whose_manifest_does_not_fit_its_files_is_refused(synthesise, tmp
     second.unlink()
     with pytest.raises(BalancerError, match=r"line 2, names cat/.*png, which is not there"):
         synthesise(pool=pool)
+    (tmp_path / "reading").mkdir()
+    with pytest.raises(BalancerError, match=r"line 2, names cat/.*png, which is not there"):
+        ImagePool(ImagePoolOptions(path=pool, target={"cat": 2})).synthesise(
+            train, synthesis_context(tmp_path / "reading")
+        )
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "precious.txt").write_text("mine")
