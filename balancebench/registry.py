@@ -22,7 +22,9 @@ from balancebench.errors import PluginError, nearest
 
 __all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
-OUR_PLUGINS = tuple(f"balancebench-{name}" for name in ("cgan", "imagegen", "longtail", "quality", "resampling"))
+OUR_PLUGINS = tuple(
+    f"balancebench-{name}" for name in ("cgan", "datasynth", "gmaug", "imagegen", "longtail", "quality", "resampling")
+)
 
 CORE = "balancebench"
 ENTRY_POINT_GROUP = "balancebench"

@@ -108,3 +108,20 @@ def test_what_speaks_for_a_class_is_red_and_what_speaks_against_it_blue():
     red = (pixels_HWC[..., 0] > pixels_HWC[..., 2] + 80).sum()
     blue = (pixels_HWC[..., 2] > pixels_HWC[..., 0] + 80).sum()
     assert red == blue == 128 * 64
+
+
+def test_a_network_that_cannot_be_saved_loses_no_training(tmp_path):
+    from types import SimpleNamespace
+
+    from balancebench.errors import ClassifierError
+    from balancebench.stages.train import _keep
+
+    class Adjusted:
+        def save(self, folder):
+            (folder / "model.json").write_text("{}")
+            raise ClassifierError("its plan adjusts the head")
+
+    notes = {}
+    _keep(SimpleNamespace(results=tmp_path, note=notes.__setitem__), Adjusted())
+    assert notes == {"weights_not_kept": "its plan adjusts the head"}
+    assert list(tmp_path.iterdir()) == []  # no half of a network stays
