@@ -168,14 +168,28 @@ class Progress(Protocol):
         ...
 
 
+def _note_nothing(_name: str, _value: JSON) -> None:
+    return
+
+
+def _warn_nobody(_text: str) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadContext:
-    """For datasets. scratch: an empty folder, deleted after the step. data_root: where downloads live by default."""
+    """For datasets. scratch: an empty folder, deleted after the step. data_root: where downloads live by default.
+
+    note(name, value): write into the record's provenance how the images were loaded.
+    warn(text): tell readers of every result made from these images, in one line, what they must know of them.
+    """
 
     data_root: Path
     scratch: Path
     progress: Progress
     logger: logging.Logger
+    note: Callable[[str, JSON], None] = _note_nothing
+    warn: Callable[[str], None] = _warn_nobody
 
 
 def _no_generator() -> ImageGenerator:
@@ -256,10 +270,6 @@ class SynthesisContext:
 
 
 def _ignore_phase(_index: int) -> None:
-    return
-
-
-def _note_nothing(_name: str, _value: JSON) -> None:
     return
 
 

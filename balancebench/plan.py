@@ -239,7 +239,7 @@ class _Planner:
             inputs,
             {"component": balancer, "classifier": classifier},
             self._train_settings[used_seeds],
-            keep_weights=of_all_images and plain,
+            keep_weights=self._suite.keep_weights or (of_all_images and plain),
         )
 
     def _extractor(self, task: Task, classifier: BoundComponent, load: Step, seeds: SeedTriple) -> Step:

@@ -12,8 +12,10 @@ import typer
 
 from balancebench import __version__
 from balancebench.cli.advise import advise
+from balancebench.cli.balance import balance
 from balancebench.cli.check import check
 from balancebench.cli.compare import claims, compare, seeds, variance
+from balancebench.cli.explain import explain
 from balancebench.cli.inspect import doctor, list_components, schema, show
 from balancebench.cli.leaderboard import leaderboard
 from balancebench.cli.log import log
@@ -74,6 +76,8 @@ app.command()(claims)
 app.command()(seeds)
 app.command()(variance)
 app.command()(site)
+app.command()(balance)
+app.command()(explain)
 app.add_typer(store, name="store")
 app.command()(schema)
 app.command()(doctor)

@@ -39,8 +39,8 @@ __all__ = [
 FOLDER = "pictures"
 MANIFEST = "pictures.json"
 
-PictureKind = Literal["scores", "classes", "epochs", "confusion", "samples", "generator"]
-KINDS: tuple[PictureKind, ...] = ("scores", "classes", "epochs", "confusion", "samples", "generator")
+PictureKind = Literal["scores", "classes", "epochs", "confusion", "curves", "samples", "generator"]
+KINDS: tuple[PictureKind, ...] = ("scores", "classes", "epochs", "confusion", "curves", "samples", "generator")
 """In the order in which a leaderboard shows them."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

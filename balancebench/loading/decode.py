@@ -2,7 +2,7 @@
 
 What each kind of file becomes: palettes their colours; transparency (alpha, a transparent colour) composed over
 the fill colour; 16-bit grey scaled to 0..255; CMYK and the like converted by Pillow; EXIF orientation applied;
-of an animation the first frame. Resizing is Pillow's, which filters before it samples down.
+of an animation the first frame. How they are brought to size: `balancebench.synthesis.image_fit`.
 
 Axis suffixes: N images, C channels, H rows, W columns.
 """
@@ -26,8 +26,9 @@ from PIL import Image, UnidentifiedImageError
 from balancebench.contracts import LoadContext
 from balancebench.errors import DataError
 from balancebench.loading.options import FileImageOptions
+from balancebench.synthesis.image_fit import fit_image, pixels_CHW
 
-__all__ = ["BATCH_SIZE", "EncodedImage", "EncodedImages", "decode_image", "decode_splits"]
+__all__ = ["BATCH_SIZE", "DecodedImages", "EncodedImage", "EncodedImages", "decode_image", "decode_splits"]
 
 # Bitmaps only: Pillow would hand PostScript to an interpreter. JPEG stands for the MPO of cameras too.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -43,7 +44,6 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,29 @@ class EncodedImages:
     batches: Iterable[Sequence[EncodedImage]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedImages:
+    """The images of one split, uint8, and which of the encoded ones they are: int64, ascending, all but broken ones."""
+
+    images_NCHW: NDArray[np.uint8]
+    kept_N: NDArray[np.int64]
+
+
 def decode_splits(
     splits: Mapping[str, EncodedImages], options: FileImageOptions, context: LoadContext
-) -> dict[str, NDArray[np.uint8]]:
-    """Return images_NCHW uint8 of each split, memory-mapped from files in the scratch folder.
+) -> dict[str, DecodedImages]:
+    """Return the images of each split, memory-mapped from files in the scratch folder.
 
     Memory holds a few batches, whatever the number of images. Raises DataError that names the broken images (at most
-    ten, and their number), and, where `size` is left out, those that differ in size from the first.
+    ten, and their number), and, where `size` is left out, those that differ in size from the first. With `on_broken`
+    "skip" broken images are left out, and readers of the results are told how many; no split may lose all of them.
     """
     total = sum(encoded.count for encoded in splits.values())
     done = 0
     shape: tuple[int, ...] | None = None
     unfit: list[str] = []
+    broken: dict[str, list[str]] = {split: [] for split in splits}
+    kept: dict[str, list[int]] = {split: [] for split in splits}
     # A folder of its own: a second load must not cut off what the first one's arrays are mapped to.
     folder = Path(mkdtemp(prefix="decoded-", dir=context.scratch))
     context.progress(0, total, "decoding images")
@@ -81,33 +92,50 @@ def decode_splits(
     with ThreadPoolExecutor(_thread_count()) as pool:
         for split, encoded in splits.items():
             with (folder / f"{split}.npy").open("wb") as file:
+                position = 0
                 for batch, decoded in _in_order(pool, encoded.batches, options):
-                    for source, image_CHW in zip(batch, decoded, strict=True):
+                    for index, (source, image_CHW) in enumerate(zip(batch, decoded, strict=True), position):
                         if isinstance(image_CHW, str):
-                            unfit.append(f"{source.name} ({image_CHW})")
+                            broken[split].append(f"{source.name} ({image_CHW})")
                             continue
-                        if shape is None:
-                            shape = image_CHW.shape
+                        shape = shape or image_CHW.shape
                         if file.tell() == 0:
                             _write_header(file, (encoded.count, *shape))
                         if image_CHW.shape != shape:
                             unfit.append(f"{source.name} ({_pixels(image_CHW.shape)}, others {_pixels(shape)})")
                         file.write(image_CHW.data)
+                        kept[split].append(index)
+                    position += len(batch)
                     done += len(batch)
                     context.progress(done, total, "decoding images")
-    if unfit:
-        raise DataError(_unfit_message(unfit, total))
-    return {split: np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in splits}
+                if shape is not None and 0 < len(kept[split]) < encoded.count:
+                    file.seek(0)
+                    _write_header(file, (len(kept[split]), *shape))  # as long as the first: NumPy leaves room
+    all_broken = [text for of_split in broken.values() for text in of_split]
+    if unfit or (all_broken and options.on_broken == "refuse"):
+        raise DataError(_unfit_message([*all_broken, *unfit], total))
+    for split, of_split in broken.items():
+        if of_split and not kept[split]:
+            raise DataError(_unfit_message(of_split, len(of_split)))
+    if all_broken:
+        context.note("broken_images_left_out", {split: len(texts) for split, texts in broken.items() if texts})
+        context.warn(f"left out: {_unfit_message(all_broken, total)}")
+    return {
+        split: DecodedImages(
+            images_NCHW=np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False),
+            kept_N=np.array(kept[split], dtype=np.int64),
+        )
+        for split in splits
+    }
 
 
 def decode_image(data: Path | bytes, options: FileImageOptions) -> NDArray[np.uint8]:
     """Return one image as CHW uint8, C 1 (grey) or 3; raises what Pillow raises for a broken file."""
     with Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=FORMATS) as opened:
         opened.load()
-        image = _resized(_opaque(_upright(opened), options.fill), options)
-    if options.channels == "grey":
-        return np.asarray(image.convert("L"))[None]
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+        image = _opaque(_upright(opened), options.fill)
+    fitted = image if options.size is None else fit_image(image, (options.size, options.size), options)
+    return pixels_CHW(fitted, 1 if options.channels == "grey" else 3)
 
 
 def _in_order(
@@ -167,24 +195,6 @@ def _from_16_bit_grey(image: Image.Image) -> Image.Image:
     if isinstance(transparent_level, int):
         grey.putalpha(Image.fromarray(np.where(levels_HW == transparent_level, 0, 255).astype(np.uint8)))
     return grey
-
-
-def _resized(image: Image.Image, options: FileImageOptions) -> Image.Image:
-    if options.size is None:
-        return image
-    size, resample = options.size, FILTERS[options.interpolation]
-    width, height = image.size
-    if options.resize == "squash":
-        return image.resize((size, size), resample)
-    if options.resize == "center_crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return image.resize((size, size), resample, box=(left, top, left + side, top + side))
-    inner_width, inner_height = (max(1, round(length * size / max(width, height))) for length in (width, height))
-    canvas = Image.new("RGB", (size, size), options.fill)
-    inner = image.resize((inner_width, inner_height), resample)
-    canvas.paste(inner, ((size - inner_width) // 2, (size - inner_height) // 2))
-    return canvas
 
 
 def _write_header(file: io.BufferedWriter, shape: tuple[int, ...]) -> None:

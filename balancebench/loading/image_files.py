@@ -65,25 +65,15 @@ def digest_of_files(files: Iterable[tuple[str, int]]) -> str:
 def list_image_tree(root: Path, *, superclass_level: bool, one_tree: bool) -> ImageTree:
     """List ROOT/train/CLASS/* and ROOT/test/CLASS/* (ROOT/validation or ROOT/val too), or, as `one_tree`, ROOT/CLASS/*.
 
+    The names of splits may be capitalised in any way (Train, TEST).
+
     Raises DataError, naming the place, where the root or a split is missing, a class folder has no image or holds
     folders, an image lies outside a class folder, or splits have different classes.
     """
     walk = _Walk(root)
-    folders = {entry.name for entry in walk.entries("")[0]}
+    folder_of = {"train": ""} if one_tree else _split_folders(root, walk)
     if one_tree:
-        if "train" in folders and folders & {"test", "validation", "val"}:
-            raise DataError(f"{root} has a train folder: leave `test_fraction` out, or set `root` to {root / 'train'}")
-        folder_of = {"train": ""}
-    elif {"train", "test"} <= folders:
-        folder_of = {"train": "train", "test": "test"}
-        if validation := sorted(folders & {"validation", "val"}):
-            if len(validation) == 2:
-                raise DataError(f"{root} has a validation and a val folder; keep one")
-            folder_of["validation"] = validation[0]
-    elif "train" in folders:
-        raise DataError(f"{root} has a train but no test folder; set `root` to {root / 'train'} and a `test_fraction`")
-    else:
-        raise DataError(f"{root} has no train and test folders; set `test_fraction` if it holds class folders")
+        _refuse_split_folders(root, walk)
     classes = {split: walk.classes(folder, superclass_level) for split, folder in folder_of.items()}
     require_same_classes(str(root), {split: list(of_split) for split, of_split in classes.items()})
     superclass_of = {name: superclass for name, (superclass, _) in classes["train"].items()}
@@ -105,6 +95,43 @@ def list_image_tree(root: Path, *, superclass_level: bool, one_tree: bool) -> Im
         },
         links_left_out=len(walk.links_left_out),
     )
+
+
+def _folders_by_split(root: Path, walk: _Walk) -> dict[str, str]:
+    """Return "train", "test", "validation" and "val" -> the folder of this name, however it is capitalised."""
+    by_split: dict[str, str] = {}
+    for entry in walk.entries("")[0]:
+        split = entry.name.lower()
+        if split not in ("train", "test", "validation", "val"):
+            continue
+        if split in by_split:
+            raise DataError(f"{root} has the folders {by_split[split]} and {entry.name}; keep one")
+        by_split[split] = entry.name
+    return by_split
+
+
+def _refuse_split_folders(root: Path, walk: _Walk) -> None:
+    """Raise DataError where a root that is to hold class folders holds splits."""
+    by_split = _folders_by_split(root, walk)
+    if "train" in by_split and len(by_split) > 1:
+        train = by_split["train"]
+        raise DataError(f"{root} has a {train} folder: leave `test_fraction` out, or set `root` to {root / train}")
+
+
+def _split_folders(root: Path, walk: _Walk) -> dict[str, str]:
+    """Return split -> its folder."""
+    by_split = _folders_by_split(root, walk)
+    if "train" not in by_split:
+        raise DataError(f"{root} has no train and test folders; set `test_fraction` if it holds class folders")
+    train = by_split["train"]
+    if "test" not in by_split:
+        raise DataError(f"{root} has a {train} but no test folder; set `root` to {root / train} and a `test_fraction`")
+    if {"validation", "val"} <= set(by_split):
+        raise DataError(f"{root} has a {by_split['validation']} and a {by_split['val']} folder; keep one")
+    folder_of = {"train": train, "test": by_split["test"]}
+    if validation := by_split.get("validation", by_split.get("val")):
+        folder_of["validation"] = validation
+    return folder_of
 
 
 def require_same_classes(path: str, classes: dict[str, Sequence[str]]) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from balancebench.config import Options
+from balancebench.synthesis.fit_options import FitOptions
 
 __all__ = ["DatasetOptions", "FileImageOptions"]
-
-Channel = Annotated[int, Field(ge=0, le=255)]
 
 
 class DatasetOptions(Options):
@@ -24,19 +23,13 @@ class DatasetOptions(Options):
     )
 
 
-class FileImageOptions(DatasetOptions):
+class FileImageOptions(FitOptions, DatasetOptions):
     """How encoded images (JPEG, PNG, ...) of any size and mode become arrays of one shape."""
 
     size: int | None = Field(
         None, ge=1, le=4096, description="side of the square images; left out, all files must have one size already"
     )
-    resize: Literal["squash", "center_crop", "letterbox"] = Field(
-        "squash", description="how an image that is not square becomes so: distorted, cropped, or padded with `fill`"
-    )
-    interpolation: Literal["bilinear", "lanczos"] = Field(
-        "bilinear", description="filter used when resizing, antialiased"
-    )
-    fill: tuple[Channel, Channel, Channel] = Field(
-        (0, 0, 0), description="red, green and blue (0 to 255) behind transparent pixels and around letterboxed images"
-    )
     channels: Literal["rgb", "grey"] = Field("rgb", description="three colour channels, or one of grey")
+    on_broken: Literal["refuse", "skip"] = Field(
+        "refuse", description="files that are no readable image: an error that names them, or left out and counted"
+    )

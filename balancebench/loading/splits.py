@@ -16,7 +16,7 @@ from balancebench.seeds import seed_for
 if TYPE_CHECKING:
     from balancebench.loading.options import DatasetOptions
 
-__all__ = ["as_asked", "first_of_each_class", "held_out", "superclass_of_each"]
+__all__ = ["as_asked", "first_of_each_class", "held_out", "refuse_emptied_classes", "superclass_of_each"]
 
 
 def as_asked(splits: DatasetSplits, options: DatasetOptions) -> DatasetSplits:
@@ -85,3 +85,14 @@ def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:10])
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"{'class' if len(names) == 1 else 'classes'} {shown}{more}"
+
+
+def refuse_emptied_classes(
+    where: str, split: str, labels_N: NDArray[np.int64], kept_M: NDArray[np.int64], class_names: Sequence[str]
+) -> None:
+    """Raise DataError where all images of a class were broken and left out. kept_M: indices of those that were not."""
+    emptied = sorted(set(labels_N.tolist()) - set(labels_N[kept_M].tolist()))
+    if emptied:
+        raise DataError(
+            f"{where}: no {split} image of class {class_names[emptied[0]]!r} can be read: mend one, or remove the class"
+        )

@@ -20,6 +20,7 @@ from balancebench.leaderboard.picture_manifest import (
     read_manifest,
     results_digest,
 )
+from balancebench.pictures.class_curves import curves_orders
 from balancebench.pictures.classes import classes_orders
 from balancebench.pictures.confusion import confusion_orders
 from balancebench.pictures.drawing import PictureOrder, file_stems
@@ -41,6 +42,7 @@ KINDS: tuple[Callable[[Scene], list[PictureOrder]], ...] = (
     classes_orders,
     epochs_orders,
     confusion_orders,
+    curves_orders,
     samples_orders,
     generator_orders,
 )

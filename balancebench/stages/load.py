@@ -15,7 +15,12 @@ def run_load(workplace: Workplace) -> None:
     """Load the dataset and write its splits."""
     dataset = workplace.build("dataset", "component")
     context = LoadContext(
-        data_root=workplace.data_root, scratch=workplace.scratch, progress=workplace.progress, logger=workplace.logger
+        data_root=workplace.data_root,
+        scratch=workplace.scratch,
+        progress=workplace.progress,
+        logger=workplace.logger,
+        note=workplace.note,
+        warn=workplace.warn,
     )
     try:
         images = dataset.object.load(context)

@@ -5,6 +5,7 @@ Plugins see test images only when the harness asks for their logits, and never s
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from typing import cast
@@ -87,7 +88,7 @@ def run_train(workplace: Workplace) -> None:
         assert track.best_logits_NK is not None  # noqa: S101 - checked just before
         logits_NK[track.report] = track.best_logits_NK
     if workplace.step.keep_weights and isinstance(predictor, FeaturePredictor):
-        predictor.save(weights_folder(workplace.results))
+        _keep(workplace, predictor)
     result = TrainingResult(
         description=TrainingDescription(
             curves=curves,
@@ -100,6 +101,16 @@ def run_train(workplace: Workplace) -> None:
         epoch_predictions_EN={track.split: np.stack(track.predictions_EN) for track in tracks},
     )
     result.write(workplace.results)
+
+
+def _keep(workplace: Workplace, predictor: FeaturePredictor) -> None:
+    """Save the network; one that cannot be saved is no reason to lose its training."""
+    folder = weights_folder(workplace.results)
+    try:
+        predictor.save(folder)
+    except ClassifierError as error:
+        shutil.rmtree(folder)
+        workplace.note("weights_not_kept", str(error))
 
 
 def _tracks(workplace: Workplace, dataset_key: str, validation: LabelledImages | None) -> list[EpochTrack]:

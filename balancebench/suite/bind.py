@@ -13,7 +13,7 @@ from balancebench.errors import SuiteError
 from balancebench.plain_text import visible
 from balancebench.registry import Registry
 from balancebench.suite.binder import Binder, Bound
-from balancebench.suite.bound import BoundSuite, SeedTriple, Selection
+from balancebench.suite.bound import BoundComponent, BoundSuite, SeedTriple, Selection
 from balancebench.suite.document import check_values, deep_copy, read_document
 from balancebench.suite.locate import line_numbers
 from balancebench.suite.mistakes import Mistakes
@@ -21,7 +21,7 @@ from balancebench.suite.profiles import apply_changes, apply_profile, changed_pr
 from balancebench.suite.schema import AXES, RunTable, SuiteFile
 from balancebench.suite.shipped import suite_file
 
-__all__ = ["bind_suite"]
+__all__ = ["bind_balancer", "bind_suite"]
 
 
 def bind_suite(
@@ -81,6 +81,7 @@ def bind_suite(
         deterministic=file.run.deterministic,
         threads=file.run.threads,
         jobs_per_gpu=file.run.jobs_per_gpu,
+        keep_weights=file.run.keep_weights,
         validation=file.run.validation,
         floor=file.run.floor,
         ceiling=file.run.ceiling,
@@ -101,6 +102,15 @@ def _is_left(axes: Bound, exclude: tuple[Selection, ...], include: tuple[Selecti
         or not any(selection.matches(entries) for selection in exclude)
         for entries in points
     )
+
+
+def bind_balancer(use: str, options: dict[str, JSON], registry: Registry, folder: FilePath) -> BoundComponent:
+    """Return one balancer outside a suite; relative paths start at `folder`. Raises SuiteError with every mistake."""
+    mistakes = Mistakes({"balancer": [{"use": use, **options}]}, line_numbers(""))
+    bound = Binder(folder, registry, mistakes).component("balancer", use, use, options, ("balancer", 0))
+    if mistakes.noted or bound is None:
+        raise SuiteError(f"balancer {use}", mistakes.noted)
+    return bound
 
 
 def _validated(model: type[SuiteFile], document: dict[str, JSON], mistakes: Mistakes) -> SuiteFile | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from balancebench.component import Component, DatasetComponent, Kind
 from balancebench.config import JSON, BalancerReference, Options
 from balancebench.errors import BalancebenchError, PluginError, nearest
+from balancebench.folders import data_root
 from balancebench.plain_text import visible
 from balancebench.registry import Registry
 from balancebench.suite.bound import BoundComponent, PublishedNumbers, Selection
@@ -24,6 +25,7 @@ from balancebench.suite.schema import AXES, Axis, ComponentTable, PublishedTable
 __all__ = ["Binder", "Bound"]
 
 MOST_COMBINATIONS = 10_000  # of one sweep
+DATA_ROOT = "$BALANCEBENCH_DATA"
 LONGEST_REASON = 200  # characters of what a plugin says
 
 Bound = dict[Axis, tuple[BoundComponent, ...]]
@@ -207,18 +209,26 @@ class Binder:
         return Selection(**labels)
 
     def _anchored(self, options: Options, at: Path) -> Options | None:
-        """Let relative paths start at the suite file; note a mistake and return None where a path is none."""
+        """Let relative paths start at the suite file, and those below $BALANCEBENCH_DATA where data lies.
+
+        Where a path is none, note a mistake and return None.
+        """
         anchored: dict[str, FilePath] = {}
         for name, value in dict(options).items():
             if not isinstance(value, FilePath):
                 continue
             try:
-                anchored[name] = self._folder / value.expanduser()
+                anchored[name] = self._rooted(value)
                 anchored[name].exists()  # raises where no file can be called so
             except (OSError, RuntimeError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 self._mistakes.add((*at, name), f"the path cannot be used: {reason}")
         return options.model_copy(update=anchored) if len(anchored) == _path_count(options) else None
+
+    def _rooted(self, path: FilePath) -> FilePath:
+        if path.parts[:1] == (DATA_ROOT,):
+            return data_root().joinpath(*path.parts[1:])
+        return self._folder / path.expanduser()
 
     def _refuse_duplicates(self, name: str, tables: JSON, bound: list[BoundComponent]) -> None:
         seen: set[str] = set()

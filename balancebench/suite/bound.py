@@ -142,6 +142,7 @@ class BoundSuite:
     deterministic: bool
     threads: int
     jobs_per_gpu: int
+    keep_weights: bool
     validation: ValidationTable | None
     floor: bool
     ceiling: bool

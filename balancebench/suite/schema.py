@@ -88,6 +88,9 @@ class RunTable(_Table):
         le=64,
         description="steps side by side on one GPU, as memory allows, where --jobs does not say; no result changes",
     )
+    keep_weights: bool = Field(
+        False, description="keep every trained network in the store, for `balancebench explain`; no result changes"
+    )
     validation: ValidationTable | None = Field(None, description="validation images, for best_validation")
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from balancebench.contracts import FitContext
 from balancebench.errors import ClassifierError
 from balancebench.training.loop import GroupParameters, ImageSets, Run, train
-from balancebench.training.model import BackboneBuilder, build_model, memory_format_for
+from balancebench.training.model import BackboneBuilder, HeadBeginning, build_model, memory_format_for
 from balancebench.training.normalise import Normaliser, make_normaliser
 from balancebench.training.options import TrainingOptions
 from balancebench.training.predict import ModelPredictor
@@ -42,6 +42,7 @@ class NetworkClassifier:
     their softmax is the network's probability.
     parameter_groups: the model -> its parameters in groups with a weight decay and a multiple of the learning rate of
     their own, for layer decay; all alike where left out.
+    head_begins: how a linear head's weights are drawn; left out, as the options' recipe has it.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class NetworkClassifier:
         *,
         output: Callable[[Tensor], Tensor] | None = None,
         parameter_groups: GroupParameters | None = None,
+        head_begins: HeadBeginning | None = None,
     ) -> None:
         self._build_backbone = build_backbone
         self._options = options
         self._output = output
         self._parameter_groups = parameter_groups
+        self._head_begins: HeadBeginning = head_begins or ("kaiming" if options.recipe == "cao2019" else "uniform")
 
     def fit(self, plan: TrainingPlan, context: FitContext) -> ModelPredictor:
         """Train from scratch and return the trained classifier.
@@ -77,7 +80,7 @@ class NetworkClassifier:
                 image_size=image_shape[1:],
                 class_count=len(plan.class_names),
                 head=plan.head,
-                head_begins="kaiming" if self._options.recipe == "cao2019" else "uniform",
+                head_begins=self._head_begins,
             )
             _refuse_single_images(model, plan, self._options)
             memory_format = memory_format_for(model, device)

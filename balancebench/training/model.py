@@ -33,7 +33,7 @@ BackboneBuilder = Callable[[int, tuple[int, int]], nn.Module]
 It is called under a seeded global generator, so that plain torch initialisation is reproducible.
 """
 
-HeadBeginning = Literal["uniform", "kaiming"]
+HeadBeginning = Literal["uniform", "kaiming", "xavier"]
 
 
 class Head(nn.Module):
@@ -42,7 +42,8 @@ class Head(nn.Module):
     linear: features @ weight.T + bias. cosine: the cosine between features and each row of weight, in -1..1, without
     bias and without scale (Cao et al. 2019, LDAM, section 3.1: scaling belongs to the loss); always in float32.
     begins: how a linear head's weights are drawn. uniform: as torch's linear layers; kaiming: normal, variance 2 / D
-    (He et al. 2015, "Delving Deep into Rectifiers", eq. 10), as LDAM-DRW's code has it.
+    (He et al. 2015, "Delving Deep into Rectifiers", eq. 10), as LDAM-DRW's code has it; xavier: uniform, variance
+    2 / (D + K), and no bias at first (Glorot and Bengio 2010, eq. 16).
     """
 
     def __init__(
@@ -62,17 +63,22 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def reset(self, generator: Generator | None = None) -> None:
-        """Draw new weights, as `begins` says, and a bias uniform in +-1/sqrt(D).
+        """Draw new weights, as `begins` says, and a bias uniform in +-1/sqrt(D), or 0 for xavier.
 
         A cosine head's rows are drawn uniformly and get length 1.
         """
         bound = 1.0 / math.sqrt(self.weight.shape[1])
         if self.begins == "kaiming" and self.kind == "linear":
             self.weight.normal_(0.0, math.sqrt(2.0) * bound, generator=generator)
+        elif self.begins == "xavier" and self.kind == "linear":
+            glorot = math.sqrt(6.0 / sum(self.weight.shape))
+            self.weight.uniform_(-glorot, glorot, generator=generator)
         else:
             self.weight.uniform_(-bound, bound, generator=generator)
         if self.bias is None:
             self.weight.copy_(F.normalize(self.weight, dim=1))
+        elif self.begins == "xavier":
+            self.bias.zero_()
         else:
             self.bias.uniform_(-bound, bound, generator=generator)
 

@@ -75,6 +75,19 @@ class ModelPredictor:
         """Return features_ND float32, what the head reads, computed in float32 whatever the training's precision."""
         return self._in_chunks(images_NCHW, self._model.features, self._model.head.weight.shape[1])
 
+    def differentiable(self) -> ImageModel:
+        """Return the network itself, in evaluation mode, for gradients: normalised images_NCHW float -> logits_NK.
+
+        `normalised` gives such images. Raises ClassifierError where the plan adjusts the head or the logits.
+        """
+        if self._adjust_head is not None or self._adjust_logits is not None:
+            raise ClassifierError("a classifier whose plan adjusts its head or its logits cannot be explained")
+        return self._model.eval()
+
+    def normalised(self, images_NCHW: NDArray[np.uint8]) -> Tensor:
+        """Return images_NCHW as the network takes them, float32 on its device."""
+        return self._normaliser(torch.from_numpy(np.array(images_NCHW)).to(self._device))
+
     def save(self, folder: Path) -> None:
         """Write the model to an existing folder, for `NetworkClassifier.restore`.
 

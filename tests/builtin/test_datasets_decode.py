@@ -6,6 +6,7 @@ import io
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,12 +161,12 @@ def test_resize_policies_agree_with_pillows_own(height: int, width: int, interpo
     method = Image.Resampling[interpolation.upper()]
     data = encoded(image)
     expected = {
-        "squash": image.resize((16, 16), method),
-        "center_crop": ImageOps.fit(image, (16, 16), method),
+        "stretch": image.resize((16, 16), method),
+        "crop": ImageOps.fit(image, (16, 16), method),
         "letterbox": ImageOps.pad(image, (16, 16), method, color=FILL),
     }
     for policy, reference in expected.items():
-        result = decoded(data, size=16, resize=policy, interpolation=interpolation, fill=FILL)
+        result = decoded(data, size=16, fit=policy, interpolation=interpolation, fill=FILL)
         reference_CHW = np.asarray(reference).transpose(2, 0, 1)
         if policy == "letterbox":  # an odd margin may fall on either side
             rolled = [np.roll(reference_CHW, shift, axis) for shift in (0, -1, 1) for axis in (1, 2)]
@@ -175,7 +176,7 @@ def test_resize_policies_agree_with_pillows_own(height: int, width: int, interpo
 
 
 def test_letterbox_leaves_something_of_the_narrowest_image() -> None:
-    result = decoded(encoded(Image.new("RGB", (90, 1), (9, 9, 9))), size=16, resize="letterbox", fill=FILL)
+    result = decoded(encoded(Image.new("RGB", (90, 1), (9, 9, 9))), size=16, fit="letterbox", fill=FILL)
     assert (result == 9).all(axis=0).sum() == 16
     assert (result.transpose(1, 2, 0) == FILL).all(axis=2).sum() == 240
 
@@ -204,10 +205,10 @@ def test_decode_splits_keeps_order_and_reports_progress(context: LoadContext) ->
         "test": EncodedImages(count=3, batches=[list(named(3))]),
     }
     images = decode_splits(splits, FileImageOptions(channels="grey"), context)
-    assert images["train"].shape == (200, 1, 2, 2)
-    assert images["train"][:, 0, 1, 1].tolist() == list(range(200))
-    assert images["test"][:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert isinstance(images["train"], np.memmap)
+    assert images["train"].images_NCHW.shape == (200, 1, 2, 2)
+    assert images["train"].images_NCHW[:, 0, 1, 1].tolist() == list(range(200))
+    assert images["test"].images_NCHW[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert isinstance(images["train"].images_NCHW, np.memmap)
     assert reports[0] == (0, 203)
     assert reports[-1] == (203, 203)
 
@@ -256,4 +257,34 @@ def test_decode_splits_names_images_of_another_size_where_none_is_asked_for(cont
     splits = {"train": EncodedImages(count=3, batches=[images])}
     with pytest.raises(DataError, match=r"1 of 3 .*: 3x4.png \(3x4 pixels, others 4x3 pixels\); `size` brings"):
         decode_splits(splits, FileImageOptions(), context)
-    assert decode_splits(splits, FileImageOptions(size=5), context)["train"].shape == (3, 3, 5, 5)
+    assert decode_splits(splits, FileImageOptions(size=5), context)["train"].images_NCHW.shape == (3, 3, 5, 5)
+
+
+def test_broken_images_are_left_out_where_that_is_asked_for_and_told(context: LoadContext) -> None:
+    told: list[str] = []
+    notes: dict[str, object] = {}
+    context = replace(context, warn=told.append, note=notes.__setitem__)
+    images = list(named(5))
+    images[1] = EncodedImage("text.png", b"no image")
+    images[4] = EncodedImage("cut.png", images[4].data[:30])
+    splits = {
+        "train": EncodedImages(count=5, batches=[images[:2], images[2:]]),
+        "test": EncodedImages(count=1, batches=[images[:1]]),
+    }
+    options = FileImageOptions(channels="grey", on_broken="skip")
+    decoded = decode_splits(splits, options, context)
+    assert decoded["train"].kept_N.tolist() == [0, 2, 3]
+    assert decoded["train"].images_NCHW.shape == (3, 1, 2, 2)
+    assert decoded["train"].images_NCHW[:, 0, 0, 0].tolist() == [0, 2, 3]
+    assert notes == {"broken_images_left_out": {"train": 2}}
+    assert len(told) == 1
+    assert told[0].startswith("left out: 2 of 6 images cannot be used: text.png (not a readable image); cut.png (")
+
+
+def test_a_split_of_broken_images_alone_is_refused(context: LoadContext) -> None:
+    splits = {
+        "train": EncodedImages(count=1, batches=[list(named(1))]),
+        "test": EncodedImages(count=1, batches=[[EncodedImage("text.png", b"no image")]]),
+    }
+    with pytest.raises(DataError, match=r"1 of 1 images cannot be used: text.png"):
+        decode_splits(splits, FileImageOptions(on_broken="skip"), context)

@@ -263,3 +263,40 @@ def test_identity_follows_names_and_sizes_and_not_the_place(root: Path, tmp_path
     (moved / "cat" / "0.png").rename(moved / "bird" / "other.png")
     relabelled = identity(moved, test_fraction=0.3)
     assert len({before, longer, relabelled}) == 3
+
+
+def test_split_folders_may_be_capitalised_in_any_way(root: Path, context: LoadContext) -> None:
+    write_classes(root / "Train")
+    write_classes(root / "TEST", 1)
+    write_classes(root / "Validation", 2)
+    splits = load(root, context)
+    assert splits.validation is not None
+    assert (len(splits.train), len(splits.test), len(splits.validation)) == (9, 3, 6)
+    assert "leave `test_fraction` out" in refusal(root, context, test_fraction=0.5)
+
+
+def test_two_folders_of_one_split_are_refused(root: Path, context: LoadContext) -> None:
+    for folder in ("train", "Train", "test"):
+        write_classes(root / folder)
+    if len(list(root.iterdir())) < 3:
+        pytest.skip("this file system does not tell capitals apart")
+    assert "has the folders Train and train; keep one" in refusal(root, context)
+
+
+def test_broken_files_are_left_out_with_their_labels_where_that_is_asked_for(root: Path, context: LoadContext) -> None:
+    write_classes(root / "train")
+    write_classes(root / "test", 1)
+    (root / "train" / "cat" / "1.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"1 of 12 images cannot be used: train/cat/1.png"):
+        load(root, context)
+    splits = load(root, context, on_broken="skip")
+    assert splits.train.counts_K.tolist() == [3, 2, 3]
+    assert splits.train.images_NCHW[:, 0, 0, 0].tolist() == [10, 11, 12, 100, 102, 200, 201, 202]
+
+
+def test_a_class_whose_files_are_all_broken_is_refused_by_name(root: Path, context: LoadContext) -> None:
+    write_classes(root / "train", 1)
+    write_classes(root / "test", 1)
+    (root / "train" / "ship" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="no train image of class 'ship' can be read"):
+        load(root, context, on_broken="skip")

@@ -189,3 +189,10 @@ def test_a_missing_suite_file_names_one_of_nearly_its_name(fakes, tmp_path, file
         (tmp_path / name).touch()
 
     assert only(mistakes_of(tmp_path / file_name, fakes)).message == f"there is no such file{hint}"
+
+
+def test_paths_below_the_variable_lie_where_data_lies(fakes, suite_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCEBENCH_DATA", str(tmp_path / "data"))
+    table = '[[dataset]]\nuse = "image_folder"\nroot = "$BALANCEBENCH_DATA/photos"\n'
+    path = suite_file(replace={'[[dataset]]\nuse = "tiny"\n': table})
+    assert f"there is no folder {tmp_path / 'data' / 'photos'}" in only(mistakes_of(path, fakes)).message

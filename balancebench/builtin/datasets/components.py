@@ -115,7 +115,7 @@ DATASETS: tuple[DatasetComponent[Any], ...] = (
         identity=_image_folder_identity,
         brings_validation=lambda options: (
             options.test_fraction is None
-            and any(entry.name in ("validation", "val") for entry in options.root.iterdir())
+            and any(entry.name.lower() in ("validation", "val") for entry in options.root.iterdir())
         ),
         smoke=SMOKE,
     ),

@@ -18,7 +18,12 @@ from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError, nearest
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
 from balancebench.loading.image_files import require_same_classes
-from balancebench.loading.splits import first_of_each_class, held_out, superclass_of_each
+from balancebench.loading.splits import (
+    first_of_each_class,
+    held_out,
+    refuse_emptied_classes,
+    superclass_of_each,
+)
 
 __all__ = ["HuggingFace"]
 
@@ -62,7 +67,7 @@ class HuggingFace:
         if options.images_per_class is not None:
             kept = first_of_each_class(labels_of["train"][rows_of["train"]], options.images_per_class)
             rows_of["train"] = rows_of["train"][kept]
-        images_of = decode_splits(
+        decoded = decode_splits(
             {
                 split: EncodedImages(
                     count=len(rows_N),
@@ -73,10 +78,14 @@ class HuggingFace:
             options,
             context,
         )
+        for split, rows_N in rows_of.items():
+            refuse_emptied_classes(
+                str(options.path), split, labels_of[split][rows_N], decoded[split].kept_N, class_names
+            )
         splits = {
             split: LabelledImages(
-                images_NCHW=images_of[split],
-                labels_N=labels_of[split][rows_N],
+                images_NCHW=decoded[split].images_NCHW,
+                labels_N=labels_of[split][rows_N][decoded[split].kept_N],
                 class_names=class_names,
                 superclass_K=superclass_K,
             )

@@ -13,7 +13,12 @@ from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
 from balancebench.loading.image_files import ImageFile, list_image_tree
-from balancebench.loading.splits import first_of_each_class, held_out, superclass_of_each
+from balancebench.loading.splits import (
+    first_of_each_class,
+    held_out,
+    refuse_emptied_classes,
+    superclass_of_each,
+)
 
 __all__ = ["ImageFolder"]
 
@@ -48,7 +53,7 @@ class ImageFolder:
         if options.images_per_class is not None:
             labels_N = np.array([file.label for file in files["train"]], dtype=np.int64)
             files["train"] = [files["train"][i] for i in first_of_each_class(labels_N, options.images_per_class)]
-        images_of = decode_splits(
+        decoded = decode_splits(
             {
                 split: EncodedImages(count=len(of_split), batches=_batches(options.root, of_split))
                 for split, of_split in files.items()
@@ -56,14 +61,19 @@ class ImageFolder:
             options,
             context,
         )
+        labels_of = {
+            split: np.array([file.label for file in of_split], dtype=np.int64) for split, of_split in files.items()
+        }
+        for split, labels_N in labels_of.items():
+            refuse_emptied_classes(str(options.root), split, labels_N, decoded[split].kept_N, tree.class_names)
         splits = {
             split: LabelledImages(
-                images_NCHW=images_of[split],
-                labels_N=np.array([file.label for file in of_split], dtype=np.int64),
+                images_NCHW=decoded[split].images_NCHW,
+                labels_N=labels_N[decoded[split].kept_N],
                 class_names=tree.class_names,
                 superclass_K=superclass_K,
             )
-            for split, of_split in files.items()
+            for split, labels_N in labels_of.items()
         }
         return DatasetSplits(train=splits["train"], test=splits["test"], validation=splits.get("validation"))
 

@@ -19,7 +19,7 @@ from balancebench import DataError, DatasetSplits, LabelledImages, LoadContext, 
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
 from balancebench.loading.image_files import IMAGE_SUFFIXES, nearest_beside
 from balancebench.loading.options import FileImageOptions
-from balancebench.loading.splits import first_of_each_class, superclass_of_each
+from balancebench.loading.splits import first_of_each_class, refuse_emptied_classes, superclass_of_each
 from balancebench_gmaug.photograph_options import HeldOutOptions
 
 __all__ = ["Flowers", "LabelledFile", "Scene", "UtkFace", "held_out_of_each", "load_files"]
@@ -156,16 +156,17 @@ def load_files(
         options,
         context,
     )
-    train, test = (
-        LabelledImages(
-            images_NCHW=decoded[split],
-            labels_N=np.array([file.label for file in files[split]], dtype=np.int64),
+    splits: dict[str, LabelledImages] = {}
+    for split, of_split in decoded.items():
+        labels_N = np.array([file.label for file in files[split]], dtype=np.int64)
+        refuse_emptied_classes("the data set", split, labels_N, of_split.kept_N, class_names)
+        splits[split] = LabelledImages(
+            images_NCHW=of_split.images_NCHW,
+            labels_N=labels_N[of_split.kept_N],
             class_names=class_names,
             superclass_K=superclass_K,
         )
-        for split in ("train", "test")
-    )
-    return DatasetSplits(train=train, test=test)
+    return DatasetSplits(train=splits["train"], test=splits["test"])
 
 
 def _held_out_splits(

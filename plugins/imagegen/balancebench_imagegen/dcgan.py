@@ -41,7 +41,7 @@ from balancebench.training.reproducibility import seeded_globals
 from balancebench_imagegen.dcgan_networks import build_discriminator, build_generator
 from balancebench_imagegen.features import Features, load_features
 from balancebench_imagegen.options import DcganOptions
-from balancebench_imagegen.resize import fit
+from balancebench_imagegen.resize import stretched
 
 __all__ = ["Dcgan", "TrainedModels", "wrapped"]
 
@@ -168,9 +168,9 @@ class TrainedModels:
     def _as_pixels(self, at_64_BCHW: Tensor) -> Tensor:
         """Return images of 64x64 in -1..1 as uint8 of the training images' size."""
         if not self._wraps:
-            return from_unit_range(fit(at_64_BCHW, self._image_shape[1:], "squash"))
+            return from_unit_range(stretched(at_64_BCHW, self._image_shape[1:]))
         levels_BCHW = wrapped(at_64_BCHW).float()  # the authors resize what is uint8 already
-        return fit(levels_BCHW, self._image_shape[1:], "squash").round_().clamp_(0, 255).to(torch.uint8)
+        return stretched(levels_BCHW, self._image_shape[1:]).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def wrapped(images_BCHW: Tensor) -> Tensor:
@@ -318,7 +318,7 @@ def _at_64(images_NCHW: NDArray[np.uint8], device: torch.device) -> Tensor:
     parts: list[Tensor] = []
     for begin in range(0, len(images_NCHW), RESIZE_AT_ONCE):
         floats_NCHW = torch.from_numpy(images_NCHW[begin : begin + RESIZE_AT_ONCE]).to(device).float()
-        parts.append(fit(floats_NCHW, (SIDE, SIDE), "squash").round_().clamp_(0, 255).to(torch.uint8))
+        parts.append(stretched(floats_NCHW, (SIDE, SIDE)).round_().clamp_(0, 255).to(torch.uint8))
     return torch.cat(parts)
 
 

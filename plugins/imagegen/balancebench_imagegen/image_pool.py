@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
+from balancebench.synthesis.image_fit import fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
+from balancebench_imagegen.generated_pool import MANIFEST, GeneratedPool
 from balancebench_imagegen.image_files import list_class_folders
 from balancebench_imagegen.options import ImagePoolOptions
-from balancebench_imagegen.resize import fit, to_channels
 
 __all__ = ["ImagePool"]
 
@@ -66,7 +66,11 @@ class ImagePool(Balancer[ImagePoolOptions]):
         waiting = iter(chosen)
 
         def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return np.stack([self._decode(next(waiting), channels, (rows, columns)) for _ in labels_B])
+            fitted = [
+                fit_made_image(self._decode(next(waiting)), (rows, columns), self.options, context.seed)
+                for _ in labels_B
+            ]
+            return np.stack([pixels_CHW(image, channels) for image in fitted])
 
         return fill_classes(train, missing_K, make, batch_size=DECODE_AT_ONCE, progress=context.progress)
 
@@ -74,21 +78,19 @@ class ImagePool(Balancer[ImagePoolOptions]):
         path = self.options.path
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path, self.options.image_column, self.options.label_column, class_names)
+        if (path / MANIFEST).exists():
+            GeneratedPool(path)  # refuses a manifest that does not fit its files
         return list_class_folders(path)
 
-    def _decode(self, source: Encoded, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _decode(self, source: Encoded) -> Image.Image:
         name = source if isinstance(source, Path) else f"an image in {self.options.path}"
         try:
             with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS) as opened:
                 if opened.width * opened.height > LARGEST_PIXELS:
                     raise BalancerError(f"{name} has {opened.width}x{opened.height} pixels; at most {LARGEST_PIXELS}")
-                upright = ImageOps.exif_transpose(opened)
-                image_HWC = np.array(upright.convert("RGB"))
+                return ImageOps.exif_transpose(opened).convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BalancerError(f"{name} cannot be read as an image: {error}") from error
-        image_1CHW = torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float()
-        fitted_1CHW = fit(to_channels(image_1CHW, channels), size, self.options.resize)
-        return fitted_1CHW[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
 
 
 def _read_parquet(

@@ -1,13 +1,14 @@
-"""The options of augmentation, DCGAN and the image pool, and the types they share with Stable Diffusion. Light."""
+"""The options of augmentation, DCGAN, the image pool and the ResNet. Light."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from balancebench import Options
+from balancebench.synthesis.fit_options import SyntheticFitOptions
 from balancebench.synthesis.generator_balancer import GeneratorOptions
 from balancebench.synthesis.inception import inception_weights
 from balancebench.synthesis.target import Target
@@ -21,12 +22,7 @@ from balancebench.training.options import (
     WeightDecay,
 )
 
-__all__ = ["AugmentationOptions", "DcganOptions", "ImagePoolOptions", "ResNet18Options", "ResizePolicy", "dcgan_ready"]
-
-ResizePolicy = Annotated[
-    Literal["squash", "letterbox", "center_crop"],
-    Field(description="how an image of another aspect ratio is made to fit: distorted, padded with black, or cropped"),
-]
+__all__ = ["AugmentationOptions", "DcganOptions", "ImagePoolOptions", "ResNet18Options", "dcgan_ready"]
 
 
 class AugmentationOptions(Options):
@@ -127,7 +123,7 @@ def dcgan_ready(options: DcganOptions) -> None:
         inception_weights()
 
 
-class ImagePoolOptions(Options):
+class ImagePoolOptions(SyntheticFitOptions):
     """The options of `image_pool`."""
 
     target: Target = "largest"
@@ -139,7 +135,6 @@ class ImagePoolOptions(Options):
     label_column: str = Field(
         default="label", min_length=1, description="parquet: column with class names, or with class ids from 0"
     )
-    resize: ResizePolicy = "squash"
 
 
 class ResNet18Options(TrainingOptions):

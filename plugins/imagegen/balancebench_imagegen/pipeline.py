@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from balancebench import BalancerError
 from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions
 
-__all__ = ["Pipeline", "repeatable"]
+__all__ = ["Pipeline", "as_pictures", "repeatable"]
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -42,6 +43,7 @@ class Pipeline:
                 str(folder),
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BalancerError(f"diffusers cannot load the pipeline at {folder}: {error}") from error
@@ -49,10 +51,14 @@ class Pipeline:
             scheduler = getattr(diffusers, SCHEDULERS[options.pipeline_scheduler])
             loaded.scheduler = scheduler.from_config(loaded.scheduler.config)
         loaded.set_progress_bar_config(disable=True)
+        if hasattr(loaded, "watermark"):
+            loaded.watermark = None  # SDXL's would be in every image where its package is installed, and nowhere else
+        # Transformers (SD3, Flux) overflow in float16; they are trained in bfloat16.
+        halved = torch.bfloat16 if hasattr(loaded, "transformer") else torch.float16
         loaded.vae.enable_slicing()  # decoded one by one: the decoder's memory would otherwise set the batch size
         # Here and not at loading: diffusers is renaming the argument, and warns of one name or fails at the other.
-        loaded.to(device, torch.float16 if half else torch.float32)
-        if device.type == "cuda":
+        loaded.to(device, halved if half else torch.float32)
+        if device.type == "cuda" and hasattr(loaded, "unet"):
             loaded.unet.to(memory_format=torch.channels_last)
         self._pipeline = loaded
         self._options = options
@@ -82,6 +88,12 @@ class Pipeline:
         )
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(prompts)
         return output.images.float(), [bool(flag) for flag in flagged]
+
+
+def as_pictures(images_BCHW: Tensor) -> list[Image.Image]:
+    """Return RGB images of 0..1 as pictures of 8 bits, rounded."""
+    pixels_BHWC = images_BCHW.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(pixels_HWC) for pixels_HWC in pixels_BHWC]
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
                 None if options.preset == "tiny_random" else 'minutes an image; preset = "tiny_random" tries a suite'
             ),
             synthesises=True,
+            revision=2,
         ),
         BalancerComponent(
             name="image_pool",
@@ -93,6 +94,7 @@ def balancebench_balancers() -> Sequence[BalancerComponent[Any]]:
             outside_data=lambda options: f"images of {options.path.name}",
             identity=pool_identity,
             synthesises=True,
+            revision=2,
         ),
     ]
 

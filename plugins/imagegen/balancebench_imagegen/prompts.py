@@ -20,7 +20,7 @@ from balancebench import JSON, BalancerError, nearest, seed_for
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CAT_WORDS", "TEMPLATES", "Prompts", "candidate_seed", "read_words"]
+__all__ = ["CAT_WORDS", "TEMPLATES", "Prompts", "candidate_seed", "read_prompts", "read_words"]
 
 EVERY_OTHER_CLASS = "*"
 TEMPLATES = {
@@ -46,14 +46,18 @@ CAT_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Draws the prompts of candidates. templates: class name -> template, "*" for all others. words: name -> list."""
+    """Draws the prompts of candidates.
 
-    templates: Mapping[str, str]
+    templates: class name -> template, or several of which each candidate draws one; "*" for all others. words: name ->
+    list.
+    """
+
+    templates: Mapping[str, str | Sequence[str]]
     words: Mapping[str, Sequence[str]]
 
     def __post_init__(self) -> None:
         for class_name, template in self.templates.items():
-            for name in _placeholders(template):
+            for name in dict.fromkeys(name for one in _as_list(template) for name in _placeholders(one)):
                 if name != "class_name" and not self.words.get(name):
                     raise BalancerError(
                         f"the template of {class_name!r} has {{{name}}}, but there is no list of words of that name"
@@ -62,13 +66,44 @@ class Prompts:
 
     def prompt(self, class_name: str, rng: np.random.Generator) -> str:
         """Draw a prompt for a class."""
-        template = self.templates.get(class_name, self.templates.get(EVERY_OTHER_CLASS, TEMPLATES[EVERY_OTHER_CLASS]))
+        templates = _as_list(
+            self.templates.get(class_name, self.templates.get(EVERY_OTHER_CLASS, TEMPLATES[EVERY_OTHER_CLASS]))
+        )
+        template = templates[0] if len(templates) == 1 else templates[int(rng.integers(len(templates)))]
         chosen = {
             name: self.words[name][int(rng.integers(len(self.words[name])))]
             for name in dict.fromkeys(_placeholders(template))
             if name != "class_name"
         }
         return template.format(class_name=class_name, **chosen)
+
+    def refuse_missing(self, class_names: Sequence[str], path: Path) -> None:
+        """Raise BalancerError where a file of prompts lacks one of the classes, and has none for all others."""
+        lacking = [name for name in class_names if name not in self.templates]
+        if lacking and EVERY_OTHER_CLASS not in self.templates:
+            hint = nearest(lacking[0], self.templates)
+            raise BalancerError(f'{path} has no prompt for class {lacking[0]!r}{hint}; "*" stands for all others')
+
+
+def read_prompts(path: Path) -> dict[str, str | tuple[str, ...]]:
+    """Return the prompts of a TOML or JSON file: class name -> a prompt, or a list of prompts.
+
+    Raises BalancerError where it is anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document: JSON = json.loads(text) if path.suffix.lower() == ".json" else tomli.loads(text)
+    except (OSError, ValueError) as error:
+        raise BalancerError(f"the prompts in {path} cannot be read: {error}") from error
+    prompts: dict[str, str | tuple[str, ...]] = {}
+    for name, value in (cast("dict[str, JSON]", document) if isinstance(document, dict) else {}).items():
+        several = cast("list[JSON]", value) if isinstance(value, list) else [value]
+        if not several or not all(isinstance(one, str) and one for one in several):
+            raise BalancerError(f"{path}: {name!r} must be a prompt, or a list of at least one")
+        prompts[name] = tuple(several) if isinstance(value, list) else value
+    if not prompts:
+        raise BalancerError(f'{path} holds no prompts: write CLASS = "a photo of ..."')
+    return prompts
 
 
 def read_words(path: Path) -> dict[str, tuple[str, ...]]:
@@ -94,6 +129,10 @@ def read_words(path: Path) -> dict[str, tuple[str, ...]]:
 def candidate_seed(seed: int, stream: str, class_name: str, candidate: int) -> int:
     """Return the seed of one candidate image: it depends on no other candidate, so batches may be cut anywhere."""
     return seed_for(f"stable_diffusion {stream}", seed, class_name, candidate)
+
+
+def _as_list(template: str | Sequence[str]) -> Sequence[str]:
+    return [template] if isinstance(template, str) else template
 
 
 def _placeholders(template: str) -> list[str]:

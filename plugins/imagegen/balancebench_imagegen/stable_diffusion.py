@@ -19,14 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from balancebench import Balancer, BalancerError, LabelledImages, SynthesisContext
+from balancebench import JSON, Balancer, BalancerError, LabelledImages, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
+from balancebench.synthesis.image_fit import fit_image, fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
 from balancebench.training.reproducibility import seeded_globals
-from balancebench_imagegen.pipeline import Pipeline, repeatable
+from balancebench_imagegen.clip_similarity import ClassSimilarity, vague_classes
+from balancebench_imagegen.generated_pool import GeneratedImage, GeneratedPool
+from balancebench_imagegen.pipeline import Pipeline, as_pictures, repeatable
 from balancebench_imagegen.prompts import candidate_seed
-from balancebench_imagegen.resize import fit, to_channels
 from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions, model_folder
 from balancebench_imagegen.tiny_pipeline import save_tiny_pipeline
 
@@ -125,6 +128,16 @@ class _Generation:
         self._device = device
         self._prompts = options.prompts()
         self.classes = [_Class(name, int(missing)) for name, missing in zip(train.class_names, missing_K, strict=True)]
+        missing = [name for name, count in zip(train.class_names, missing_K, strict=True) if count]
+        if options.prompts_file is not None:
+            self._prompts.refuse_missing(missing, options.prompts_file)
+        self._pool = None if options.pool is None else GeneratedPool(options.pool)
+        self._from_pool = 0
+        self._pipeline: Pipeline | None = None
+        self._judge = (
+            None if options.clip_folder is None else ClassSimilarity(options.clip_folder, train.class_names, device)
+        )
+        self._similarities: dict[int, list[NDArray[np.float32]]] = {}
         self._batches = 0
         self._resumed = 0
         first = FIRST_BATCH_SIZE.get(device.type, FIRST_BATCH_SIZE_ELSEWHERE)
@@ -135,10 +148,8 @@ class _Generation:
         for batch in _Batch.read_all(self._context.checkpoints.folder):
             self._take(batch)
         self._resumed = self._batches
-        pipeline: Pipeline | None = None
         while candidates := self._next_candidates():
-            pipeline = pipeline or self._load()
-            batch = self._make(pipeline, candidates)
+            batch = self._make(candidates)
             if batch is None:
                 continue
             batch.write(self._context.checkpoints.folder, self._batches)
@@ -156,6 +167,8 @@ class _Generation:
             "batches": self._batches,
             "batches_of_earlier_attempts": self._resumed,
             "batch_size": self._batch_size,
+            "from_pool": self._from_pool,
+            "clip_similarity": None if self._judge is None else self._similarity_report(),
             "prompts": {image_class.name: image_class.prompts for image_class in requested},
         }
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
@@ -168,17 +181,64 @@ class _Generation:
             candidates += [(label, image_class.tried + ahead) for ahead in range(room)]
         return candidates
 
-    def _make(self, pipeline: Pipeline, candidates: list[tuple[int, int]]) -> _Batch | None:
+    def _make(self, candidates: list[tuple[int, int]]) -> _Batch | None:
         """Make a batch; None where memory did not hold it, and the next one is to be half as large."""
-        names = [(self.classes[label].name, number) for label, number in candidates]
-        seed = self._context.seed
-        prompts = [
-            self._prompts.prompt(name, np.random.default_rng(candidate_seed(seed, "prompt", name, number)))
-            for name, number in names
-        ]
-        seeds = [candidate_seed(seed, "noise", name, number) for name, number in names]
+        images = [self._image(label, number) for label, number in candidates]
+        there = [None if self._pool is None else self._pool.find(image) for image in images]
+        lacking = [index for index, one in enumerate(there) if one is None]
+        pictures: list[Image.Image | None] = [None if one is None else one[1] for one in there]
+        flagged = [one is not None and one[0].flagged for one in there]
+        self._from_pool += len(candidates) - len(lacking)
+        if lacking:
+            made = self._generated([candidates[index] for index in lacking], [images[index] for index in lacking])
+            if made is None:
+                self._from_pool -= len(candidates) - len(lacking)
+                return None
+            for index, picture, flag in zip(lacking, *made, strict=True):
+                pictures[index], flagged[index] = picture, flag
+                if self._pool is not None:
+                    self._pool.add(images[index], picture, flagged=flag)
+        rows, columns = self._options.pipeline_size
+        whole = [picture or Image.new("RGB", (columns, rows)) for picture in pictures]
+        labels = [label for label, _ in candidates]
+        flagged = self._also_unlike(whole, labels, flagged)
+        channels, rows, columns = self._train.images_NCHW.shape[1:]
+        pixels_BCHW = np.stack(
+            [
+                pixels_CHW(fit_made_image(picture, (rows, columns), self._options, self._context.seed), channels)
+                for picture in whole
+            ]
+        )
+        prompts = [image.prompt for image in images]
+        return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
+
+    def _image(self, label: int, number: int) -> GeneratedImage:
+        """Return what a candidate is made from."""
+        name, seed, options = self.classes[label].name, self._context.seed, self._options
+        model, revision = options.model_names
+        rows, columns = options.pipeline_size
+        return GeneratedImage(
+            class_name=name,
+            prompt=self._prompts.prompt(name, np.random.default_rng(candidate_seed(seed, "prompt", name, number))),
+            seed=candidate_seed(seed, "noise", name, number),
+            model=model,
+            revision=revision,
+            guidance=options.pipeline_guidance,
+            steps=options.pipeline_steps,
+            scheduler=options.pipeline_scheduler,
+            height=rows,
+            width=columns,
+        )
+
+    def _generated(
+        self, candidates: list[tuple[int, int]], images: list[GeneratedImage]
+    ) -> tuple[list[Image.Image], list[bool]] | None:
+        """Run the pipeline; None where memory did not hold the batch."""
+        self._pipeline = self._pipeline or self._load()
         try:
-            generated_BCHW, flagged = pipeline(prompts, seeds, self._sources(candidates))
+            generated_BCHW, flagged = self._pipeline(
+                [image.prompt for image in images], [image.seed for image in images], self._sources(candidates)
+            )
         except torch.OutOfMemoryError:
             if self._options.batch_size != "auto" or len(candidates) == 1:
                 raise
@@ -187,11 +247,35 @@ class _Generation:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             return None
-        channels, rows, columns = self._train.images_NCHW.shape[1:]
-        fitted_BCHW = fit(to_channels(generated_BCHW, channels), (rows, columns), self._options.resize)
-        pixels_BCHW = fitted_BCHW.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
-        labels = [label for label, _ in candidates]
-        return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
+        return as_pictures(generated_BCHW), flagged
+
+    def _also_unlike(self, pictures: list[Image.Image], labels: list[int], flagged: list[bool]) -> list[bool]:
+        """Return which images are flagged, those that CLIP finds unlike the name of their class included."""
+        if self._judge is None:
+            return flagged
+        similarities_BK = self._judge(pictures)
+        for label, similarities_K, flag in zip(labels, similarities_BK, flagged, strict=True):
+            if not flag:
+                self._similarities.setdefault(label, []).append(similarities_K)
+        least = self._options.least_similarity
+        if least is None:
+            return flagged
+        own_B = similarities_BK[np.arange(len(labels)), labels]
+        return [flag or bool(own < least) for flag, own in zip(flagged, own_B, strict=True)]
+
+    def _similarity_report(self) -> JSON:
+        """Return the mean similarity of each class's images to its own name, and the classes of vague names."""
+        names = self._train.class_names
+        mean_KK = np.full((len(names), len(names)), np.nan)
+        for label, of_class in self._similarities.items():
+            mean_KK[label] = np.mean(of_class, axis=0)
+        vague = vague_classes(mean_KK, names)
+        for name, other in vague.items():
+            self._context.logger.warning(
+                "images of class %r fit the name %r as well as their own: a prompt of its own may help", name, other
+            )
+        own = {names[label]: float(mean_KK[label, label]) for label in sorted(self._similarities)}
+        return {"to_own_name": own, "fits_another_name": vague}
 
     def _sources(self, candidates: list[tuple[int, int]]) -> torch.Tensor | None:
         """Return a real image of its class for each candidate, RGB in 0..1 at the pipeline's size."""
@@ -202,9 +286,14 @@ class _Generation:
             members_N = np.flatnonzero(self._train.labels_N == label)
             rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
             chosen.append(int(members_N[rng.integers(len(members_N))]))
-        real_BCHW = torch.from_numpy(np.ascontiguousarray(self._train.images_NCHW[chosen])).to(self._device).float()
-        fitted_BCHW = fit(to_channels(real_BCHW / 255, 3), self._options.pipeline_size, self._options.resize)
-        return fitted_BCHW.clamp(0, 1)
+        real_BHWC = np.asarray(self._train.images_NCHW[chosen]).transpose(0, 2, 3, 1)
+        pictures = [
+            Image.fromarray(real_HWC if real_HWC.shape[2] == 3 else real_HWC.repeat(3, axis=2))
+            for real_HWC in real_BHWC
+        ]
+        fitted = [fit_image(picture, self._options.pipeline_size, self._options) for picture in pictures]
+        fitted_BCHW = np.stack([pixels_CHW(picture, 3) for picture in fitted])
+        return torch.from_numpy(fitted_BCHW).to(self._device).float() / 255
 
     def _take(self, batch: _Batch) -> None:
         self._batches += 1
@@ -219,8 +308,9 @@ class _Generation:
         for image_class in self.classes:
             passed = len(image_class.images)
             if image_class.flagged >= FLAGGED_AT_LEAST and image_class.flagged >= FLAGGED_TO_PASSED * passed:
+                by = "the safety checker" if self._options.least_similarity is None else "safety checker and CLIP"
                 raise BalancerError(
-                    f"the safety checker flagged {image_class.flagged} of {image_class.tried} images of class "
+                    f"{by} flagged {image_class.flagged} of {image_class.tried} images of class "
                     f"{image_class.name!r}: other `templates` or `words`, or another model, may help"
                 )
 

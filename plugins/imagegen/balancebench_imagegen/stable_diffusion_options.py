@@ -11,11 +11,11 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from balancebench import JSON, BalancerError, Options
+from balancebench import JSON, BalancerError
+from balancebench.synthesis.fit_options import SyntheticFitOptions
 from balancebench.synthesis.target import Target
 from balancebench_imagegen.image_files import digest_of_files
-from balancebench_imagegen.options import ResizePolicy
-from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_words
+from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_prompts, read_words
 
 __all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "model_ready", "outside_data"]
 
@@ -45,6 +45,13 @@ PRESETS: Mapping[str, Preset] = {
         steps=30,
         guidance=7.5,
     ),
+    # The model and settings of "Effectiveness of Data Synthesized by Generative AI": the pipeline's own.
+    "sd15": Preset(
+        model="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        revision="451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+        steps=50,
+        guidance=7.5,
+    ),
     # Luo et al. 2023, Latent Consistency Models: 4 steps, guidance 8 through an embedding.
     "lcm_dreamshaper": Preset(
         model="SimianLuo/LCM_Dreamshaper_v7",
@@ -56,6 +63,14 @@ PRESETS: Mapping[str, Preset] = {
     "sd_turbo": Preset(
         model="stabilityai/sd-turbo", revision="b261bac6fd2cf515557d5d0707481eafa0485ec2", steps=1, guidance=0.0
     ),
+    # Podell et al. 2023, SDXL.
+    "sdxl": Preset(
+        model="stabilityai/stable-diffusion-xl-base-1.0",
+        revision="462165984030d82259a11f4367a4eed129e94a7b",
+        steps=50,
+        guidance=5.0,
+        side=1024,
+    ),
     "sdxl_turbo": Preset(
         model="stabilityai/sdxl-turbo", revision="71153311d3dbb46851df1931d3ca6e939de83304", steps=1, guidance=0.0
     ),
@@ -63,11 +78,11 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class StableDiffusionOptions(Options):
+class StableDiffusionOptions(SyntheticFitOptions):
     """The options of `stable_diffusion`; the defaults are those of the paper's code."""
 
     target: Target = "largest"
-    preset: Literal["sd14", "lcm_dreamshaper", "sd_turbo", "sdxl_turbo", "tiny_random"] = Field(
+    preset: Literal["sd14", "sd15", "lcm_dreamshaper", "sd_turbo", "sdxl", "sdxl_turbo", "tiny_random"] = Field(
         default="sd14",
         description="model, steps, guidance and size together; tiny_random is a network of a few thousand random "
         "weights whose images are noise, for trying out a suite",
@@ -98,9 +113,16 @@ class StableDiffusionOptions(Options):
         default=None, description="columns of the images before they are resized, instead of the preset's"
     )
     scheduler: Scheduler | None = Field(default=None, description="sampler; own: the one that the model comes with")
-    templates: dict[str, str] = Field(
-        default=TEMPLATES,
-        description='class name -> prompt with {names of word lists} and {class_name}; "*": all others',
+    templates: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default={**TEMPLATES},
+        description='class name -> prompt with {names of word lists} and {class_name}, or several to draw from; "*": '
+        "all others",
+    )
+    prompts_file: Path | None = Field(
+        default=None,
+        json_schema_extra={"identity": False},
+        description="TOML or JSON file, class name -> prompt or list of prompts, instead of `templates`; every class "
+        "that gets images must be in it",
     )
     words: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         default=CAT_WORDS, description="name -> list of words that a prompt draws from"
@@ -116,7 +138,21 @@ class StableDiffusionOptions(Options):
     strength: float = Field(
         default=0.6, gt=0, le=1, description="source kept: how far images are led away from the real one; 1 forgets it"
     )
-    resize: ResizePolicy = "squash"
+    pool: Path | None = Field(
+        default=None,
+        json_schema_extra={"identity": False},
+        description="folder that keeps every image as the pipeline made it, with a manifest; what lies there already "
+        "is not made again, and `image_pool` reads it too",
+    )
+    clip_folder: Path | None = Field(
+        default=None,
+        json_schema_extra={"identity": False},
+        description="folder of a CLIP model saved by transformers: how well images fit their class's name is reported, "
+        "and classes whose images fit another name better",
+    )
+    least_similarity: float | None = Field(
+        default=None, ge=-1, le=1, description="CLIP similarity to the class's name below which images are dropped"
+    )
     half_precision: bool = Field(default=True, description="float16 on CUDA, as in the paper's code")
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = Field(
         default="auto",
@@ -136,7 +172,11 @@ class StableDiffusionOptions(Options):
             raise ValueError("revision is of `model`, which is not given")
         if self.source == "kept" and int(self.pipeline_steps * self.strength) < 1:
             raise ValueError(f"strength {self.strength} of {self.pipeline_steps} steps leaves none: raise one of them")
-        if self.words_file is None:
+        if self.pool is not None and self.source != "text":
+            raise ValueError('a pool keeps images made from text alone: leave it out, or source = "text"')
+        if self.least_similarity is not None and self.clip_folder is None:
+            raise ValueError("least_similarity wants a CLIP model: give its clip_folder")
+        if self.words_file is None and self.prompts_file is None:
             try:
                 self.prompts()
             except BalancerError as error:
@@ -174,7 +214,15 @@ class StableDiffusionOptions(Options):
 
     def prompts(self) -> Prompts:
         """Return what prompts are drawn from; raises BalancerError where a template and the words do not fit."""
-        return Prompts(self.templates, self.words if self.words_file is None else read_words(self.words_file))
+        templates = self.templates if self.prompts_file is None else read_prompts(self.prompts_file)
+        return Prompts(templates, self.words if self.words_file is None else read_words(self.words_file))
+
+    @property
+    def model_names(self) -> tuple[str, str]:
+        """Hub id and commit; of a local folder the digest of its files, and of the random pipeline its name."""
+        if self.hub_model is not None:
+            return self.hub_model
+        return (TINY if self.folder is None else f"sha256:{_digest_of_model(self.folder)}"), ""
 
 
 def model_folder(options: StableDiffusionOptions) -> Path | None:
@@ -196,6 +244,11 @@ def model_folder(options: StableDiffusionOptions) -> Path | None:
 def model_ready(options: StableDiffusionOptions) -> None:
     """Raise BalancerError where a part of the model is not on this machine: nothing is downloaded inside a run."""
     model_folder(options)
+    if options.clip_folder is not None and not (options.clip_folder / "config.json").is_file():
+        raise BalancerError(
+            f"there is no CLIP model at {options.clip_folder}: fetch one beforehand, for example `hf download "
+            "openai/clip-vit-base-patch32`, and name its folder"
+        )
 
 
 def model_identity(options: StableDiffusionOptions) -> JSON:
@@ -203,16 +256,26 @@ def model_identity(options: StableDiffusionOptions) -> JSON:
     model: JSON = options.hub_model or TINY
     if options.folder is not None:
         model_folder(options)
-        files = [path for path in options.folder.rglob("*") if path.suffix in (".json", ".txt", ".safetensors")]
-        model = digest_of_files(options.folder, files, edge_bytes=EDGE_BYTES)
+        model = _digest_of_model(options.folder)
+    prompts = options.prompts()
     return {
         "model": model,
         "steps": options.pipeline_steps,
         "guidance": options.pipeline_guidance,
         "size": options.pipeline_size,
         "scheduler": options.pipeline_scheduler,
-        "words": {name: list(words) for name, words in options.prompts().words.items()},
+        "words": {name: list(words) for name, words in prompts.words.items()},
+        "prompts": None
+        if options.prompts_file is None
+        else {name: one if isinstance(one, str) else list(one) for name, one in prompts.templates.items()},
+        "clip": None if options.clip_folder is None else _digest_of_model(options.clip_folder),
     }
+
+
+def _digest_of_model(folder: Path) -> str:
+    """Return a digest of the files that a model is loaded from."""
+    files = [path for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".safetensors")]
+    return digest_of_files(folder, files, edge_bytes=EDGE_BYTES)
 
 
 def outside_data(options: StableDiffusionOptions) -> str | None:
@@ -239,6 +302,9 @@ def _check_complete(folder: Path, remedy: str) -> None:
         raise BalancerError(f"there is no diffusion pipeline at {folder}: {remedy}") from None
     except (OSError, ValueError) as error:
         raise BalancerError(f"{index} cannot be read: {error}") from error
+    code = sorted(path.name for path in folder.rglob("*.py"))
+    if code:
+        raise BalancerError(f"{folder} brings code of its own ({code[0]}), which is never run: use another model")
     for name, value in parts.items():
         if name.startswith("_") or not isinstance(value, list) or None in value:
             continue

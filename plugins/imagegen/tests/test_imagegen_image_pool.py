@@ -13,11 +13,13 @@ from PIL import Image
 from pyarrow import parquet
 
 from balancebench import BalancerError, LabelledImages
+from balancebench.synthesis.fit_options import FitOptions
+from balancebench.synthesis.image_fit import fit_image
 from balancebench.testing import synthesis_context
 from balancebench_imagegen.image_files import pool_identity
 from balancebench_imagegen.image_pool import ImagePool
 from balancebench_imagegen.options import ImagePoolOptions
-from balancebench_imagegen.resize import fit, to_channels
+from balancebench_imagegen.resize import stretched
 
 
 def encoded(level, size=(6, 6), form="PNG"):
@@ -118,27 +120,32 @@ def test_the_identity_follows_content_and_no_path(pool, tmp_path):
     assert str(moved) not in json.dumps(before)
 
 
-def test_wide_images_are_distorted_padded_or_cropped():
-    wide = torch.zeros(1, 3, 4, 8)
-    wide[..., 2:6] = 100.0  # the middle half
-    assert fit(wide, (4, 4), "center_crop").eq(100).all()
-    padded = fit(wide, (8, 8), "letterbox")
-    assert torch.equal(padded[:, :, 2:6], wide)
-    assert padded[:, :, :2].eq(0).all()
-    assert padded[:, :, 6:].eq(0).all()
-    squashed = fit(wide, (4, 4), "squash")[0, 0, 0]
-    assert squashed.tolist() == pytest.approx(squashed.flip(0).tolist())
-    assert squashed[0] < 50 < squashed[1]
+def test_pools_are_brought_to_size_as_real_folders_are(synthesise, tmp_path):
+    wide_HWC = np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8)
+    folder = tmp_path / "wide"
+    (folder / "cat").mkdir(parents=True)
+    Image.fromarray(wide_HWC).save(folder / "cat" / "1.png")
+    for options in ({"fit": "crop"}, {"fit": "letterbox", "interpolation": "lanczos", "padding": "mean"}):
+        synthetic = synthesise(path=folder, target={"cat": 2}, **options)
+        expected = fit_image(Image.fromarray(wide_HWC), (6, 6), FitOptions(**options))
+        np.testing.assert_array_equal(synthetic.images_NCHW[0].transpose(1, 2, 0), np.asarray(expected))
 
 
-def test_shrinking_filters_as_pillow_does():
+def test_half_of_the_pool_gets_margins_where_that_is_asked_for(synthesise, tmp_path):
+    (tmp_path / "squares" / "cat").mkdir(parents=True)
+    for level in range(100, 160):
+        (tmp_path / "squares" / "cat" / f"{level}.png").write_bytes(encoded(level, (30, 30)))
+    options = {"fit": "letterbox", "margin_probability": 0.5, "target": {"cat": 61}}
+    synthetic = synthesise(path=tmp_path / "squares", **options)
+    with_margin = (synthetic.images_NCHW[:, :, 0] == 0).all(axis=(1, 2))
+    assert 18 <= with_margin.sum() <= 42  # of 60 at a half: 3 standard deviations
+    assert (synthetic.images_NCHW[:, :, 3] > 0).all()
+    again = synthesise(path=tmp_path / "squares", **options)
+    np.testing.assert_array_equal(again.images_NCHW, synthetic.images_NCHW)
+
+
+def test_batches_are_stretched_as_pillow_does():
     image_HWC = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    ours = fit(torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float(), (10, 9), "squash")
+    ours = stretched(torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float(), (10, 9))
     theirs = np.asarray(Image.fromarray(image_HWC).resize((9, 10), Image.Resampling.BILINEAR))
     assert np.abs(ours[0].permute(1, 2, 0).numpy() - theirs).max() < 1.0  # Pillow rounds, twice
-
-
-def test_grey_is_pillows_luma():
-    image_HWC = np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    ours = to_channels(torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float(), 1)
-    assert np.abs(ours[0, 0].numpy() - np.asarray(Image.fromarray(image_HWC).convert("L"))).max() < 1.0

@@ -1,0 +1,1 @@
+"""A folder of images, balanced and written out: what `balancebench balance` does."""
