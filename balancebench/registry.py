@@ -19,6 +19,7 @@ from balancebench import hookspecs
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
 from balancebench.errors import PluginError, nearest
+from balancebench.plain_text import visible
 
 __all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
@@ -91,7 +92,7 @@ class Registry:
 
     def add_broken(self, distribution: str, entry_point: str, error: BaseException) -> None:
         """Note a plugin that could not be loaded."""
-        text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        text = visible(f"{type(error).__name__}: {error}".strip().splitlines()[0])
         self.broken.append(BrokenPlugin(distribution=distribution, entry_point=entry_point, error=text))
 
     def find(self, kind: Kind, use: str) -> RegisteredComponent:

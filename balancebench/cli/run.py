@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.drawing import PicturesFlag, draw_pictures
+from balancebench.cli.drawing import PicturesFlag, write_with_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,
@@ -183,7 +183,6 @@ def results_folder(planned: Plan) -> Path:
 def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, *, pictures: bool) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
-    from balancebench.leaderboard.files import write_leaderboard
     from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
@@ -194,8 +193,8 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
     outcomes = outcomes_in_store(results, store)
     board = build_leaderboard(planned.suite, results, outcomes)
     folder = output or results_folder(planned)
-    draw_pictures(planned, store, folder, board, "changed" if pictures and not outcome.interrupted else "none")
-    markdown = write_leaderboard(folder, board, results, outcomes)
+    which = "changed" if pictures and not outcome.interrupted else "none"
+    markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)
     out.print(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from balancebench.errors import BalancebenchError
+from balancebench.plain_text import shown_lines
 
 if TYPE_CHECKING:
     from balancebench.execution.precision import PrecisionAdvice
@@ -56,14 +59,22 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+class _PlainConsole(Console):
+    """A console on which no text steers the terminal, whoever wrote it: characters that do not show are spelled out."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown_lines(segment.text))
+
+
 def console() -> Console:
     """Return the console for what a command is asked for."""
-    return Console(highlight=False)
+    return _PlainConsole(highlight=False)
 
 
 def errors_console() -> Console:
     """Return the console for errors and warnings."""
-    return Console(stderr=True, highlight=False)
+    return _PlainConsole(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
