@@ -18,6 +18,7 @@ import pluggy
 from balancebench import hookspecs
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
+from balancebench.contained import contained
 from balancebench.errors import PluginError, nearest
 from balancebench.plain_text import visible
 
@@ -81,7 +82,8 @@ class Registry:
             if unknown:
                 known_hooks = [hook for hook in dir(hookspecs) if hook.startswith("balancebench_")]
                 raise PluginError(f"there is no hook {unknown[0]!r}{nearest(unknown[0], known_hooks)}")
-            declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
+            with contained():
+                declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
         except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; none of them may stop the others
             if self.hooks.has_plugin(name):
                 self.hooks.unregister(name=name)
@@ -169,8 +171,9 @@ def load_registry() -> Registry:
         seen.add((distribution, entry_point.name))
         registry.versions[distribution] = entry_point.dist.version if entry_point.dist else "unknown"
         try:
-            plugin = entry_point.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - importing a broken plugin may do anything
+            with contained():
+                plugin = entry_point.load()
+        except Exception as error:  # noqa: BLE001 - importing a broken plugin may do anything
             registry.add_broken(distribution, entry_point.name, error)
             continue
         registry.add_plugin(plugin, distribution, entry_point.name)

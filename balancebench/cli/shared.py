@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from balancebench.cli.streams import PatientStream
 from balancebench.errors import BalancebenchError
 from balancebench.plain_text import shown_lines
 
@@ -60,7 +61,18 @@ _DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class _PlainConsole(Console):
-    """A console on which no text steers the terminal, whoever wrote it: characters that do not show are spelled out."""
+    """A console on which no text steers the terminal, whoever wrote it: characters that do not show are spelled out.
+
+    What it cannot write, on a full disk, ends no command; `balancebench.cli.streams` says so at the end.
+    """
+
+    @property
+    def file(self) -> IO[str]:
+        return cast("IO[str]", PatientStream(super().file))
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -80,8 +92,9 @@ def errors_console() -> Console:
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     import json
+    import sys
 
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    PatientStream(sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_advice(out: Console, advice: PrecisionAdvice | None) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from balancebench.component import Component, Kind
 from balancebench.config import Options
+from balancebench.contained import contained
 from balancebench.errors import BalancebenchError
+from balancebench.plain_text import visible
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.step import ComponentReference, Step
@@ -22,9 +24,12 @@ def check_ready(steps: Iterable[Step], registry: Registry) -> None:
         if component.ready is None:
             continue
         try:
-            component.ready(options)
+            with contained():
+                component.ready(options)
         except BalancebenchError as error:
             problems[f"{kind} {component.name}: {error}"] = None
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
+            problems[f"{kind} {component.name}: {visible(f'{type(error).__name__}: {error}')}"] = None
     if problems:
         counted = "1 component is" if len(problems) == 1 else f"{len(problems)} components are"
         raise BalancebenchError(

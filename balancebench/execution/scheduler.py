@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import BaseFileLock
 
+from balancebench.contained import contained
 from balancebench.errors import StoreError
 from balancebench.execution.executor import Executor, Finished, Progressed
 from balancebench.execution.survey import Survey
@@ -81,7 +82,8 @@ class Observers:
 
     def _tell(self, hook: Callable[..., Any], **event: Any) -> None:
         try:
-            hook(**event)
+            with contained():
+                hook(**event)
         except Exception:
             logger.exception("an observing plugin failed; the run goes on")
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from balancebench.config import JSON, Compilation
+from balancebench.contained import contained
 from balancebench.contracts import Progress
 from balancebench.errors import BalancebenchError, StoreError
 from balancebench.registry import Registry
@@ -92,7 +93,8 @@ def run_step(
             input_files = InputFiles.of(step, store)
         with guarded_process(step.key, step.threads, is_worker=is_worker) as changes:
             module_name, _, function = STAGES[step.stage].run.partition(":")
-            getattr(import_module(module_name), function)(workplace)
+            with contained():
+                getattr(import_module(module_name), function)(workplace)
         input_files.refuse_changes()
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
         status = "out_of_memory" if _is_out_of_memory(error) else "failed"
