@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from scene import Disturbed, Scene, in_process, wait
+from scene import TINY, Disturbed, Scene, in_process, wait
 
 Disturbance = Callable[[Scene, random.Random], str]
 MISBEHAVIOURS = ("raise", "refuse", "exit", "kill", "real_origin", "withheld", "meddle", "patch", "write_images",
@@ -170,7 +170,7 @@ def fuzzed_images(scene: Scene, chance: random.Random) -> str:
         _damage(path, how, chance, images)
     suite = store.parent / "images.toml"
     table = f'use = "image_folder"\nroot = "{images}"\nimage_size = 8\n'
-    suite.write_text(scene.suite.read_text(encoding="utf-8").replace('use = "tiny"\n', table), encoding="utf-8")
+    suite.write_text(scene.suite.read_text(encoding="utf-8").replace(TINY, table), encoding="utf-8")
     ended = in_process(["run", str(suite), "--store", str(store), "--output", str(store.parent / "out"), "--jobs", "0"])
     if "Traceback" in ended.printed or "\x1b" in ended.printed or ended.code not in (0, 1, 2):
         raise Disturbed(f"{how}: exit code {ended.code}\n{ended.printed[-3000:]}")

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FAKE_PLUGINS = Path(__file__).parents[1] / "fake_plugins"
-SUITE = """
+TINY = 'use = "tiny"\nsize = 1\n'  # images of one pixel, hard enough for rows and seeds to differ
+SUITE = f"""
 schema = 1
 name = "campaign"
 metrics = ["hits"]
@@ -26,8 +27,7 @@ seeds = [0, 1]
 report = ["last", "best_test"]
 
 [[dataset]]
-use = "tiny"
-
+{TINY}
 [[imbalancer]]
 use = "halving"
 
