@@ -23,6 +23,7 @@ from balancebench.cli.shared import (
     parse_size,
 )
 from balancebench.config import Compilation
+from balancebench.errors import LeaderboardError
 from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import Stage
 
@@ -194,12 +195,16 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
     board = build_leaderboard(planned.suite, results, outcomes)
     folder = output or results_folder(planned)
     which = "changed" if pictures and not outcome.interrupted else "none"
-    markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
+    unwritten: LeaderboardError | None = None
+    try:
+        markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
+        where = f" Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it"
+    except LeaderboardError as error:  # said last, after what else went wrong, perhaps on the same full disk
+        unwritten, where = error, ""
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)
     out.print(
-        f"{outcome.ran} steps ran in {minutes}:{seconds:02d}, {outcome.cached} came from the store. "
-        f"Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it",
+        f"{outcome.ran} steps ran in {minutes}:{seconds:02d}, {outcome.cached} came from the store.{where}",
         markup=False,
         soft_wrap=True,
     )
@@ -221,6 +226,8 @@ def _report(planned: Plan, store: Store, output: Path | None, outcome: Outcome, 
             )
         if len(outcome.failed) > len(shown[:SHOWN_FAILURES]):
             err.print(f"  {len(outcome.failed) - len(shown[:SHOWN_FAILURES])} more were skipped because of these")
+    if unwritten is not None:
+        raise unwritten
     if outcome.interrupted:
         err.print("Interrupted. The same command continues.", style="yellow")
         raise typer.Exit(INTERRUPTED)

@@ -123,6 +123,7 @@ def said(printed: str) -> bool:
     """Say whether a command named something that is not as it should be."""
     words = (
         "cannot be",
+        "not known",
         "damaged",
         "Damaged",
         "missing",

@@ -88,6 +88,16 @@ def test_a_store_that_cannot_be_written_is_said_so_before_a_step_runs(call, suit
     assert "Traceback" not in out + err
 
 
+def test_a_leaderboard_that_cannot_be_written_is_shown_and_failures_are_told_before_that(call, suite_file, disk):
+    path = suite_file('\n[[balancer]]\nuse = "misbehaving"\n')
+    disk["/results/"] = disk["results/fakes"] = errno.ENOSPC
+    code, out, err = call("run", path, "--jobs", "0")
+    assert code == 2
+    assert "none (floor)" in out
+    assert "steps did not finish:" in err
+    assert err.index("did not finish") < err.index("results/fakes cannot be written")
+
+
 @pytest.mark.parametrize("command", ["run", "leaderboard", "plot", "rescore"])
 def test_of_a_read_only_store_everything_that_is_there_can_be_shown(call, suite_file, disk, command):
     path = suite_file()
