@@ -254,7 +254,7 @@ class Store:
                     return standing
                 if not target.exists():
                     raise
-                self.set_aside(record.key)
+                self._move_aside(target, record.key)  # alone: answers that were placed before it stay
             else:
                 if record.status == "done":
                     shutil.rmtree(self.root / "checkpoints" / record.key, ignore_errors=True)

@@ -79,6 +79,15 @@ def test_a_step_whose_result_cannot_be_kept_is_a_failure_that_says_so(harness, d
     assert os.strerror(errno.ENOSPC) in cause.message
 
 
+def test_a_data_set_that_failed_to_load_once_has_its_test_labels_once_it_loads(harness, disk):
+    plan = harness.plan(replace={"seeds = [0, 1]": "seeds = [0]"})
+    disk["/answers/steps/"] = errno.ENOSPC
+    assert "load" in {entry.step.stage for entry in harness.run(plan, jobs=0).failed}
+    assert harness.store.read(plan.cells[0].steps["load"]).status == "failed"
+    disk.clear()
+    assert not harness.run(plan, jobs=0).failed
+
+
 def test_a_store_that_cannot_be_written_is_said_so_before_a_step_runs(call, suite_file, disk):
     Store.open(Path("balancebench-store"))
     disk["balancebench-store"] = errno.EROFS
