@@ -9,6 +9,7 @@ stands for the running kernel: locks of another one may not reach here, so its f
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -102,6 +103,7 @@ def _owner(root: Path) -> _Owner:
         lock.acquire(blocking=False)
         if os.path.exists(lock.lock_file):  # else somebody took it for left behind before it was locked
             _OWNERS[os.getpid(), root] = _Owner(name, lock)
+            atexit.register(_retire, root)
             return _OWNERS[os.getpid(), root]
         lock.release(force=True)
 
