@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from balancebench.errors import DataError
 from balancebench.large_images import ImageRows, join_rows, row_chunks, take_rows
+from balancebench.plain_text import hidden_character, visible
 
 __all__ = ["DatasetSplits", "LabelledImages", "Origin", "class_counts", "concatenate"]
 
@@ -39,7 +40,7 @@ class LabelledImages:
     superclass_K: for each class the name of its super-class, or None where there are none.
     origin_N: uint8, values of `Origin`; all REAL when left out.
 
-    Raises DataError where shapes, dtypes, label values or origins do not fit, or a class name is no text.
+    Raises DataError where shapes, dtypes, label values or origins do not fit, or a class name is no text that shows.
     """
 
     images_NCHW: NDArray[np.uint8] | ImageRows
@@ -145,6 +146,11 @@ def _check_names(field: str, names: Sequence[object]) -> None:
         if not isinstance(name, str):
             raise DataError(
                 f"{field}[{label}] is {name!r}, of type {type(name).__name__}; a name is text: {str(name)!r}"
+            )
+        if (character := hidden_character(name)) is not None:
+            raise DataError(
+                f"{field}[{label}] is {visible(name)!r}, which holds {character}, a character that does not show; "
+                "give the class another name"
             )
 
 

@@ -12,8 +12,14 @@ DEFAULT_STORE = Path("balancebench-store")
 
 
 def data_root() -> Path:
-    """Return where data sets are downloaded to: $BALANCEBENCH_DATA, else a folder in the user's cache."""
+    """Return where data sets are downloaded to: $BALANCEBENCH_DATA, else a folder in the user's cache.
+
+    A user without a home, as in some containers, has it in the working folder.
+    """
     if named := os.environ.get("BALANCEBENCH_DATA"):
         return Path(named).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "balancebench" / "data"
+    try:
+        return (Path(cache) if cache else Path.home() / ".cache") / "balancebench" / "data"
+    except RuntimeError:
+        return Path("balancebench-data").absolute()

@@ -19,7 +19,9 @@ from balancebench import hookspecs
 from balancebench.advice import Advisor
 from balancebench.component import KINDS, BalancerComponent, Component, Kind, MetricComponent
 from balancebench.config import Options
+from balancebench.contained import contained
 from balancebench.errors import PluginError, nearest
+from balancebench.plain_text import visible
 
 __all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
@@ -84,8 +86,9 @@ class Registry:
             if unknown:
                 known_hooks = [hook for hook in dir(hookspecs) if hook.startswith("balancebench_")]
                 raise PluginError(f"there is no hook {unknown[0]!r}{nearest(unknown[0], known_hooks)}")
-            declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
-            advisors = list(self._declared_advisors(name))
+            with contained():
+                declared = [registered for kind in KINDS for registered in self._declared(kind, name, distribution)]
+                advisors = list(self._declared_advisors(name))
         except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; none of them may stop the others
             if self.hooks.has_plugin(name):
                 self.hooks.unregister(name=name)
@@ -97,7 +100,7 @@ class Registry:
 
     def add_broken(self, distribution: str, entry_point: str, error: BaseException) -> None:
         """Note a plugin that could not be loaded."""
-        text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        text = visible(f"{type(error).__name__}: {error}".strip().splitlines()[0])
         self.broken.append(BrokenPlugin(distribution=distribution, entry_point=entry_point, error=text))
 
     def find(self, kind: Kind, use: str) -> RegisteredComponent:
@@ -192,8 +195,9 @@ def load_registry() -> Registry:
         seen.add((distribution, entry_point.name))
         registry.versions[distribution] = entry_point.dist.version if entry_point.dist else "unknown"
         try:
-            plugin = entry_point.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - importing a broken plugin may do anything
+            with contained():
+                plugin = entry_point.load()
+        except Exception as error:  # noqa: BLE001 - importing a broken plugin may do anything
             registry.add_broken(distribution, entry_point.name, error)
             continue
         registry.add_plugin(plugin, distribution, entry_point.name)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from balancebench.cli.shared import errors_console
+from balancebench.errors import LeaderboardError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
     from balancebench.leaderboard.board import Leaderboard
+    from balancebench.leaderboard.outcomes import Outcomes
+    from balancebench.leaderboard.results import CellResult
     from balancebench.pictures.write import Gallery, Which
     from balancebench.plan import Plan
     from balancebench.store import Store
 
-__all__ = ["PicturesFlag", "draw_pictures"]
+    Results = tuple[Sequence[CellResult], Outcomes]
+
+__all__ = ["PicturesFlag", "draw_pictures", "write_with_pictures"]
 
 QUIET_SECONDS = 2.0
 PLAIN_SECONDS = 15.0
@@ -31,14 +37,35 @@ PicturesFlag = Annotated[
 
 def draw_pictures(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which) -> Gallery:
     """Bring the pictures of a leaderboard's folder up to date."""
-    from balancebench.pictures.write import write_pictures
+    from balancebench.pictures.write import Gallery, write_pictures
 
     err = errors_console()
     with _Progress(err) as progress:
-        gallery = write_pictures(plan, store, folder, board, which=which, on_picture=progress.on_picture)
+        try:
+            gallery = write_pictures(plan, store, folder, board, which=which, on_picture=progress.on_picture)
+        except LeaderboardError as error:  # the tables stand without
+            gallery = Gallery(pictures=(), drawn=0, problems=(str(error),))
     for problem in gallery.problems:
         err.print(f"Picture: {problem}", style="yellow", markup=False, soft_wrap=True)
     return gallery
+
+
+def write_with_pictures(
+    plan: Plan, store: Store, folder: Path, board: Leaderboard, cells: Results, which: Which
+) -> tuple[Path, Gallery]:
+    """Write a leaderboard, draw its pictures, and write it again where it shows others now; return the Markdown's path.
+
+    The tables come first: whatever a picture does, they stand. cells: the results and outcomes it was built from.
+    """
+    from balancebench.leaderboard.files import write_leaderboard
+    from balancebench.leaderboard.picture_manifest import shown_pictures
+
+    markdown = write_leaderboard(folder, board, *cells)
+    shown = shown_pictures(folder, board)
+    gallery = draw_pictures(plan, store, folder, board, which)
+    if shown_pictures(folder, board) != shown:
+        write_leaderboard(folder, board, *cells)
+    return markdown, gallery
 
 
 class _Progress:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.drawing import PicturesFlag, draw_pictures
+from balancebench.cli.drawing import PicturesFlag, draw_pictures, write_with_pictures
 from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import JsonFlag, ProfileOption, SetOption, StoreOption, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError
@@ -73,7 +73,7 @@ def leaderboard(
     if suite is None:
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check or --rewrite")
     from balancebench.leaderboard.export import json_value
-    from balancebench.leaderboard.files import write_leaderboard, write_records
+    from balancebench.leaderboard.files import write_records
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
@@ -101,8 +101,8 @@ def leaderboard(
     if json or (records is not None and output is None):
         return
     folder = output or results_folder(planned)
-    draw(folder, board)
-    markdown = write_leaderboard(folder, board, results, outcomes)
+    which = "changed" if pictures else "none"
+    markdown, _ = write_with_pictures(planned, opened, folder, board, (results, outcomes), which)
     print_leaderboard(out, board)
     out.print(f"Leaderboard: {markdown}, with .html, pictures, .csv and .json beside it", markup=False, soft_wrap=True)
     if show:

@@ -24,10 +24,12 @@ from balancebench.cli.planning import plan, validate
 from balancebench.cli.plot import plot
 from balancebench.cli.regress import regress
 from balancebench.cli.run import rescore, run
-from balancebench.cli.shared import DEBUGGING, USAGE, errors_console
+from balancebench.cli.shared import DEBUGGING, SOME_FAILED, USAGE, errors_console
 from balancebench.cli.site import site
 from balancebench.cli.store import app as store
+from balancebench.cli.streams import PatientStream, finish_streams, open_closed_streams
 from balancebench.errors import BalancebenchError, SuiteError
+from balancebench.plain_text import visible
 
 __all__ = ["main"]
 
@@ -48,7 +50,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"balancebench {__version__}")
+        PatientStream(sys.stdout).write(f"balancebench {__version__}\n")
         raise typer.Exit
 
 
@@ -90,14 +92,31 @@ def main() -> None:
     """Run the command line; what a user can cause ends in a message and exit code 2, without a traceback."""
     # Plans and leaderboards are millions of objects and hardly a cycle: looking for some takes a third of the time.
     gc.set_threshold(100_000, 50, 100)
+    open_closed_streams()
+    code = _exit_code()
+    if (problem := finish_streams()) is not None:
+        errors_console().print(problem, style="red", markup=False, soft_wrap=True)
+        finish_streams()
+    sys.exit(code or (SOME_FAILED if problem else 0))
+
+
+def _exit_code() -> int:
+    """Run a command and return its exit code; typer ends every command with SystemExit."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BalancebenchError as error:
         if DEBUGGING.is_on:
             traceback.print_exception(error)
         prefix = "" if isinstance(error, SuiteError) else "Error: "
         errors_console().print(f"{prefix}{error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(USAGE)
+        return USAGE
     except BrokenPipeError:  # `balancebench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:  # what no layer below could put in its own words
+        where = "a file" if error.filename is None else visible(os.fsdecode(error.filename))
+        message = f"Error: {where} cannot be used: {error.strerror or error}; is there room, and the right to it?"
+        errors_console().print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        return USAGE
+    return 0

@@ -81,9 +81,11 @@ def plan(
         print_json({"suite": planned.suite.name, "profile": profile, "steps": steps, "cells": cells})
         return
     from rich.table import Table
+    from rich.text import Text
 
     out = console()
-    out.print(f"[bold]{planned.suite.title}[/bold]: {len(planned.cells)} cells, {len(planned.steps)} steps in {store}")
+    out.print(Text(planned.suite.title, style="bold"), end="")
+    out.print(f": {len(planned.cells)} cells, {len(planned.steps)} steps in {store}", markup=False, soft_wrap=True)
     forecasts = forecast(planned, surveyed.to_run, opened) if surveyed.done else {}
     table = Table("stage", box=None, header_style="dim")
     for heading in ("steps", "in the store", "failed before", "to run", "about", "disk"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebench.cli.drawing import draw_pictures
+from balancebench.cli.drawing import write_with_pictures
 from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import (
     JsonFlag,
@@ -34,7 +34,6 @@ def plot(
 
     Example: [bold]balancebench plot suites/quickstart.toml --output results/quickstart[/bold]
     """
-    from balancebench.leaderboard.files import write_leaderboard
     from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.picture_manifest import FOLDER
     from balancebench.leaderboard.results import collect
@@ -52,8 +51,7 @@ def plot(
             f"no cell of {suite} is done in {store}: there is nothing to draw before balancebench run {suite}{named}"
         )
     folder = output or results_folder(planned)
-    gallery = draw_pictures(planned, opened, folder, board, "all")
-    markdown = write_leaderboard(folder, board, results, outcomes)
+    markdown, gallery = write_with_pictures(planned, opened, folder, board, (results, outcomes), "all")
     if json:
         print_json(
             {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.drawing import PicturesFlag, draw_pictures
+from balancebench.cli.drawing import PicturesFlag, write_with_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,
@@ -26,7 +26,7 @@ from balancebench.cli.shared import (
     parse_size,
 )
 from balancebench.config import Compilation
-from balancebench.errors import BalancebenchError
+from balancebench.errors import BalancebenchError, LeaderboardError
 from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import Stage
 
@@ -229,7 +229,6 @@ def _report(
 ) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
-    from balancebench.leaderboard.files import write_leaderboard
     from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.results import collect
     from balancebench.leaderboard.table import build_leaderboard
@@ -240,13 +239,17 @@ def _report(
     outcomes = outcomes_in_store(results, store)
     board = build_leaderboard(planned.suite, results, outcomes)
     folder = output or results_folder(planned)
-    draw_pictures(planned, store, folder, board, "changed" if pictures and not outcome.interrupted else "none")
-    markdown = write_leaderboard(folder, board, results, outcomes)
+    which = "changed" if pictures and not outcome.interrupted else "none"
+    unwritten: LeaderboardError | None = None
+    try:
+        markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
+        where = f" Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it"
+    except LeaderboardError as error:  # said last, after what else went wrong, perhaps on the same full disk
+        unwritten, where = error, ""
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)
     out.print(
-        f"{outcome.ran} steps ran in {minutes}:{seconds:02d}, {outcome.cached} came from the store. "
-        f"Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it",
+        f"{outcome.ran} steps ran in {minutes}:{seconds:02d}, {outcome.cached} came from the store.{where}",
         markup=False,
         soft_wrap=True,
     )
@@ -272,6 +275,8 @@ def _report(
                 err.print(record.failure.traceback, style="dim", markup=False, soft_wrap=True)
         if len(outcome.failed) > len(shown[:SHOWN_FAILURES]):
             err.print(f"  {len(outcome.failed) - len(shown[:SHOWN_FAILURES])} more were skipped because of these")
+    if unwritten is not None:
+        raise unwritten
     if outcome.interrupted:
         err.print("Interrupted. The same command continues.", style="yellow")
         raise typer.Exit(INTERRUPTED)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
+from balancebench.cli.streams import PatientStream
 from balancebench.errors import BalancebenchError
+from balancebench.plain_text import shown_lines
 
 if TYPE_CHECKING:
     from balancebench.execution.precision import PrecisionAdvice
@@ -97,6 +100,25 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+class _PlainConsole(Console):
+    """A console on which no text steers the terminal, whoever wrote it: characters that do not show are spelled out.
+
+    What it cannot write, on a full disk, ends no command; `balancebench.cli.streams` says so at the end.
+    """
+
+    @property
+    def file(self) -> IO[str]:
+        return cast("IO[str]", PatientStream(super().file))
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown_lines(segment.text))
+
+
 def console() -> Console:
     """Return the console for what a command is asked for."""
     return _console(stderr=False)
@@ -109,7 +131,7 @@ def errors_console() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     """Return a console as wide as the terminal; what goes to a file or a pipe is not cut to the width of one."""
-    created = Console(stderr=stderr, highlight=False)
+    created = _PlainConsole(stderr=stderr, highlight=False)
     if not created.is_terminal and "COLUMNS" not in os.environ:
         created.width = PIPED_WIDTH
     return created
@@ -118,8 +140,9 @@ def _console(*, stderr: bool) -> Console:
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     import json
+    import sys
 
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    PatientStream(sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_advice(out: Console, advice: PrecisionAdvice | None) -> None:

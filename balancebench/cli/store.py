@@ -72,7 +72,7 @@ def show_size(store: StoreOption = DEFAULT_STORE, json: JsonFlag = False) -> Non
             sizes[stage] = count + 1, size_bytes + tree_bytes(opened.folder(key))
             progress.advance(task)
     for name, pattern in (("checkpoints", "*"), ("cached", "*/*/*"), ("set_aside", "*"), ("temporary", "*")):
-        folders = list((opened.root / name).glob(pattern))
+        folders = [path for path in (opened.root / name).glob(pattern) if path.is_dir()]
         sizes[name] = len(folders), sum(tree_bytes(folder) for folder in folders)
     total_bytes = opened.size_bytes()
     if json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 from balancebench.execution.worker_process import WorkerProcess
 from balancebench.stages.judge import Judge
 from balancebench.step import Step, record_fields, step_to_json
-from balancebench.store import Status, Store, failure_record
+from balancebench.store import Status, Store, commit_failure, failure_record
 
 __all__ = ["ProcessExecutor"]
 
@@ -127,9 +128,7 @@ class ProcessExecutor:
         """Kill every worker and remove their logs."""
         for slot in self._slots:
             self._end(slot)
-        for log in self._logs.iterdir():
-            log.unlink()
-        self._logs.rmdir()
+        shutil.rmtree(self._logs, ignore_errors=True)
 
     def _settings(self, device: str) -> dict[str, JSON]:
         return {
@@ -218,7 +217,7 @@ class ProcessExecutor:
         record = failure_record(record_fields(step), status, message, seconds)
         provenance = {name: slot.settings[name] for name in ("device", "threads")}
         record = record.model_copy(update={"provenance": provenance, "output": process.last_words()})
-        standing = self._store.commit(record)
+        standing = commit_failure(self._store, record)
         if standing.status == "done":  # it finished just before it was stopped
             return Finished(step.key, "done", standing.duration_seconds, "")
-        return Finished(step.key, status, seconds, message)
+        return Finished(step.key, status, seconds, standing.failure.message if standing.failure else message)

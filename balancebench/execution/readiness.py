@@ -7,8 +7,10 @@ from typing import Any
 
 from balancebench.component import Component, Kind
 from balancebench.config import Options
+from balancebench.contained import contained
 from balancebench.errors import BalancebenchError
 from balancebench.execution.devices import slot_devices
+from balancebench.plain_text import visible
 from balancebench.plan import Plan
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
@@ -23,11 +25,14 @@ def check_ready(steps: Iterable[Step], registry: Registry) -> None:
     problems: dict[str, None] = {}  # in the order of the steps, each once
     for kind, component, options in _built_components(steps, registry):
         try:
-            component.run_check(options)
-            if component.ready is not None:
-                component.ready(options)
+            with contained():
+                component.run_check(options)
+                if component.ready is not None:
+                    component.ready(options)
         except BalancebenchError as error:
             problems[f"{kind} {component.name}: {error}"] = None
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
+            problems[f"{kind} {component.name}: {visible(f'{type(error).__name__}: {error}')}"] = None
     if problems:
         counted = "1 component is" if len(problems) == 1 else f"{len(problems)} components are"
         raise BalancebenchError(
@@ -51,9 +56,12 @@ def check_names(plan: Plan) -> None:
     problems: dict[str, None] = {}
     for entry in (*(entry for entries in suite.axes.values() for entry in entries), *suite.metrics):
         try:
-            entry.component.run_check(entry.options)
+            with contained():
+                entry.component.run_check(entry.options)
         except BalancebenchError as error:
             problems[f"{entry.label}: {error}"] = None
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
+            problems[f"{entry.label}: {visible(f'{type(error).__name__}: {error}')}"] = None
     if problems:
         raise BalancebenchError("\n  ".join([f"{suite.path}: what is named is not there", *problems]))
 

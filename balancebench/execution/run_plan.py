@@ -72,7 +72,8 @@ def run_plan(
     save their state. stages: only these are run. cells: only what these need is run. data_folder: where downloads lie;
     None is the user's.
 
-    Raises BalancebenchError where something that the plan needs from outside is not there, before any step runs.
+    Raises BalancebenchError where something that the plan needs from outside is not there, or the store cannot be
+    written, before any step runs.
     """
     registry = registry or load_registry()
     reporter = reporter or _Silent()
@@ -80,9 +81,11 @@ def run_plan(
     with reporter.surveying():
         surveyed = survey(plan, store, stages=stages, cells=cells)
     reporter.surveyed(plan, surveyed)
+    store.clear_temporary()  # of earlier runs that were killed, also where nothing is left to do
     if not surveyed.to_run:
         return Outcome(cached=len(surveyed.done), damaged=dict(surveyed.damaged))
     check_ready(surveyed.to_run, registry)
+    store.temporary_folder().rmdir()  # or raise: what cannot be kept need not be computed
     observers = Observers(registry.hooks.hook)
     site = Site(
         store_root=store.root,

@@ -10,11 +10,13 @@ from typing import Any
 
 from filelock import BaseFileLock
 
+from balancebench.contained import contained
+from balancebench.errors import StoreError
 from balancebench.execution.executor import Executor, Finished, Progressed
 from balancebench.execution.survey import Survey
 from balancebench.plan import Plan
 from balancebench.step import Step, input_keys, record_fields
-from balancebench.store import Store, failure_record
+from balancebench.store import Store, commit_failure, failure_record
 
 __all__ = ["FailedStep", "Observers", "Outcome", "Scheduler", "failures_first"]
 
@@ -80,7 +82,8 @@ class Observers:
 
     def _tell(self, hook: Callable[..., Any], **event: Any) -> None:
         try:
-            hook(**event)
+            with contained():
+                hook(**event)
         except Exception:
             logger.exception("an observing plugin failed; the run goes on")
 
@@ -140,21 +143,32 @@ class Scheduler:
         lacking = [requirement for requirement in sorted(step.requires) if not self._executor.offers(requirement)]
         if lacking:
             message = LACKING.get(lacking[0], f"it needs {lacking[0]}, which is not to be had here")
-            self._store.commit(failure_record(record_fields(step), "skipped", message))
+            commit_failure(self._store, failure_record(record_fields(step), "skipped", message))
             self._end(Finished(key, "skipped", 0.0, message))
             return
-        lock = self._store.lock(key)
-        if lock is None:
-            self._elsewhere[key] = time.monotonic()
+        try:
+            lock = self._store.lock(key)
+            if lock is None:
+                self._elsewhere[key] = time.monotonic()
+                return
+            self._locks[key] = lock
+            is_done = self._taken(key)
+        except StoreError as error:
+            self._end(Finished(key, "failed", 0.0, str(error)))
             return
-        self._locks[key] = lock
-        if self._store.read_whole(key) is not None:  # another process finished it meanwhile
+        if is_done:
             self._end(Finished(key, "done", 0.0, ""), elsewhere=True)
             return
-        if key in self.outcome.damaged or self._store.read_done(key) is not None:
-            self._store.set_aside(key)
         self._observers.started(step)
         self._executor.submit(step)
+
+    def _taken(self, key: str) -> bool:
+        """Say whether another process finished a locked step meanwhile; else move away what stands in its place."""
+        if self._store.read_whole(key) is not None:  # another process finished it meanwhile
+            return True
+        if key in self.outcome.damaged or self._store.read_done(key) is not None:
+            self._store.set_aside(key)
+        return False
 
     def _look_elsewhere(self) -> None:
         """Steps that another process works on are finished there, or become ours when it ends without."""

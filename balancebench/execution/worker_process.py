@@ -27,7 +27,7 @@ from balancebench.execution.worker import printed_end, worker_main
 __all__ = ["WorkerProcess"]
 
 MESSAGE_SECONDS = 60.0  # for the rest of a message that has begun
-DYING_SECONDS = 2.0  # from a closed pipe to an exit code: what dies closes its files first
+DYING_SECONDS = 10.0  # from a closed pipe to an exit code: what dies closes its files first, and may be busy dying
 WAIT_SECONDS = 0.005
 KILLED_SECONDS = 10.0  # for the system to end what was killed
 

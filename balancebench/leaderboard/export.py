@@ -14,10 +14,11 @@ from pydantic import TypeAdapter
 from balancebench.config import JSON
 from balancebench.leaderboard.board import Difference, Leaderboard, MetricSummary, Row, TaskTable
 from balancebench.leaderboard.results import MetricHeader
+from balancebench.plain_text import visible
 
 __all__ = ["csv_lines", "csv_text", "json_parts", "json_text", "json_value"]
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t")  # what a spreadsheet would run
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet would run  # noqa: RUF001
 _BOARD = TypeAdapter(Leaderboard)
 _TABLE = TypeAdapter(TaskTable)
 
@@ -149,4 +150,6 @@ def _remark(table: TaskTable, row: Row, summary: MetricSummary) -> str:
 
 
 def _text(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """Return a cell's text, with a quote before what a spreadsheet would run, and all of its characters showing."""
+    is_formula = text.lstrip().startswith(FORMULA_STARTS)
+    return visible(f"'{text}" if is_formula else text)

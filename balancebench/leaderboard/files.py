@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.board import Leaderboard
@@ -32,6 +33,7 @@ from balancebench.leaderboard.picture_manifest import picture_problems, shown_pi
 from balancebench.leaderboard.records import Records, read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.plain_text import visible
 from balancebench.suite.bound import BoundSuite
 
 __all__ = ["check_leaderboards", "read_suites", "rewrite_leaderboards", "write_leaderboard", "write_records"]
@@ -81,9 +83,10 @@ def write_records(
         _write(path.parent, {OUTCOMES: text, RECORDS: records_text(header, cells, digest)})
     records = read_records(path)  # the tables are of what was written, without absolute paths
     board = build_leaderboard(records.suite, records.cells, outcomes)
-    if draw is not None:
-        draw(path.parent, board)
     _write(path.parent, _tables(path.parent, board, records.cells, outcomes))
+    if draw is not None:  # after the tables, which stand whatever a picture does, and then show it
+        draw(path.parent, board)
+        _write(path.parent, _tables(path.parent, board, records.cells, outcomes))
     _write(folder, {INDEX: _index(_boards(folder))})
     return path
 
@@ -153,7 +156,11 @@ def read_suites(folder: Path) -> dict[str, SuiteSource]:
 
 
 def _folder_name(suite: SuiteHeader) -> str:
-    return suite.name if suite.profile is None else f"{suite.name}.{suite.profile}"
+    """Return the name of a suite's folder; raise LeaderboardError where it would lie elsewhere, as no suite's does."""
+    name = suite.name if suite.profile is None else f"{suite.name}.{suite.profile}"
+    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
+        raise LeaderboardError(f"{visible(name)!r} names no folder of a leaderboard: use letters, digits, _, . and -")
+    return name
 
 
 def _tables(folder: Path, board: Leaderboard, cells: Sequence[CellResult], outcomes: Outcomes | None) -> dict[str, str]:
@@ -187,7 +194,7 @@ def _index(boards: Mapping[str, Leaderboard]) -> str:
         balancers = {row.balancer for table in board.tables for row in table.rows if row.role != "ceiling"}
         cells = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
         profile = "" if board.suite.profile is None else f", profile {escape(board.suite.profile)}"
-        link = f"[{escape(board.suite.title)}]({name}/leaderboard.md){profile}"
+        link = f"[{escape(board.suite.title)}]({quote(name)}/leaderboard.md){profile}"
         rows.append([link, str(len(tasks)), str(len(balancers)), cells])
     table = markdown_table(["suite", "tasks", "balancers", "cells"], [False, True, True, True], rows)
     return "\n".join([INDEX_TOP, *table]) + "\n"

@@ -30,6 +30,7 @@ from balancebench.leaderboard.columns import (
 )
 from balancebench.leaderboard.format import REPORT_TITLES, STATUS_WORDS
 from balancebench.leaderboard.picture_manifest import FOLDER, PictureEntry, PictureKind, pictures_of_task
+from balancebench.plain_text import shown_lines, visible
 from balancebench.plan import Task
 
 __all__ = ["environment_text", "escape", "markdown", "markdown_table", "rerun_command"]
@@ -84,7 +85,7 @@ def markdown(board: Leaderboard, pictures: tuple[PictureEntry, ...] = ()) -> str
 @lru_cache(maxsize=2**14)  # tables hold the same names and numbers again and again
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, in a table's cell too."""
-    one_line = " ".join(text.split())
+    one_line = visible(" ".join(text.split()))
     plain = html.escape(one_line, quote=False)
     plain = re.sub(r"([\\`*\[\]|])", r"\\\1", plain)
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain)  # an underscore inside a word is safe
@@ -123,7 +124,7 @@ def _top(board: Leaderboard) -> list[str]:
     suite = board.suite
     lines = [f"# {escape(suite.title)}", ""]
     if suite.description:
-        lines += [html.escape(suite.description, quote=False), ""]
+        lines += [html.escape(shown_lines(suite.description), quote=False), ""]
     if suite.profile is not None:
         changes = ", ".join(_code(f"{key} = {json.dumps(value)}") for key, value in suite.overrides.items())
         lines += [
@@ -136,12 +137,16 @@ def _top(board: Leaderboard) -> list[str]:
     lines.append(f"- {total} cells{', all done' if board.counts.get('done') == total else f': {parts}'}")
     if board.environments:
         lines.append(f"- Made {escape(environment_text(board))}")
-    lines += [f"- Run it again: `{rerun_command(board)}`", ""]
+    lines += [f"- Run it again: {_code(rerun_command(board))}", ""]
     return lines
 
 
 def _code(text: str) -> str:
-    return "`" + text.replace("`", "'") + "`"
+    """Return a code span of one line, fenced by more backticks than the text has in a row."""
+    shown = visible(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    padding = " " if "`" in shown else ""
+    return f"{fence}{padding}{shown}{padding}{fence}"
 
 
 def environment_text(board: Leaderboard) -> str:
@@ -243,4 +248,4 @@ def _footnotes(notes: Notes) -> list[str]:
 
 
 def _folded(summary: str, body: list[str]) -> list[str]:
-    return ["<details>", f"<summary>{summary}</summary>", "", *body, "</details>", ""]
+    return ["<details>", f"<summary>{visible(summary)}</summary>", "", *body, "</details>", ""]

@@ -29,6 +29,7 @@ from balancebench.errors import LeaderboardError, StoreError
 from balancebench.evaluation import Report
 from balancebench.leaderboard.records import Records, laid_out
 from balancebench.leaderboard.results import CellResult
+from balancebench.plain_text import visible
 from balancebench.store import Store
 
 __all__ = [
@@ -167,8 +168,9 @@ def read_committed_outcomes(folder: Path, records: Records) -> Outcomes:
         if document["format"] != FORMAT:
             raise LeaderboardError(f"{path} has format {document['format']}; this version reads {FORMAT}")
         return _parsed(document)
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
-        raise LeaderboardError(f"{path} is no file of outcomes: {str(error).splitlines()[0]}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError, zlib.error) as error:
+        reason = visible((str(error).splitlines() or [type(error).__name__])[0])
+        raise LeaderboardError(f"{path} is no file of outcomes: {reason}") from error
 
 
 def outcomes_problems(folder: Path, records: Records) -> list[str]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from balancebench.config import JSON
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.results import CellResult, SuiteHeader
+from balancebench.plain_text import visible
 
 __all__ = ["Records", "laid_out", "read_records", "records_text", "without_folders"]
 
@@ -86,8 +87,9 @@ def read_records(path: Path) -> Records:
         )
     except FileNotFoundError:
         raise LeaderboardError(f"there are no records at {path}") from None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
-        raise LeaderboardError(f"{path} is no file of records: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = visible((str(error).splitlines() or [type(error).__name__])[0])
+        raise LeaderboardError(f"{path} is no file of records: {reason}") from error
     if not intact:
         raise LeaderboardError(f"{path} was edited by hand: its content is not what its SHA-256 says")
     return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from balancebench.component import MetricComponent
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 from balancebench.evaluation import Cost, MeanOver, Report
+from balancebench.plain_text import visible
 from balancebench.plan import Cell, CellRole, Plan, Task
 from balancebench.stage import Stage
 from balancebench.step import BalancingInputs, input_keys, metric_key
@@ -256,7 +258,7 @@ class _Reader:
     def _why_not(self, cell: Cell, scored: KnownStep | None, trained: KnownStep | None) -> _Measured:
         """Return status and message of a cell that is not done, from the first step on its way that has not ended."""
         for key, own in ((cell.steps["score"], scored), (cell.steps["train"], trained)):
-            if own is None and self._store.folder(key).exists() and (problem := self._store.record_problem(key)):
+            if own is None and os.path.exists(self._store.folder(key)) and (problem := self._store.record_problem(key)):
                 return {"status": "missing", "message": unreadable_text(f"{self._store.folder(key)}/{problem}")}
         for own in (scored, trained):
             if own is not None and own.status != "done":
@@ -347,8 +349,8 @@ def _shown_path(path: Path) -> str:
     if name := shipped_name(path):
         return name
     if not path.is_absolute() and ".." not in path.parts:
-        return path.as_posix()
+        return visible(path.as_posix())
     try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
+        return visible(path.resolve().relative_to(Path.cwd()).as_posix())
     except ValueError:
-        return path.name
+        return visible(path.name)

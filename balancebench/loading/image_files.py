@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from balancebench.errors import DataError, nearest
+from balancebench.plain_text import visible
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -177,11 +178,18 @@ class _Walk:
             raise DataError(f"{self._root / folder} cannot be read: {error.strerror}") from error
         folders, files = list[os.DirEntry[str]](), list[os.DirEntry[str]]()
         for entry in visible:
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._resolved_root):
+            if entry.is_symlink() and not self._leads_inside(entry):
                 self.links_left_out.add(entry.path)
             else:
                 (folders if entry.is_dir() else files).append(entry)
         return folders, files
+
+    def _leads_inside(self, entry: os.DirEntry[str]) -> bool:
+        """Say whether a link leads to something below the root; raises DataError where it leads to itself."""
+        try:
+            return Path(entry.path).resolve().is_relative_to(self._resolved_root)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{visible(entry.path)} is a link that leads to itself; delete it") from error
 
     def classes(self, folder: str, superclass_level: bool) -> dict[str, tuple[str, str]]:
         """Return each class's super-class ("" without that level) and folder."""

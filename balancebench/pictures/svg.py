@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
+from balancebench.config import JSON
 from balancebench.pictures.style import FONT
+from balancebench.plain_text import shown_lines, visible
 
 __all__ = ["compact_svg", "svg_of"]
 
@@ -26,7 +28,19 @@ def svg_of(chart: Any, alt: str) -> bytes:
     """Return an altair chart as a compact SVG whose description is `alt`."""
     import vl_convert
 
-    return compact_svg(vl_convert.vegalite_to_svg(chart.to_dict()), alt)
+    # Of a character that no XML may hold the renderer does not raise: it ends the process.
+    return compact_svg(vl_convert.vegalite_to_svg(_shown(chart.to_dict())), visible(alt))
+
+
+def _shown(value: JSON) -> JSON:
+    """Return a chart's document in whose texts every character shows."""
+    if isinstance(value, str):
+        return shown_lines(value)
+    if isinstance(value, dict):
+        return {shown_lines(str(key)): _shown(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(inner) for inner in value]
+    return value
 
 
 def compact_svg(text: str, alt: str) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from balancebench.errors import BalancebenchError, LeaderboardError
+from balancebench.errors import BalancebenchError, LeaderboardError, StoreError
 from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.picture_manifest import (
     FOLDER,
@@ -71,15 +72,19 @@ def write_pictures(
     wanted are deleted, others never. Raises LeaderboardError where the folder cannot be written.
     """
     pictures_folder = folder / FOLDER
-    lock = store.lock(f"pictures-{hashlib.sha256(str(pictures_folder.resolve()).encode()).hexdigest()[:32]}")
-    if lock is None:
-        return Gallery(pictures=_earlier(folder), drawn=0, problems=(ELSEWHERE,))
+    try:
+        lock = store.lock(f"pictures-{hashlib.sha256(os.fsencode(pictures_folder.resolve())).hexdigest()[:32]}")
+        if lock is None:
+            return Gallery(pictures=_earlier(folder), drawn=0, problems=(ELSEWHERE,))
+    except StoreError:  # it cannot be written, and nobody is kept out
+        lock = None
     try:
         return _write(plan, store, folder, board, which, on_picture)
     except OSError as error:
         raise LeaderboardError(f"{pictures_folder} cannot be written: {error.strerror}") from error
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which, on_picture: OnPicture) -> Gallery:
@@ -123,7 +128,9 @@ def _orders(scene: Scene, problems: list[str]) -> Sequence[PictureOrder]:
     for of_kind in KINDS:
         try:
             orders += of_kind(scene)
-        except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a picture is never worth the end of a run, and a panic no Exception
             kind = of_kind.__name__.removesuffix("_orders")
             problems.append(f"pictures of kind {kind} are not drawn: {_error_text(error)}")
     return orders
@@ -132,7 +139,9 @@ def _orders(scene: Scene, problems: list[str]) -> Sequence[PictureOrder]:
 def _drawn(order: PictureOrder, stem: str, pictures_folder: Path, problems: list[str]) -> PictureEntry | None:
     try:
         drawing = order.draw()
-    except Exception as error:  # noqa: BLE001 - a picture is never worth the end of a run
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a picture is never worth the end of a run, and a panic no Exception
         problems.append(f"{order.picture.title}: not drawn: {_error_text(error)}")
         return None
     if drawing is None:
@@ -167,6 +176,6 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: BaseException) -> str:
     name = "" if isinstance(error, BalancebenchError) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())

@@ -28,6 +28,7 @@ from balancebench.errors import BalancerError
 from balancebench.seeds import seed_for
 from balancebench.stages.workplace import Built, Workplace
 from balancebench.step import BalancerInputs
+from balancebench.store.permissions import make_folder
 from balancebench.training_plan import TrainingPlan
 
 __all__ = ["fit_context", "plan_context", "read_images", "restored_generator", "synthesis_context"]
@@ -57,7 +58,7 @@ def synthesis_context(
         return classifier.object.fit(plan, fit_context(workplace, settings["classifier_seed"]))
 
     own = checkpoints / "files"
-    own.mkdir(parents=True, exist_ok=True)
+    make_folder(own, workplace.store.root)
     seed = seed_for("generator", settings["seed"] or 0)
     return SynthesisContext(
         seed=seed,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 from balancebench.config import JSON, Compilation
+from balancebench.contained import contained
 from balancebench.contracts import Progress
-from balancebench.errors import BalancebenchError
+from balancebench.errors import BalancebenchError, StoreError
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.stages.input_files import InputFiles
@@ -22,7 +24,7 @@ from balancebench.stages.process_state import ProcessChanges, guarded_process
 from balancebench.stages.start_up import start_up
 from balancebench.stages.workplace import Workplace
 from balancebench.step import Step, input_keys, record_fields
-from balancebench.store import Failure, Record, Status, Store
+from balancebench.store import Failure, Record, Status, Store, commit_failure, failure_record
 
 __all__ = ["CHECKPOINT_SECONDS", "StepEnd", "run_step"]
 
@@ -69,7 +71,10 @@ def run_step(
     """
     start_up_seconds = start_up(step, registry, device)
     begun()
-    results, scratch = store.temporary_folder(), store.temporary_folder()
+    try:
+        results, scratch = store.temporary_folder(), store.temporary_folder()
+    except StoreError as error:
+        return StepEnd(record=failure_record(record_fields(step), "failed", str(error)), lasting_changes=())
     workplace = Workplace(
         step=step,
         store=store,
@@ -94,13 +99,15 @@ def run_step(
             input_files = InputFiles.of(step, store)
         with guarded_process(step.key, step.threads, is_worker=is_worker) as changes:
             module_name, _, function = STAGES[step.stage].run.partition(":")
-            getattr(import_module(module_name), function)(workplace)
+            with contained():
+                getattr(import_module(module_name), function)(workplace)
         input_files.refuse_changes()
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
         status = "out_of_memory" if _is_out_of_memory(error) else "failed"
         failure = Failure(message=_message(error), traceback=traceback.format_exc())
         shutil.rmtree(results, ignore_errors=True)  # half-written results help nobody
-        results.mkdir()
+        with suppress(OSError):
+            results.mkdir()
     except BaseException:
         shutil.rmtree(results, ignore_errors=True)
         raise
@@ -127,10 +134,17 @@ def run_step(
         optimiser_steps=workplace.optimiser_steps,
         output=printed(),
     )
-    if has_answers:
-        with store.answers.opened():
-            store.answers.commit(record.model_copy(update={"has_answers": False}), workplace.answers)
-    return StepEnd(record=store.commit(record, results), lasting_changes=tuple(changes.lasting))
+    try:
+        if has_answers:
+            with store.answers.opened():
+                store.answers.commit(record.model_copy(update={"has_answers": False}), workplace.answers)
+        record = store.commit(record, results)
+    except StoreError as error:
+        shutil.rmtree(results, ignore_errors=True)  # whose room the next line may need
+        record = commit_failure(
+            store, failure_record(record_fields(step), "failed", str(error), record.duration_seconds)
+        )
+    return StepEnd(record=record, lasting_changes=tuple(changes.lasting))
 
 
 def _change_notes(changes: ProcessChanges) -> dict[str, JSON]:

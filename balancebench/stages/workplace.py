@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from balancebench.component import Component, Kind
 from balancebench.config import JSON, Compilation, Options
 from balancebench.contracts import Progress
+from balancebench.plain_text import visible
 from balancebench.registry import Registry
 from balancebench.stages.judge import TestJudge
 from balancebench.step import ComponentReference, Step
@@ -145,7 +146,7 @@ class Workplace:
 
     def warn(self, text: str) -> None:
         """Tell readers of every result that is made from this step, in one line, what they must know of it."""
-        self.warnings.append(" ".join(text.split()))
+        self.warnings.append(visible(" ".join(text.split())))
 
     def note(self, name: str, value: JSON) -> None:
         """Write into the record's provenance how the step was computed."""

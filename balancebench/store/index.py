@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from balancebench.errors import StoreError
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
 from balancebench.store.step_files import SETTLED_NS, ParsedT, StepFiles, unparsable
@@ -265,7 +266,7 @@ class StoreIndex:
                 return
             assert self._rows is not None  # noqa: S101 - drafts are open
             self._rows.execute(command, values)
-        except (OSError, sqlite3.Error):
+        except (OSError, sqlite3.Error, StoreError):
             self._discard()
 
     def _begin_draft(self) -> bool:
@@ -308,7 +309,7 @@ def _state(folder: str, names: Iterable[str]) -> tuple[int, int]:
             status = os.stat(f"{folder}/{name}")
             numbers += status.st_size, status.st_mtime_ns, status.st_ctime_ns
             changed_ns = max(changed_ns, status.st_mtime_ns, status.st_ctime_ns)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # whoever needs the file learns why
         return MISSING, 0
     return hash(tuple(numbers)), changed_ns  # numbers, unlike texts, have the same hash in every process
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from balancebench.config import JSON
+from balancebench.store.permissions import make_folder
 from balancebench.store.step_folders import Store
 
 __all__ = ["keep_values", "kept_values"]
@@ -36,7 +37,7 @@ def keep_values(store: Store, identity: JSON, values: Mapping[str, JSON]) -> Non
     merged = {**kept_values(store, identity), **values}
     temporary = store.temporary_folder()
     (temporary / path.name).write_text(json.dumps({"sha256": _digest(merged), "values": merged}), encoding="utf-8")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, store.root)
     os.replace(temporary / path.name, path)
     shutil.rmtree(temporary, ignore_errors=True)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from balancebench.config import JSON
+from balancebench.plain_text import shown_lines
 
 __all__ = ["FORMAT", "Failure", "FileEntry", "Record", "Status", "failure_record"]
 
 Status = Literal["done", "failed", "out_of_memory", "timeout", "skipped"]
 FORMAT = 2  # of stores and records: sealed, and test labels apart
+
+
+ShownLines = Annotated[str, AfterValidator(shown_lines)]
 
 
 class FileEntry(BaseModel):
@@ -30,8 +34,8 @@ class Failure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    message: str
-    traceback: str = ""
+    message: ShownLines
+    traceback: ShownLines = ""
 
 
 class Record(BaseModel):

@@ -19,31 +19,33 @@ import json
 import os
 import re
 import shutil
-import socket
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from balancebench.config import JSON
 from balancebench.errors import StoreError
+from balancebench.plain_text import visible
 from balancebench.store.answers import ANSWERS, answers_opened
-from balancebench.store.record import FORMAT, FileEntry, Record
+from balancebench.store.permissions import is_shared, make_folder, share, writing
+from balancebench.store.record import FORMAT, Failure, FileEntry, Record
 from balancebench.store.sealed import read_record, record_text
 from balancebench.store.step_files import StepFiles, sha256_of
+from balancebench.store.temporary import abandoned_folders, clear_temporary, lock_mode, owned_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KEY", "Answers", "Store"]
+__all__ = ["KEY", "Answers", "Store", "commit_failure"]
 
 KEY = re.compile("[0-9a-f]{64}")
+UNFINISHED_MARKER = re.compile(r"\.[0-9a-f]{32}")  # of processes that open a store, or died at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +64,27 @@ class Store:
         """Open the store at `root`, making it where there is none; refuse a folder that holds something else."""
         marker = root / "store.json"
         try:
-            if marker.is_file():
-                store_format = json.loads(marker.read_text(encoding="utf-8")).get("balancebench_store")
-                if store_format != FORMAT:
-                    raise StoreError(
-                        f"{root} has store format {store_format}, and this version reads {FORMAT}: its results would "
-                        "be computed again anyway; name another folder with --store"
-                    )
+            foreign = _foreign_entry(root)
+            if marker.is_file():  # looked for after the entries: another process may have made it meanwhile
+                _check_format(marker)
                 return cls(root)
-            if root.exists() and (not root.is_dir() or any(root.iterdir())):
-                raise StoreError(f"{root} is not a balancebench store and not empty; choose another with --store")
+            if foreign is not None:
+                raise StoreError(
+                    f"{root} is not a balancebench store and not empty ({visible(foreign)} is there); choose another "
+                    "with --store"
+                )
             if not create:
                 raise StoreError(f"there is no store at {root}; name one with --store, or run the suite first")
             root.mkdir(parents=True, exist_ok=True)
-            temporary = root / f".{uuid.uuid4().hex}"
-            temporary.write_text(json.dumps({"balancebench_store": FORMAT}), encoding="utf-8")
-            temporary.replace(marker)
-        except (OSError, json.JSONDecodeError) as error:
-            raise StoreError(f"the store at {root} cannot be used: {error}") from error
+            unfinished = root / f".{uuid.uuid4().hex}"
+            try:
+                unfinished.write_text(json.dumps({"balancebench_store": FORMAT}), encoding="utf-8")
+                unfinished.replace(marker)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise StoreError(f"the store at {root} cannot be used: {reason}; name another with --store") from error
         return cls(root)
 
     def folder(self, key: str) -> Path:
@@ -90,15 +95,17 @@ class Store:
         """Return the record of a step, or None where there is none or it cannot be read."""
         try:
             return read_record((self.folder(key) / "record.json").read_bytes(), key)
-        except (FileNotFoundError, NotADirectoryError, StoreError):
+        except (OSError, StoreError):
             return None
 
     def record_problem(self, key: str) -> str:
         """Return what is wrong with a record that `read` does not return, or "" where nothing is any more."""
         try:
             read_record((self.folder(key) / "record.json").read_bytes(), key)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return "record.json is missing"
+        except OSError as error:
+            return f"record.json cannot be read: {error.strerror}"
         except StoreError as error:
             return f"record.json {error}"
         return ""
@@ -127,28 +134,37 @@ class Store:
             path = os.path.join(folder, name)
             if not os.path.isfile(path):
                 return f"{name} is missing"
-            if (size_bytes := os.path.getsize(path)) != entry.size_bytes:
-                return f"{name} has {size_bytes} bytes instead of {entry.size_bytes}"
-            if sha256_of(path) != entry.sha256:
-                return f"{name} was altered"
+            try:
+                if (size_bytes := os.path.getsize(path)) != entry.size_bytes:
+                    return f"{name} has {size_bytes} bytes instead of {entry.size_bytes}"
+                if sha256_of(path) != entry.sha256:
+                    return f"{name} was altered"
+            except OSError as error:
+                return f"{name} cannot be read: {error.strerror}"
         return self.answers.missing(record.key) if record.has_answers else None
 
     def lock(self, key: str) -> BaseFileLock | None:
-        """Take the right to work on a step, or return None while another process has it. Ends with the process."""
+        """Take the right to work on a step, or return None while another process has it. Ends with the process.
+
+        Raises StoreError where the store cannot be written.
+        """
         folder = self.root / "locks"
-        folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / f"{key}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
+        lock = FileLock(folder / f"{key}.lock", mode=lock_mode(self.root))
+        with writing(folder):
+            make_folder(folder, self.root)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                return None
         return lock
 
     def temporary_folder(self) -> Path:
-        """Make an empty folder on the store's disk; its name tells which process it belongs to."""
-        folder = self.root / "temporary" / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
-        folder.mkdir(parents=True)
-        return folder
+        """Make an empty folder on the store's disk, this process's own (see `balancebench.store.temporary`).
+
+        Raises StoreError where the store cannot be written.
+        """
+        with writing(self.root):
+            return owned_folder(self.root)
 
     def cached(self, name: str, identity: JSON, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return compute(), kept under a name and the JSON of all that decides it, and mapped where it is there.
@@ -170,7 +186,7 @@ class Store:
         temporary = self.temporary_folder()
         np.save(temporary / "array.npy", array, allow_pickle=False)
         (temporary / "sha256").write_text(sha256_of(temporary / "array.npy"), encoding="ascii")
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent, self.root)
         shutil.rmtree(folder, ignore_errors=True)
         try:
             temporary.rename(folder)
@@ -180,41 +196,54 @@ class Store:
 
     def checkpoint_folder(self, key: str) -> Path:
         """Return the folder that attempts at a step share, made by who writes there; gone once the step is done."""
-        return self.root / "checkpoints" / key
+        folder = self.root / "checkpoints" / key
+        if is_shared(self.root):  # then its rights are not left to whoever writes first
+            with writing(folder):
+                make_folder(folder, self.root)
+        return folder
 
     def abandoned_temporary(self) -> list[Path]:
-        """Return the temporary folders of this machine's processes that have ended."""
-        own = f"{socket.gethostname()}.*.*"
-        folders = [*(self.root / "temporary").glob(own), *(self.answers.root / "temporary").glob(own)]
-        return [folder for folder in folders if not psutil.pid_exists(int(folder.name.split(".")[-2]))]
+        """Return the temporary folders of processes that have ended."""
+        return [*abandoned_folders(self.root), *abandoned_folders(self.answers.root)]
 
     def clear_temporary(self) -> None:
-        """Delete them."""
-        for folder in self.abandoned_temporary():
-            shutil.rmtree(folder, ignore_errors=True)
+        """Delete them, as far as the store can be written."""
+        with suppress(OSError):
+            clear_temporary(self.root)
+            clear_temporary(self.answers.root)
 
     def commit(self, record: Record, folder: Path | None = None) -> Record:
         """Put a step's folder in place with its record; returns the record that stands there afterwards.
 
-        Where another process finished the same step meanwhile, its result stays and this one is set aside.
+        Where another process finished the same step meanwhile, its result stays and this one is set aside. Raises
+        StoreError where the store cannot be written.
         """
         folder = folder or self.temporary_folder()
-        files = {
-            path.relative_to(folder).as_posix(): FileEntry(sha256=sha256_of(path), size_bytes=path.stat().st_size)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        record = record.model_copy(update={"files": files})
-        (folder / "record.json").write_text(record_text(record), encoding="utf-8")
+        with writing(self.root):
+            files = {
+                path.relative_to(folder).as_posix(): FileEntry(sha256=sha256_of(path), size_bytes=path.stat().st_size)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            record = record.model_copy(update={"files": files})
+            (folder / "record.json").write_text(record_text(record), encoding="utf-8")
         return self.place(record, folder)
 
     def place(self, record: Record, folder: Path) -> Record:
         """Put a folder that holds a step's record and files in place; returns the record that stands there afterwards.
 
-        A finished result that stands there whole stays, and the folder is set aside.
+        A finished result that stands there whole stays, and the folder is set aside. Raises StoreError where the store
+        cannot be written.
         """
+        with writing(self.root):
+            return self._place(record, folder)
+
+    def _place(self, record: Record, folder: Path) -> Record:
         target = self.folder(record.key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, self.root)
+        if is_shared(self.root):
+            for path in (folder, *folder.rglob("*")):
+                share(path)
         while True:
             try:
                 folder.rename(target)
@@ -225,17 +254,20 @@ class Store:
                     return standing
                 if not target.exists():
                     raise
-                self.set_aside(record.key)
+                self._move_aside(target, record.key)  # alone: answers that were placed before it stay
             else:
                 if record.status == "done":
                     shutil.rmtree(self.root / "checkpoints" / record.key, ignore_errors=True)
                 return record
 
     def set_aside(self, key: str) -> None:
-        """Move what lies at `key` away, so that the step counts as missing."""
-        if self.folder(key).exists():
+        """Move what lies at `key` away, so that the step counts as missing.
+
+        Raises StoreError where the store cannot be written.
+        """
+        if os.path.exists(self.folder(key)):
             self._move_aside(self.folder(key), key)
-        if self.answers.folder(key).exists():
+        if os.path.exists(self.answers.folder(key)):
             self.answers.set_aside(key)
 
     def size_bytes(self) -> int:
@@ -249,11 +281,48 @@ class Store:
 
     def _move_aside(self, folder: Path, key: str) -> None:
         target = self.root / "set_aside" / f"{key}.{datetime.now(UTC):%Y%m%dT%H%M%S}.{uuid.uuid4().hex[:8]}"
-        target.parent.mkdir(exist_ok=True)
-        try:
-            folder.rename(target)
-        except FileNotFoundError:  # another process was quicker
-            return
+        with writing(target.parent):
+            make_folder(target.parent, self.root)
+            try:
+                folder.rename(target)
+            except FileNotFoundError:  # another process was quicker
+                return
+
+
+def commit_failure(store: Store, record: Record) -> Record:
+    """Commit the record of a step that did not finish; where the store cannot be written, the message says that too.
+
+    Returns the record that stands there afterwards, which may be of a success, or the one that could not be written.
+    """
+    try:
+        return store.commit(record)
+    except StoreError as error:
+        said = "" if record.failure is None else record.failure.message
+        message = said if str(error) in said else f"{said}; and no record was kept of it: {error}"
+        return record.model_copy(update={"failure": Failure(message=message)})
+
+
+def _foreign_entry(root: Path) -> str | None:
+    """Return the name of an entry of a folder that no opening of a store leaves there, or None."""
+    try:
+        return next((name for name in os.listdir(root) if not UNFINISHED_MARKER.fullmatch(name)), None)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return root.name
+
+
+def _check_format(marker: Path) -> None:
+    """Raise StoreError where a store is of another version, and ValueError where its marker is none."""
+    document: Any = json.loads(marker.read_bytes())
+    if not isinstance(document, dict) or "balancebench_store" not in document:
+        raise ValueError(f"{marker.name} is damaged: it does not say what the folder is")
+    store_format: Any = document["balancebench_store"]
+    if store_format != FORMAT:
+        raise StoreError(
+            f"{marker.parent} has store format {visible(str(store_format))}, and this version reads {FORMAT}: its "
+            "results would be computed again anyway; name another folder with --store"
+        )
 
 
 class Answers(Store):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from balancebench.component import Component, DatasetComponent, Kind
 from balancebench.config import JSON, BalancerReference, Options
+from balancebench.contained import contained
 from balancebench.errors import BalancebenchError, PluginError, nearest
 from balancebench.folders import data_root
 from balancebench.plain_text import visible
@@ -121,7 +122,8 @@ class Binder:
     ) -> Options | None:
         """Return the options of a component, paths anchored; None, with what is wrong noted, where they cannot be."""
         try:
-            validated = component.options.model_validate(dict(options))
+            with contained():
+                validated = component.options.model_validate(dict(options))
         except ValidationError as error:
             self._mistakes.add_validation(at, error, component.options)
         except Exception as error:  # noqa: BLE001 - the model is a plugin's
@@ -135,7 +137,8 @@ class Binder:
     def _has_data(self, bound: BoundComponent, at: Path) -> bool:
         """Say whether the data that a dataset names is there, and note it where it is not."""
         try:
-            _ = bound.reference
+            with contained():
+                _ = bound.reference
         except BalancebenchError as error:
             self._mistakes.add(at, str(error))
         except Exception as error:  # noqa: BLE001 - what identifies data is a plugin's

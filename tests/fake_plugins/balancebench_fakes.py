@@ -105,6 +105,10 @@ class Misbehaving(Balancer[MisbehavingOptions]):
         match self.options.how:
             case "raise":
                 raise ValueError("the fake balancer raised")
+            case "steer":
+                raise BalancerError("all is gone \x1b[2J")
+            case "leave":
+                raise SystemExit(3)
             case "refuse":
                 raise BalancerError("class 'light' has too few images")
             case "exit":
