@@ -57,8 +57,8 @@ def advise_on_near_duplicates(evaluation: SubsetEvaluation) -> Advice:
     if value > 0.01:
         paragraphs.append(
             "So says a hash of 64 bits, which takes small images that are alike for duplicates: look at some pairs. "
-            "Where they are the same photograph a classifier remembers them, and methods that repeat training images gain "
-            "unduly: split again by what the images show."
+            "Where they are the same photograph a classifier remembers them, and methods that repeat training images "
+            "gain unduly: split again by what the images show."
         )
     return Advice(heading=heading, paragraphs=tuple(paragraphs), figures={"near_duplicates": value})
 
