@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,8 +77,7 @@ def sample_steps(
     gradient: of the guidance, times its scale; None: unguided. clips: cut x_0 to -1..1.
     """
     state_BCHW = noise()
-    for time, earlier in pairwise([*times, None]):
-        assert time is not None  # noqa: S101 - None stands at the end alone
+    for time, earlier in zip(times, [*times[1:], None], strict=True):
         kept, kept_earlier = float(KEPT_T[time]), 1.0 if earlier is None else float(KEPT_T[earlier])
         noise_BCHW = predict_noise(state_BCHW, time)
         pull_BCHW = None if gradient is None else gradient(state_BCHW, time)

@@ -297,6 +297,24 @@ def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path):
     assert resumed == whole
 
 
+def test_gradients_are_cut_to_norm_1(tmp_path, monkeypatch):
+    norms = []
+    real_step = torch.optim.Adam.step
+
+    def step(self, *_):
+        gradients = [
+            parameter.grad.norm() for parameter in self.param_groups[0]["params"] if parameter.grad is not None
+        ]
+        norms.append(torch.stack(gradients).norm().item())
+        return real_step(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    train = tiny_training_set(height=8, width=8)
+    Cbdm(CbdmOptions(**SMALL, steps=6, tau=1000.0)).train_generator(train, synthesis_context(tmp_path))
+    assert max(norms) <= 1.0001
+    assert sum(norm > 0.99 for norm in norms) >= 3
+
+
 def test_guidance_without_hidden_labels_is_refused():
     with pytest.raises(ValidationError, match=r"guidance = 2.6 needs a label_dropout above 0"):
         CbdmOptions(label_dropout=0.0)

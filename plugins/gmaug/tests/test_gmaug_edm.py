@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,39 @@ def test_denoising_no_noise_returns_the_image():
     level_B = torch.full((2,), 1e-6)
     made_BCHW = denoised(network_of_one_value(5.0), images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "fp32")
     assert torch.allclose(made_BCHW, images_BCHW, atol=1e-5)
+
+
+def test_in_bf16_the_network_alone_is_in_bf16():
+    seen = []
+
+    def network(images_BCHW, _times_B, _labels_B):
+        seen.append((torch.is_autocast_enabled("cpu"), images_BCHW.dtype))
+        return images_BCHW.bfloat16()
+
+    images_BCHW = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    level_B = torch.full((2,), 1e-4)
+    made_BCHW = denoised(network, images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "bf16")
+    assert seen == [(True, torch.float32)]
+    assert made_BCHW.dtype == torch.float32
+    assert torch.allclose(made_BCHW, images_BCHW, atol=1e-3)  # bf16 would be off by 0.004 at 1
+
+
+def test_where_compiling_pays_the_compiled_network_is_trained_to_the_same_weights(tmp_path, monkeypatch):
+    from balancebench_gmaug import diffusion_training
+
+    calls = []
+
+    @contextmanager
+    def compiled(network, _device):
+        yield lambda *inputs: calls.append(network) or network(*inputs)
+
+    _, plain = trained(tmp_path / "plain")
+    monkeypatch.setattr(diffusion_training, "compilation_reason", lambda *_, **__: (True, "it pays"))
+    monkeypatch.setattr(diffusion_training, "compiled", compiled)
+    _, faster = trained(tmp_path / "compiled")
+    assert len(calls) == 3
+    name = "generator.safetensors"
+    assert (plain.artefacts / name).read_bytes() == (faster.artefacts / name).read_bytes()
 
 
 def test_noise_levels_begin_at_80_end_at_0_002_and_then_0():
@@ -125,6 +159,26 @@ def test_the_average_halves_after_its_half_life_and_follows_quickly_at_first():
     assert average_decay(replace(recipe, ema_ramp=None), 2000) == pytest.approx(0.5**0.1)
 
 
+@pytest.mark.parametrize("kept_share", [0.0, 1.0])
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path, monkeypatch, kept_share):
+    from balancebench_gmaug import diffusion_training
+
+    monkeypatch.setattr(diffusion_training, "average_decay", lambda _recipe, _images: kept_share)
+    _, context = trained(tmp_path / "training")
+    last_layer = load_file(context.artefacts / "generator.safetensors")["unet.conv_out.weight"]
+    assert bool((last_layer == 0).all()) == (kept_share == 1)  # where training began
+
+
+def test_the_learning_rate_rises_over_the_images_asked_for(tmp_path, monkeypatch):
+    rates = []
+    real_step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self, *_: rates.append(self.param_groups[0]["lr"]) or real_step(self)
+    )
+    trained(tmp_path / "training", steps=5, learning_rate=0.03, ramp_images=12)
+    assert rates == pytest.approx([0.01, 0.02, 0.03, 0.03, 0.03])
+
+
 @pytest.mark.parametrize(
     ("preset", "size", "channels", "classes", "millions"),
     [
@@ -152,6 +206,11 @@ def test_images_are_padded_by_their_borders_to_what_the_network_divides_by_and_c
     assert wide.shape == (1, 1, 32, 32)
     assert torch.equal(wide[0, 0, 1:31, 0], images_BCHW[0, 0, :, 0])
     assert torch.equal(cropped(wide, (30, 28)), images_BCHW)
+
+
+@pytest.mark.parametrize(("preset", "side"), [("tiny", 28), ("small", 32)])
+def test_images_of_28_pixels_are_padded_where_the_network_has_four_levels(preset, side):
+    assert padded_size((28, 28), shape_of(preset, 28, 28).divisor) == (side, side)
 
 
 def test_an_images_noise_does_not_depend_on_its_batch():
