@@ -56,8 +56,9 @@ def advise_on_near_duplicates(evaluation: SubsetEvaluation) -> Advice:
     paragraphs = [f"{100 * value:.2g} % of the test images have a near-duplicate among the training images."]
     if value > 0.01:
         paragraphs.append(
-            "A classifier can remember those, and methods that repeat or copy training images gain by it unduly: split "
-            "again by what the images show."
+            "So says a hash of 64 bits, which takes small images that are alike for duplicates: look at some pairs. "
+            "Where they are the same photograph a classifier remembers them, and methods that repeat training images "
+            "gain unduly: split again by what the images show."
         )
     return Advice(heading=heading, paragraphs=tuple(paragraphs), figures={"near_duplicates": value})
 

@@ -19,7 +19,7 @@ METRICS = ("balanced_accuracy", "ssim_super_sub_classes", "near_duplicates")
 BALANCERS: Sequence[tuple[str, Sequence[str]]] = (
     ("random_oversampling", ()),
     ("balanced_softmax", ()),
-    ("cmo", ()),
+    ("cmo", ('base = { use = "balanced_softmax" }',)),
     ("equal_exposure", ('base = { use = "mlp_cgan" }',)),
     ("mlp_cgan", ()),
     ("gm_aug", ('base = { use = "mlp_cgan" }',)),

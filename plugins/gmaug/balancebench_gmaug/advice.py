@@ -31,7 +31,7 @@ def advise_on_similarity(evaluation: SubsetEvaluation) -> Advice:
     paragraphs = [
         f"Mean structural similarity of pairs of training images: {_with_error(every)} over all classes; at most "
         f"{_with_error(largest)} within a {kind}, which is {largest.set_name} ({largest.images} images).",
-        f"Definition: {definition(OPTIONS)}; values of other definitions differ by a tenth.",
+        f"Definition: {definition(OPTIONS)}; values of other definitions differ by a tenth or so.",
     ]
     if largest.images < FEW_IMAGES:
         paragraphs.append(f"With {largest.images} images that maximum is too high by chance.")
@@ -57,7 +57,7 @@ def _prediction(largest: Similarity) -> list[str]:
     seen = [observation.similarity for observation in PUBLISHED]
     paragraphs = [
         f"Guo et al. report, for chosen images of a GAN, relative gains in accuracy that fall with this measure x as "
-        f"176.6 exp(-13.1 x) per cent. Here that is {low:.0f} to {high:.0f} per cent by the measure's own error. The "
+        f"176.6 exp(-13.1 x) per cent. Here that is {low:.1f} to {high:.1f} per cent by the measure's own error. The "
         f"same curve, fitted to seven of their eight data sets, misses the eighth by {np.median(errors):.0f} points in "
         f"the middle case and by {max(errors):.0f} at worst.",
     ]

@@ -23,6 +23,7 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
         synthesises=True,
         trains_generator=True,
+        fewest_images=lambda _options: 1,
     ),
     BalancerComponent(
         name="cbdm",
@@ -33,6 +34,7 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
         synthesises=True,
         trains_generator=True,
+        fewest_images=lambda _options: 1,
     ),
     BalancerComponent(
         name="guided_diffusion",
@@ -43,5 +45,6 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
         synthesises=True,
         trains_generator=True,
+        fewest_images=lambda _options: 1,
     ),
 )

@@ -41,7 +41,7 @@ class TooSmall(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similarity:
-    """The similarity of a set. skipped: names of the sets of one image, which have none."""
+    """The similarity of a set. images: it has. skipped: names of the sets of one image, which have none."""
 
     value: float
     standard_error: float
@@ -124,10 +124,12 @@ def _of_set(
     digests = [hashlib.sha256(train.images_NCHW[index].tobytes()).digest() for index in indices_N]
     ordered_N = indices_N[sorted(range(len(digests)), key=digests.__getitem__)]
     rng = np.random.default_rng(seed_for("ssim", options.seed))
+    if options.most_pairs is not None and 2 * len(ordered_N) > options.most_pairs:
+        ordered_N = ordered_N[np.sort(rng.permutation(len(ordered_N))[: max(2, options.most_pairs // 2)])]
     firsts: list[NDArray[np.int64]] = []
     seconds: list[NDArray[np.int64]] = []
     similar: list[NDArray[np.float64]] = []
-    for group_N, first_P, second_P in _groups_and_pairs(len(ordered_N), options.most_pairs, rng):
+    for group_N, first_P, second_P in _groups_and_pairs(len(ordered_N), rng):
         images_NCHW = torch.from_numpy(np.ascontiguousarray(train.images_NCHW[ordered_N[group_N]])).to(device)
         windows = Windows.of(_prepared(images_NCHW, options), options)
         pairs = (torch.from_numpy(index_P).to(device) for index_P in (first_P, second_P))
@@ -139,23 +141,19 @@ def _of_set(
         value=float(similar_P.mean()),
         standard_error=_standard_error(similar_P, np.concatenate(firsts), np.concatenate(seconds), rng),
         set_name=name,
-        images=len(ordered_N),
+        images=len(indices_N),
         pairs=len(similar_P),
     )
 
 
 def _groups_and_pairs(
-    count: int, most_pairs: int | None, rng: np.random.Generator
+    count: int, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the images of each group, and the pairs in it by their places there, which are never equal."""
-    groups = np.array_split(rng.permutation(count), -(-count // GROUP_IMAGES))
-    wanted = 2 * count if most_pairs is None else min(2 * count, most_pairs)
-    shares = np.diff(np.round(np.cumsum([0, *map(len, groups)]) * wanted / count).astype(np.int64))
-    for group_N, pair_count in zip(groups, shares, strict=True):
-        if pair_count:
-            first_P = rng.integers(0, len(group_N), pair_count)
-            second_P = (first_P + rng.integers(1, len(group_N), pair_count)) % len(group_N)
-            yield group_N, first_P, second_P
+    """Yield the images of each group, and two pairs an image by their places there, which are never equal."""
+    for group_N in np.array_split(rng.permutation(count), -(-count // GROUP_IMAGES)):
+        first_P = rng.integers(0, len(group_N), 2 * len(group_N))
+        second_P = (first_P + rng.integers(1, len(group_N), len(first_P))) % len(group_N)
+        yield group_N, first_P, second_P
 
 
 def _prepared(images_NCHW: Tensor, options: SsimOptions) -> Tensor:

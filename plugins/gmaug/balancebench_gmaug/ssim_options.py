@@ -35,7 +35,9 @@ class SsimOptions(Options):
         default=128, description='rows and columns that images are compared at; "as_is": their own'
     )
     most_pairs: int | None = Field(
-        default=None, ge=1, description="at most so many pairs of a set, instead of twice its images"
+        default=None,
+        ge=4,
+        description="at most so many pairs of a set: two an image of half as many images, drawn from it",
     )
     seed: int = Field(default=0, ge=0, description="of the drawing of pairs")
 

@@ -22,4 +22,5 @@ TRANSITIONAL_CGAN = BalancerComponent(
     ready=transitional_cgan_ready,
     synthesises=True,
     trains_generator=True,
+    fewest_images=lambda _options: 1,
 )

@@ -95,7 +95,7 @@ def test_no_image_is_paired_with_itself_and_all_others_as_often(monkeypatch):
     counts = np.zeros((10, 10))
     rng = np.random.default_rng(0)
     for _ in range(5000):
-        for group_N, first_P, second_P in similarity._groups_and_pairs(10, None, rng):
+        for group_N, first_P, second_P in similarity._groups_and_pairs(10, rng):
             np.add.at(counts, (group_N[first_P], group_N[second_P]), 1)
     assert counts.sum() == 100_000
     assert np.trace(counts) == 0
@@ -107,7 +107,7 @@ def test_a_set_has_two_pairs_an_image_whatever_its_groups():
     from balancebench_gmaug.similarity import _groups_and_pairs
 
     for count in (2, 3, 511, 513, 1500):
-        groups = list(_groups_and_pairs(count, None, np.random.default_rng(0)))
+        groups = list(_groups_and_pairs(count, np.random.default_rng(0)))
         assert sum(len(first_P) for _, first_P, _ in groups) == 2 * count
         assert sorted(np.concatenate([group_N for group_N, _, _ in groups])) == list(range(count))
         assert min(len(group_N) for group_N, _, _ in groups) >= 2
@@ -153,6 +153,16 @@ def test_the_standard_error_is_the_spread_over_fresh_sets():
     spread = np.std([similarity.value for similarity in similarities])
     said = np.mean([similarity.standard_error for similarity in similarities])
     assert 0.9 < said / spread < 1.75  # too large rather than too small: see the module
+
+
+def test_of_a_large_set_no_more_pairs_are_taken_than_asked_for():
+    train = labelled(photographs(60))
+    few = merged(train, SsimOptions(size=48, most_pairs=20), "cpu")
+    every = merged(train, SsimOptions(size=48), "cpu")
+    assert (few.pairs, few.images, every.pairs) == (20, 60, 120)
+    assert few.standard_error > every.standard_error
+    assert abs(few.value - every.value) < 4 * few.standard_error
+    assert merged(train, SsimOptions(size=48, most_pairs=120), "cpu") == every
 
 
 def test_options_change_what_is_compared():
