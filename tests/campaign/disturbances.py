@@ -140,6 +140,8 @@ def fuzzed_records(scene: Scene, chance: random.Random) -> str:
     store = scene.store(finished=True)
     folder = store.parent / "committed"
     in_process([*scene.typed("leaderboard", store), "--records", str(folder)])
+    if (intact := in_process(["leaderboard", str(folder), "--check"])).code != 0:
+        raise Disturbed(f"the folder is refused before it is damaged:\n{intact.printed[-2000:]}")
     path = chance.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
     _damage(path, chance.choice(("flip", "cut", "lengthen", "empty", "remove")), chance, folder)
     ended = in_process(["leaderboard", str(folder), "--check"])
@@ -159,6 +161,11 @@ def fuzzed_images(scene: Scene, chance: random.Random) -> str:
             (images / split / name).mkdir(parents=True)
             for number in range(3):
                 Image.new("L", (8, 8), 40 * number).save(images / split / name / f"{number}.png")
+    suite = store.parent / "images.toml"
+    table = f'use = "image_folder"\nroot = "{images}"\nsize = 8\n'
+    suite.write_text(scene.suite.read_text(encoding="utf-8").replace(TINY, table), encoding="utf-8")
+    if (intact := in_process(["validate", str(suite)])).code != 0:
+        raise Disturbed(f"the folder is refused before it is damaged:\n{intact.printed[-2000:]}")
     path = chance.choice(sorted(images.rglob("*.png")))
     how = chance.choice(("flip", "cut", "empty", "remove", "loop", "folder", "name", "class"))
     if how == "name":
@@ -168,9 +175,6 @@ def fuzzed_images(scene: Scene, chance: random.Random) -> str:
             (images / split / "dog").rename(images / split / "do\x1bg")
     else:
         _damage(path, how, chance, images)
-    suite = store.parent / "images.toml"
-    table = f'use = "image_folder"\nroot = "{images}"\nimage_size = 8\n'
-    suite.write_text(scene.suite.read_text(encoding="utf-8").replace(TINY, table), encoding="utf-8")
     ended = in_process(["run", str(suite), "--store", str(store), "--output", str(store.parent / "out"), "--jobs", "0"])
     if "Traceback" in ended.printed or "\x1b" in ended.printed or ended.code not in (0, 1, 2):
         raise Disturbed(f"{how}: exit code {ended.code}\n{ended.printed[-3000:]}")
