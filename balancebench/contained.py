@@ -17,8 +17,9 @@ __all__ = ["contained"]
 def contained() -> Generator[None]:
     """Turn a SystemExit or KeyboardInterrupt that code inside the block raises into a PluginError.
 
-    A Ctrl-C of the user stays one: it comes as a signal. Where signals are somebody else's business, outside of the
-    main thread or with a handler of their own, every KeyboardInterrupt is taken for the user's.
+    A Ctrl-C of the user stays one: it comes as a signal, which a process in the background may ignore. Where signals are
+    somebody else's business, outside of the main thread or with a handler of their own, every KeyboardInterrupt is
+    taken for the user's.
     """
     was_pressed = False
 
@@ -27,8 +28,10 @@ def contained() -> Generator[None]:
         was_pressed = True
         raise KeyboardInterrupt
 
+    handler = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    is_ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_ours = in_main_thread and handler is signal.default_int_handler
+    can_be_pressed = handler is not signal.SIG_IGN
     if is_ours:
         signal.signal(signal.SIGINT, note)
     try:
@@ -36,7 +39,7 @@ def contained() -> Generator[None]:
     except SystemExit as error:
         raise PluginError(f"it tried to end the process, with exit code {error.code!r}") from error
     except KeyboardInterrupt as error:
-        if was_pressed or not is_ours:
+        if was_pressed or (can_be_pressed and not is_ours):
             raise
         raise PluginError("it raised KeyboardInterrupt, which nobody had pressed") from error
     finally:

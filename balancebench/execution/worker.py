@@ -54,9 +54,14 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
             return
         os.ftruncate(output, 0)
         finished = _run(pipe, content, settings, log)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         pipe.send_bytes(json.dumps(finished).encode())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # pyright: ignore[reportUnnecessaryComparison] - None where it was closed from the start
+            stream.flush()
 
 
 def printed_end(log: Path) -> str:
@@ -101,8 +106,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
         return Judgement(**json.loads(pipe.recv_bytes()))
 
     def printed() -> str:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         return printed_end(log)
 
     ended = run_step(
