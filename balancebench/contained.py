@@ -17,9 +17,9 @@ __all__ = ["contained"]
 def contained() -> Generator[None]:
     """Turn a SystemExit or KeyboardInterrupt that code inside the block raises into a PluginError.
 
-    A Ctrl-C of the user stays one: it comes as a signal, which a process in the background may ignore. Where signals are
-    somebody else's business, outside of the main thread or with a handler of their own, every KeyboardInterrupt is
-    taken for the user's.
+    A Ctrl-C of the user stays one: it comes as a signal, unless signals are ignored. Where they are somebody else's
+    business, outside of the main thread or with a handler of their own, every KeyboardInterrupt is taken for the
+    user's.
     """
     was_pressed = False
 
