@@ -7,10 +7,18 @@ from typing import Any
 
 from balancebench import BalancerComponent
 from balancebench_gmaug.cbdm_options import CbdmOptions
+from balancebench_gmaug.diffusion_options import DiffusionOptions
 from balancebench_gmaug.edm_options import EdmOptions
 from balancebench_gmaug.guided_diffusion_options import GuidedDiffusionOptions
 
 __all__ = ["DIFFUSION_MODELS"]
+
+
+def _slow_on_cpu(options: DiffusionOptions) -> str | None:
+    """Say so of presets that are made for a GPU, whatever else is asked."""
+    preset = getattr(options, "preset", "")
+    return None if preset in ("micro", "tiny") else f'preset "{preset}" takes days; "tiny" is for two cores'
+
 
 DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
     BalancerComponent(
@@ -21,6 +29,7 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         citation="Karras, Aittala, Aila, Laine, Elucidating the Design Space of Diffusion-Based Generative Models, "
         "NeurIPS 2022; Ho, Salimans, Classifier-Free Diffusion Guidance, 2021",
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
+        slow_on_cpu=_slow_on_cpu,
         synthesises=True,
         trains_generator=True,
         fewest_images=lambda _options: 1,
@@ -32,6 +41,7 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         build="balancebench_gmaug.cbdm:Cbdm",
         citation="Qin, Zheng, Yao, Zhou, Zhang, Class-Balancing Diffusion Models, CVPR 2023",
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
+        slow_on_cpu=_slow_on_cpu,
         synthesises=True,
         trains_generator=True,
         fewest_images=lambda _options: 1,
@@ -43,6 +53,7 @@ DIFFUSION_MODELS: Sequence[BalancerComponent[Any]] = (
         build="balancebench_gmaug.guided_diffusion:GuidedDiffusion",
         citation="Dhariwal, Nichol, Diffusion Models Beat GANs on Image Synthesis, NeurIPS 2021",
         smoke={"preset": "micro", "steps": 1, "batch_size": 2, "sampler_steps": 2, "target": 12},
+        slow_on_cpu=_slow_on_cpu,
         synthesises=True,
         trains_generator=True,
         fewest_images=lambda _options: 1,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from balancebench import Component, Dataset
+from balancebench import DatasetComponent
 from balancebench_gmaug.photograph_options import HeldOutOptions, InaturalistOptions, files_identity
 
 __all__ = ["PHOTOGRAPHS"]
 
-PHOTOGRAPHS: Sequence[Component[Any, Dataset]] = (
-    Component(
+PHOTOGRAPHS: Sequence[DatasetComponent[Any]] = (
+    DatasetComponent(
         name="flowers",
         summary="Photographs of five kinds of flowers, as on Kaggle (alxmamaev/flowers-recognition).",
         options=HeldOutOptions,
@@ -19,7 +19,7 @@ PHOTOGRAPHS: Sequence[Component[Any, Dataset]] = (
         identity=files_identity,
         smoke={"images_per_class": 20},
     ),
-    Component(
+    DatasetComponent(
         name="utkface",
         summary="Faces by ethnicity, five classes, as UTKFace's file names say.",
         options=HeldOutOptions,
@@ -28,7 +28,7 @@ PHOTOGRAPHS: Sequence[Component[Any, Dataset]] = (
         identity=files_identity,
         smoke={"images_per_class": 20},
     ),
-    Component(
+    DatasetComponent(
         name="scene",
         summary="Photographs of six kinds of scenes, labelled in train.csv.",
         options=HeldOutOptions,
@@ -36,7 +36,7 @@ PHOTOGRAPHS: Sequence[Component[Any, Dataset]] = (
         identity=files_identity,
         smoke={"images_per_class": 20},
     ),
-    Component(
+    DatasetComponent(
         name="inaturalist_2019",
         summary="A group of iNaturalist 2019's species: birds, insects, fungi, reptiles or amphibians.",
         options=InaturalistOptions,

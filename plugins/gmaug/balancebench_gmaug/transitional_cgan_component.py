@@ -20,6 +20,11 @@ TRANSITIONAL_CGAN = BalancerComponent(
         "Inception-v3 weights (ImageNet-1k), to choose the generator's snapshot" if options.needs_inception else None
     ),
     ready=transitional_cgan_ready,
+    slow_on_cpu=lambda options: (
+        f'preset "{options.preset}" takes days; "small" is for two cores'
+        if options.preset in ("cifar", "auto")
+        else None
+    ),
     synthesises=True,
     trains_generator=True,
     fewest_images=lambda _options: 1,
