@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pluggy
 
 from balancebench.contained import contained
 from balancebench.errors import BalancebenchError
@@ -153,11 +155,13 @@ class Observers:
             record=record,
         )
 
-    def _tell(self, hook: Callable[..., Any], **event: Any) -> None:
-        try:
-            with contained():
-                hook(**event)
-        except BalancebenchError as error:  # what the user can mend, in one line
-            logger.warning("%s; the run goes on", error)
-        except Exception:
-            logger.exception("an observing plugin failed; the run goes on")
+    def _tell(self, hook: pluggy.HookCaller, **event: Any) -> None:
+        """Tell each observer what it asked for, by itself: one that fails keeps nothing from the others."""
+        for implementation in reversed(hook.get_hookimpls()):  # the last registered first, as pluggy has it
+            try:
+                with contained():
+                    implementation.function(**{name: event[name] for name in implementation.argnames})
+            except BalancebenchError as error:  # what the user can mend, in one line
+                logger.warning("%s; the run goes on", error)
+            except Exception:
+                logger.exception("an observing plugin failed; the run goes on")

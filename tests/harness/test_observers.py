@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from balancebench import Record, hookimpl
+from balancebench import DataError, Record, hookimpl
 from balancebench.execution.executor import EpochEnded
 from balancebench.execution.observers import Observers
 from balancebench.synthesis.curves import Curves
@@ -138,3 +138,21 @@ def test_pictures_are_told_as_they_are_written(call, suite_file, observer, tmp_p
     assert all(path.is_file() and path.parent.name == "pictures" for path, _, _ in pictures)
     call("leaderboard", suite_file(replace=ONE_SEED))
     assert len(observer.of("picture")) == 4  # nothing was new
+
+
+def test_an_observer_that_fails_keeps_nothing_from_the_others_and_a_mendable_failure_is_one_line(
+    harness, observer, fakes, caplog
+):
+    class Failing:
+        @hookimpl
+        def balancebench_step_finished(self, stage):
+            if stage == "load":
+                raise DataError("there is no server at this address")
+
+    fakes.hooks.register(Failing(), "told first")
+    plan = harness.plan(replace=ONE_SEED)
+    harness.run(plan, jobs=0)
+    assert len(observer.of("finished")) == len(plan.steps)
+    assert [(entry.getMessage(), entry.exc_info) for entry in caplog.records if entry.levelname == "WARNING"] == [
+        ("there is no server at this address; the run goes on", None)
+    ]
