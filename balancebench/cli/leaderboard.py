@@ -53,12 +53,21 @@ def leaderboard(
         typer.Option("--rewrite", help="Write committed tables again from their records, in today's words."),
     ] = False,
     pictures: PicturesFlag = True,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long",
+            help="Write leaderboard_long.csv too: a line for each value, by seed and by class.",
+        ),
+    ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page, leaderboard.html, in the browser.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Write a suite's leaderboard from the store as a page, Markdown with pictures, CSV and JSON; trains nothing.
 
     Example: [bold]balancebench leaderboard suites/quickstart.toml --open[/bold]
+
+    Every value by seed and class, for pandas: [bold]balancebench leaderboard quickstart --long[/bold]
 
     To commit results: [bold]balancebench leaderboard suites/quickstart.toml --records leaderboard[/bold]
 
@@ -74,8 +83,9 @@ def leaderboard(
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check or --rewrite")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_records
+    from balancebench.leaderboard.long_table import write_long_csv
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results import collect, describe_suite
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
     from balancebench.store import Store
@@ -98,9 +108,14 @@ def leaderboard(
             out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
         if show and output is None:
             _open(path.parent)
+    folder = output or results_folder(planned)
+    if long:
+        path = folder / "leaderboard_long.csv"
+        count = write_long_csv(path, describe_suite(planned.suite), results)
+        if not json:
+            out.print(f"Values by seed and class: {path}, {count} lines", markup=False, soft_wrap=True)
     if json or (records is not None and output is None):
         return
-    folder = output or results_folder(planned)
     which = "changed" if pictures else "none"
     markdown, _ = write_with_pictures(planned, opened, folder, board, (results, outcomes), which)
     print_leaderboard(out, board)
