@@ -58,7 +58,7 @@ def are_unlike(lines: Sequence[Line]) -> bool:
 
 
 def axis_scale(lines: Sequence[Line]) -> AxisScale:
-    """Return the scale on which all lines can be read: a logarithm where they are unlike, symmetric where one meets 0."""
+    """Return the scale on which all lines can be read: a logarithm where they are unlike, symmetric if one meets 0."""
     if not are_unlike(lines):
         return "linear"
     lowest = min(float(np.min(line.values_SE, initial=np.inf, where=np.isfinite(line.values_SE))) for line in lines)
