@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,12 @@ from balancebench.folders import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from balancebench.leaderboard.board import Leaderboard
+    from balancebench.leaderboard.results import CellResult, SuiteHeader
 
 __all__ = ["leaderboard"]
 
 COMMITTED = Path("leaderboard")
+LONG = "leaderboard_long.csv"
 
 
 def leaderboard(
@@ -60,6 +63,15 @@ def leaderboard(
             help="Write leaderboard_long.csv too: a line for each value, by seed and by class.",
         ),
     ] = False,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub",
+            help="Write the values by seed and class to a folder in the Hugging Face hub's format, which "
+            "datasets.load_from_disk reads.",
+            metavar="DIR",
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page, leaderboard.html, in the browser.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -83,7 +95,6 @@ def leaderboard(
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check or --rewrite")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_records
-    from balancebench.leaderboard.long_table import write_long_csv
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
     from balancebench.leaderboard.results import collect, describe_suite
     from balancebench.leaderboard.table import build_leaderboard
@@ -109,11 +120,10 @@ def leaderboard(
         if show and output is None:
             _open(path.parent)
     folder = output or results_folder(planned)
-    if long:
-        path = folder / "leaderboard_long.csv"
-        count = write_long_csv(path, describe_suite(planned.suite), results)
+    described = describe_suite(planned.suite)
+    for written in _write_values(described, results, folder / LONG if long else None, hub):
         if not json:
-            out.print(f"Values by seed and class: {path}, {count} lines", markup=False, soft_wrap=True)
+            out.print(written, markup=False, soft_wrap=True)
     if json or (records is not None and output is None):
         return
     which = "changed" if pictures else "none"
@@ -122,6 +132,21 @@ def leaderboard(
     out.print(f"Leaderboard: {markdown}, with .html, pictures, .csv and .json beside it", markup=False, soft_wrap=True)
     if show:
         _open(folder)
+
+
+def _write_values(
+    suite: SuiteHeader, cells: Sequence[CellResult], csv_path: Path | None, hub_folder: Path | None
+) -> Iterator[str]:
+    """Write every value by seed and class where asked, and yield a line on each file or folder."""
+    if csv_path is not None:
+        from balancebench.leaderboard.long_table import write_long_csv
+
+        yield f"Values by seed and class: {csv_path}, {write_long_csv(csv_path, suite, cells)} lines"
+    if hub_folder is not None:
+        from balancebench.leaderboard.hub_format import write_hub_folder
+
+        count = write_hub_folder(hub_folder, suite, cells)
+        yield f"Values by seed and class for the hub: {hub_folder}, {count} rows"
 
 
 def _open(folder: Path) -> None:
