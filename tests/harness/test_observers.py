@@ -68,6 +68,13 @@ def test_epochs_of_a_classifier_are_told_once_each_and_before_its_step_ends(harn
     assert observer.told[-1] == ("run ended", "fakes", False)
 
 
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_epochs_of_a_classifier_come_while_it_is_trained_here_and_from_a_worker(harness, observer, monkeypatch, jobs):
+    monkeypatch.setattr(Observers, "_tell_what_is_left", lambda self, step: None)  # what comes at the end
+    harness.run(harness.plan(replace=THREE_EPOCHS), jobs=jobs)
+    assert [event[2] for event in observer.of("epoch")][:3] == [0, 1, 2]
+
+
 def test_a_finished_step_is_told_with_its_record(harness, observer):
     plan = harness.plan(replace=ONE_SEED)
     harness.run(plan, jobs=0)

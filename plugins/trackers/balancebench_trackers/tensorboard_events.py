@@ -52,7 +52,10 @@ class TensorBoardEvents:
         import numpy as np
         from PIL import Image
 
-        image_HWC = np.asarray(Image.open(io.BytesIO(picture_png(path))).convert("RGB"))
+        drawn = Image.open(io.BytesIO(picture_png(path))).convert("RGBA")
+        on_white = Image.new("RGBA", drawn.size, "white")  # pictures have a transparent ground, TensorBoard none
+        on_white.alpha_composite(drawn)
+        image_HWC = np.asarray(on_white.convert("RGB"))
         with self._make(log_dir=str(self._folder / "pictures")) as writer:
             writer.add_image(f"{kind}/{title}", image_HWC, dataformats="HWC")
 

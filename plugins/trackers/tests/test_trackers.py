@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import io
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from balancebench.cli.main import main
 from balancebench.registry import load_registry
@@ -99,7 +101,9 @@ def test_tensorboard_reads_back_epochs_metrics_options_and_pictures(follow, tmp_
     assert len([tag for tag in score.Tags()["scalars"] if tag.startswith("last/class_accuracy/")]) == 10
     pictures = events("pictures")
     assert {tag.partition("/")[0] for tag in pictures.Tags()["images"]} == {"scores", "classes", "epochs", "confusion"}
-    assert pictures.Images(pictures.Tags()["images"][0])[0].width > 100
+    (picture,) = pictures.Images(pictures.Tags()["images"][0])
+    assert picture.width > 100
+    assert Image.open(io.BytesIO(picture.encoded_image_string)).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_mlflow_reads_back_epochs_metrics_options_and_pictures_from_a_sqlite_store(follow, tmp_path):
