@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from balancebench.cli.option_text import option_rows
 from balancebench.cli.shared import JsonFlag, StoreOption, console, print_json
 from balancebench.errors import BalancebenchError, nearest
 from balancebench.folders import DEFAULT_STORE, data_root
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor", "list_components", "schema", "show"]
 
-_TYPE_NAMES = {
-    "integer": "int",
-    "number": "float",
-    "string": "text",
-    "boolean": "true/false",
-    "null": "none",
-    "object": "table",
-}
 BF16_TEXT = {
     True: "in this processor's hardware",
     False: "not in this processor's hardware: slower than fp32",
@@ -150,6 +143,7 @@ def _described(registered: RegisteredComponent) -> dict[str, Any]:
 
 def _print_component(out: Console, registered: RegisteredComponent) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     component = registered.component
     out.print(f"[bold]{component.name}[/bold] ({registered.kind}, from {registered.distribution})")
@@ -158,50 +152,18 @@ def _print_component(out: Console, registered: RegisteredComponent) -> None:
         out.print(component.citation, style="italic", markup=False)
     if component.requires:
         out.print(f"requires: {', '.join(sorted(component.requires))}")
-    schema = component.options.model_json_schema()
-    properties: dict[str, Any] = schema.get("properties", {})
-    if not properties:
+    rows = option_rows(component.options)
+    if not rows:
         out.print("no options\n")
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("option", no_wrap=True, min_width=max(map(len, properties)))
+    table.add_column("option", no_wrap=True, min_width=max(len(row.name) for row in rows))
     for heading in ("type", "default", "meaning"):
         table.add_column(heading)
-    for option, described in properties.items():
-        default = "required" if option in schema.get("required", []) else _literal(described.get("default"))
-        table.add_row(option, _type_text(described, schema.get("$defs", {})), default, described.get("description", ""))
+    for row in rows:
+        table.add_row(*map(Text, row))
     out.print(table)
     out.print()
-
-
-def _literal(value: Any) -> str:
-    import json
-
-    return "none" if value is None else json.dumps(value)
-
-
-def _type_text(described: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return a JSON schema as a few words: "int 1..", "one of a, b", "list of int"."""
-    if "$ref" in described:
-        described = definitions[described["$ref"].rpartition("/")[2]]
-    if choices := described.get("anyOf") or described.get("oneOf"):
-        return " or ".join(dict.fromkeys(_type_text(choice, definitions) for choice in choices))
-    if "enum" in described or "const" in described:
-        return "one of " + ", ".join(map(str, described.get("enum", [described.get("const")])))
-    kind: str = described.get("type", "any")
-    if kind == "array" and described.get("items"):
-        return f"list of {_type_text(described['items'], definitions)}"
-    return _TYPE_NAMES.get(kind, kind) + _range_text(described)
-
-
-def _range_text(described: dict[str, Any]) -> str:
-    low = described.get("minimum", described.get("exclusiveMinimum"))
-    high = described.get("maximum", described.get("exclusiveMaximum"))
-    if low is None and high is None:
-        return ""
-    opening = ">" if "exclusiveMinimum" in described else ""
-    closing = "<" if "exclusiveMaximum" in described else ""
-    return f" {opening}{'' if low is None else low}..{closing}{'' if high is None else high}"
 
 
 def schema() -> None:

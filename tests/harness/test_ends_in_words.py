@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from balancebench.builtin.datasets.image_files import list_image_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from balancebench.errors import DataError, LeaderboardError, PluginError
 from balancebench.folders import data_root
 from balancebench.leaderboard.outcomes import OUTCOMES, read_committed_outcomes
 from balancebench.leaderboard.records import laid_out, read_records
+from balancebench.loading.image_files import list_image_tree
 from balancebench.registry import Registry
 
 FAKES = str(Path(__file__).parents[1] / "fake_plugins")
