@@ -63,6 +63,7 @@ from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
     from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
+    from balancebench.store import Record
     from balancebench.suite_run import run_suite
     from balancebench.training_plan import (
         Batch,
@@ -80,6 +81,7 @@ _LATE = {
     "DatasetSplits": "balancebench.data",
     "LabelledImages": "balancebench.data",
     "Origin": "balancebench.data",
+    "Record": "balancebench.store",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
     "run_suite": "balancebench.suite_run",
@@ -141,6 +143,7 @@ __all__ = [
     "PlanContext",
     "PluginError",
     "Predictor",
+    "Record",
     "Restart",
     "RestorableClassifier",
     "StoreError",

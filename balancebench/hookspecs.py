@@ -6,14 +6,19 @@ Observing hooks are called in the main process while a plan is executed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from balancebench.advice import Advisor
 from balancebench.component import BalancerComponent, Component, MetricComponent
+from balancebench.config import JSON
 from balancebench.contracts import Classifier, Dataset, Imbalancer
+
+if TYPE_CHECKING:
+    from balancebench.store import Record
 
 __all__ = ["PROJECT", "hookimpl"]
 
@@ -59,6 +64,16 @@ def balancebench_advisors() -> Sequence[Advisor]:
 
 
 @hookspec
+def balancebench_run_started(suite: str, title: str, profile: str | None, steps: int) -> None:
+    """Observe that a suite is run, of which `steps` steps are missing; nothing is told where none is."""
+
+
+@hookspec
+def balancebench_run_ended(suite: str, interrupted: bool) -> None:
+    """Observe that nothing more is run; pictures are drawn after it."""
+
+
+@hookspec
 def balancebench_step_started(key: str, stage: str, label: str) -> None:
     """Observe that a step begins to run. `label` says for a reader what it is."""
 
@@ -69,5 +84,31 @@ def balancebench_step_progress(key: str, done: float, total: float, message: str
 
 
 @hookspec
-def balancebench_step_finished(key: str, stage: str, label: str, status: str, seconds: float, message: str) -> None:
-    """Observe that a step ended: `status` is done, failed, out_of_memory, timeout or skipped; `message` says why."""
+def balancebench_epoch_ended(
+    key: str, stage: str, label: str, series: str, epoch: int, values: Mapping[str, float]
+) -> None:
+    """Observe what is known of an epoch, counted from 0, each once.
+
+    Classifiers' come as they end, generators' when their step ended. series: which of several trainings of one step
+    ("cat"), else "". values: by the curve's name; they may be NaN.
+    """
+
+
+@hookspec
+def balancebench_cell_scored(key: str, label: str, report: str, values: Mapping[str, JSON]) -> None:
+    """Observe the suite's metrics of a cell that was scored, by label: a number, one a class, a matrix or None."""
+
+
+@hookspec
+def balancebench_step_finished(
+    key: str, stage: str, label: str, status: str, seconds: float, message: str, record: Record | None
+) -> None:
+    """Observe that a step ended: `status` is done, failed, out_of_memory, timeout or skipped; `message` says why.
+
+    record: what it left, None where it was left out because of another.
+    """
+
+
+@hookspec
+def balancebench_picture_drawn(suite: str, path: Path, kind: str, title: str, caption: str) -> None:
+    """Observe that a picture of a leaderboard was written, an SVG or PNG file."""

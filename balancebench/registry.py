@@ -25,9 +25,10 @@ from balancebench.plain_text import visible
 
 __all__ = ["OUR_PLUGINS", "BrokenPlugin", "RegisteredComponent", "Registry", "load_registry"]
 
-OUR_PLUGINS = tuple(
+OF_COMPONENTS = tuple(
     f"balancebench-{name}" for name in ("cgan", "datasynth", "gmaug", "imagegen", "longtail", "quality", "resampling")
 )
+OUR_PLUGINS = (*OF_COMPONENTS, "balancebench-trackers")  # which observes, and brings nothing that a suite can name
 
 CORE = "balancebench"
 ENTRY_POINT_GROUP = "balancebench"
@@ -124,7 +125,7 @@ class Registry:
         qualified = [entry.qualified_name for entry in self.all(kind)]
         hint = nearest(use, qualified if distribution else self._components[kind])
         broken = f"; broken plugins: {'; '.join(map(str, self.broken))}" if self.broken else ""
-        absent = [plugin for plugin in OUR_PLUGINS if plugin not in self.versions]
+        absent = [plugin for plugin in OF_COMPONENTS if plugin not in self.versions]
         brought = f"; or it comes with one of these, not installed here: {', '.join(absent)}" if absent else ""
         raise PluginError(f"unknown {kind} {use!r}{hint}{broken}{brought}")
 

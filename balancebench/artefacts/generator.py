@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from balancebench.store import Store
 
-__all__ = ["BalancerFiles", "CurveRows"]
+__all__ = ["BalancerFiles", "CurveRows", "read_curves"]
 
 FOLDER = "artefacts"
 CurveRows = list[dict[str, float]]
@@ -41,13 +41,19 @@ class BalancerFiles:
     def read(cls, store: Store, key: str) -> BalancerFiles:
         """Return the folder and the curves of a finished step; every file is what its record says."""
         files = store.files(key)
-        curves: dict[str, CurveRows] = {}
         for name in files.names(f"{FOLDER}/"):
-            if name.endswith(".json"):
-                document: Any = files.json(name)
-                if isinstance(document, dict) and cast("dict[str, Any]", document).get("curves"):
-                    stem = name.removeprefix(f"{FOLDER}/").removesuffix(".json")
-                    curves[stem] = cast("dict[str, CurveRows]", document)["curves"]
-            else:
+            if not name.endswith(".json"):
                 files.mapped(name)
-        return cls(folder=files.folder / FOLDER, curves=curves)
+        return cls(folder=files.folder / FOLDER, curves=read_curves(store, key))
+
+
+def read_curves(store: Store, key: str) -> dict[str, CurveRows]:
+    """Return the curves of a finished step by file stem; its other files are not looked at."""
+    files = store.files(key)
+    curves: dict[str, CurveRows] = {}
+    for name in files.names(f"{FOLDER}/", ".json"):
+        document: Any = files.json(name)
+        if isinstance(document, dict) and cast("dict[str, Any]", document).get("curves"):
+            stem = name.removeprefix(f"{FOLDER}/").removesuffix(".json")
+            curves[stem] = cast("dict[str, CurveRows]", document)["curves"]
+    return curves

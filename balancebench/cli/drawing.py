@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from balancebench.leaderboard.board import Leaderboard
     from balancebench.leaderboard.outcomes import Outcomes
+    from balancebench.leaderboard.picture_manifest import PictureEntry
     from balancebench.leaderboard.results import CellResult
     from balancebench.pictures.write import Gallery, Which
     from balancebench.plan import Plan
@@ -37,12 +38,21 @@ PicturesFlag = Annotated[
 
 def draw_pictures(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which) -> Gallery:
     """Bring the pictures of a leaderboard's folder up to date."""
+    from balancebench.execution.observers import Observers
     from balancebench.pictures.write import Gallery, write_pictures
+    from balancebench.registry import load_registry
 
     err = errors_console()
+    observers = Observers(load_registry().hooks.hook, plan, store)
+
+    def on_drawn(path: Path, entry: PictureEntry) -> None:
+        observers.picture_drawn(path, entry.kind, entry.title, entry.caption)
+
     with _Progress(err) as progress:
         try:
-            gallery = write_pictures(plan, store, folder, board, which=which, on_picture=progress.on_picture)
+            gallery = write_pictures(
+                plan, store, folder, board, which=which, on_picture=progress.on_picture, on_drawn=on_drawn
+            )
         except LeaderboardError as error:  # the tables stand without
             gallery = Gallery(pictures=(), drawn=0, problems=(str(error),))
     for problem in gallery.problems:

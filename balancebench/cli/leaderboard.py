@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,12 @@ from balancebench.folders import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from balancebench.leaderboard.board import Leaderboard
+    from balancebench.leaderboard.results import CellResult, SuiteHeader
 
 __all__ = ["leaderboard"]
 
 COMMITTED = Path("leaderboard")
+LONG = "leaderboard_long.csv"
 
 
 def leaderboard(
@@ -53,12 +56,30 @@ def leaderboard(
         typer.Option("--rewrite", help="Write committed tables again from their records, in today's words."),
     ] = False,
     pictures: PicturesFlag = True,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long",
+            help="Write leaderboard_long.csv too: a line for each value, by seed and by class.",
+        ),
+    ] = False,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub",
+            help="Write the values by seed and class to a folder in the Hugging Face hub's format, which "
+            "datasets.load_from_disk reads.",
+            metavar="DIR",
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page, leaderboard.html, in the browser.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Write a suite's leaderboard from the store as a page, Markdown with pictures, CSV and JSON; trains nothing.
 
     Example: [bold]balancebench leaderboard suites/quickstart.toml --open[/bold]
+
+    Every value by seed and class, for pandas: [bold]balancebench leaderboard quickstart --long[/bold]
 
     To commit results: [bold]balancebench leaderboard suites/quickstart.toml --records leaderboard[/bold]
 
@@ -75,7 +96,7 @@ def leaderboard(
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_records
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results import collect, describe_suite
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
     from balancebench.store import Store
@@ -98,15 +119,34 @@ def leaderboard(
             out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
         if show and output is None:
             _open(path.parent)
+    folder = output or results_folder(planned)
+    described = describe_suite(planned.suite)
+    for written in _write_values(described, results, folder / LONG if long else None, hub):
+        if not json:
+            out.print(written, markup=False, soft_wrap=True)
     if json or (records is not None and output is None):
         return
-    folder = output or results_folder(planned)
     which = "changed" if pictures else "none"
     markdown, _ = write_with_pictures(planned, opened, folder, board, (results, outcomes), which)
     print_leaderboard(out, board)
     out.print(f"Leaderboard: {markdown}, with .html, pictures, .csv and .json beside it", markup=False, soft_wrap=True)
     if show:
         _open(folder)
+
+
+def _write_values(
+    suite: SuiteHeader, cells: Sequence[CellResult], csv_path: Path | None, hub_folder: Path | None
+) -> Iterator[str]:
+    """Write every value by seed and class where asked, and yield a line on each file or folder."""
+    if csv_path is not None:
+        from balancebench.leaderboard.long_table import write_long_csv
+
+        yield f"Values by seed and class: {csv_path}, {write_long_csv(csv_path, suite, cells)} lines"
+    if hub_folder is not None:
+        from balancebench.leaderboard.hub_format import write_hub_folder
+
+        count = write_hub_folder(hub_folder, suite, cells)
+        yield f"Values by seed and class for the hub: {hub_folder}, {count} rows"
 
 
 def _open(folder: Path) -> None:

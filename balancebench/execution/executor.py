@@ -12,7 +12,7 @@ from balancebench.config import Compilation
 from balancebench.errors import BalancebenchError, nearest
 from balancebench.step import Step
 
-__all__ = ["EXECUTORS", "Executor", "Finished", "Limits", "Progressed", "Site", "start_executor"]
+__all__ = ["EXECUTORS", "EpochEnded", "Executor", "Finished", "Limits", "Progressed", "Site", "start_executor"]
 
 EXECUTORS: Mapping[str, str] = {
     "processes": "balancebench.execution.processes:ProcessExecutor",
@@ -40,6 +40,15 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """A classifier that is being trained reported these values of an epoch, counted from 0."""
+
+    key: str
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A step ended and its record is in the store."""
 
@@ -49,7 +58,7 @@ class Finished:
     message: str
 
 
-def _ignore(_event: Progressed) -> None:
+def _ignore(_event: Progressed | EpochEnded) -> None:
     return
 
 
@@ -59,7 +68,8 @@ class Site:
 
     device: "auto", "cuda", "mps" or "cpu". jobs: steps side by side, or None for what the devices take; jobs_per_gpu:
     how many that is on a GPU. threads: of each step on the CPU. most: never more than there are steps. on_progress:
-    hears how far running steps are.
+    hears how far running steps are. on_epoch: hears the epochs of classifiers as they end; an executor that cannot
+    tell leaves it, and they are told when the step ended.
     """
 
     store_root: Path
@@ -73,6 +83,7 @@ class Site:
     compilation: Compilation = "auto"
     checkpoint_seconds: float = 180.0
     on_progress: Callable[[Progressed], None] = _ignore
+    on_epoch: Callable[[EpochEnded], None] = _ignore
 
 
 class Executor(Protocol):

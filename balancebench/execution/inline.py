@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from balancebench.errors import BalancebenchError
 from balancebench.execution.devices import slot_devices
-from balancebench.execution.executor import Finished, Progressed, Site
+from balancebench.execution.executor import EpochEnded, Finished, Progressed, Site
 from balancebench.execution.provenance import describe_environment
 from balancebench.registry import load_registry
 from balancebench.step import Step
@@ -42,6 +42,9 @@ class InlineExecutor:
         def progress(done: float, total: float, message: str = "") -> None:
             self._site.on_progress(Progressed(step.key, done, total, message))
 
+        def epoch_ended(epoch: int, values: Mapping[str, float]) -> None:
+            self._site.on_epoch(EpochEnded(step.key, epoch, values))
+
         if self._lasting_changes:
             raise BalancebenchError(
                 f"a step changed this process in a way that cannot be undone ({', '.join(self._lasting_changes)}), and "
@@ -56,6 +59,7 @@ class InlineExecutor:
             data_root=self._site.data_root,
             provenance={**describe_environment(registry), "device": self._device, "threads": step.threads},
             progress=progress,
+            epoch_ended=epoch_ended,
             judge=Judge(store),
             compilation=self._site.compilation,
             checkpoint_seconds=self._site.checkpoint_seconds,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from balancebench.config import JSON
 from balancebench.execution.devices import slot_devices
-from balancebench.execution.executor import Finished, Progressed, Site
+from balancebench.execution.executor import EpochEnded, Finished, Progressed, Site
 from balancebench.execution.gpu_room import GpuMemory, GpuRoom, kind_of
 from balancebench.execution.worker_process import WorkerProcess
 from balancebench.stages.judge import Judge
@@ -163,6 +163,9 @@ class ProcessExecutor:
                     continue
                 if note["kind"] == "judge":
                     self._answer(process, note["dataset"])
+                    continue
+                if note["kind"] == "epoch":
+                    self._site.on_epoch(EpochEnded(step.key, note["epoch"], note["values"]))
                     continue
                 self._site.on_progress(Progressed(step.key, note["done"], note["total"], note["message"]))
         except (EOFError, OSError):

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from balancebench.config import Compilation
 from balancebench.execution.executor import Limits, Site, start_executor
+from balancebench.execution.observers import Observers
 from balancebench.execution.readiness import check_ready
-from balancebench.execution.scheduler import Observers, Outcome, Scheduler
+from balancebench.execution.scheduler import Outcome, Scheduler
 from balancebench.execution.survey import Survey, survey
 from balancebench.folders import data_root
 from balancebench.plan import Cell, Plan
@@ -86,7 +87,7 @@ def run_plan(
         return Outcome(cached=len(surveyed.done), damaged=dict(surveyed.damaged))
     check_ready(surveyed.to_run, registry)
     store.temporary_folder().rmdir()  # or raise: what cannot be kept need not be computed
-    observers = Observers(registry.hooks.hook)
+    observers = Observers(registry.hooks.hook, plan, store)
     site = Site(
         store_root=store.root,
         data_root=data_folder or data_root(),
@@ -99,11 +100,13 @@ def run_plan(
         compilation=compilation,
         checkpoint_seconds=checkpoint_seconds,
         on_progress=observers.progressed,
+        on_epoch=observers.epoch_ended,
     )
     workers = start_executor(executor, site)
     scheduler = Scheduler(plan, store, surveyed, workers, observers)
     registry.hooks.register(reporter, REPORTER)
     try:
+        observers.run_started(len(surveyed.to_run))
         with reporter.running(plan, surveyed, workers.description):
             scheduler.run()
     except KeyboardInterrupt:
@@ -113,6 +116,7 @@ def run_plan(
         workers.close()
         scheduler.release_all()
         store.clear_temporary()
+        observers.run_ended(interrupted=scheduler.outcome.interrupted)
     scheduler.outcome.duration_seconds = time.monotonic() - start
     return scheduler.outcome
 

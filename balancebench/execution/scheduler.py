@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from filelock import BaseFileLock
 
-from balancebench.contained import contained
 from balancebench.errors import StoreError
-from balancebench.execution.executor import Executor, Finished, Progressed
+from balancebench.execution.executor import Executor, Finished
+from balancebench.execution.observers import Observers
 from balancebench.execution.survey import Survey
 from balancebench.plan import Plan
 from balancebench.step import Step, input_keys, record_fields
 from balancebench.store import Store, commit_failure, failure_record
 
-__all__ = ["FailedStep", "Observers", "Outcome", "Scheduler", "failures_first"]
+__all__ = ["FailedStep", "Outcome", "Scheduler", "failures_first"]
 
 POLL_SECONDS = 0.2
 LOOK_AHEAD = 100  # steps that are asked whether they can start, where the first cannot
 ELSEWHERE_SECONDS = 1.0  # how often to look whether another process finished a step
 LACKING = {"cuda": "it needs a CUDA device, and this machine has none"}
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,46 +43,6 @@ class Outcome:
     damaged: dict[str, str] = field(default_factory=dict[str, str])
     interrupted: bool = False
     duration_seconds: float = 0.0
-
-
-class Observers:
-    """Tells observing plugins, and the reporter among them; none of them can end a run."""
-
-    def __init__(self, hooks: Any) -> None:
-        self._hooks = hooks
-
-    def started(self, step: Step) -> None:
-        """Say that a step begins."""
-        self._tell(self._hooks.balancebench_step_started, key=step.key, stage=step.stage, label=step.label)
-
-    def progressed(self, event: Progressed) -> None:
-        """Say how far a running step is."""
-        self._tell(
-            self._hooks.balancebench_step_progress,
-            key=event.key,
-            done=event.done,
-            total=event.total,
-            message=event.message,
-        )
-
-    def finished(self, step: Step, status: str, seconds: float, message: str) -> None:
-        """Say how a step ended."""
-        self._tell(
-            self._hooks.balancebench_step_finished,
-            key=step.key,
-            stage=step.stage,
-            label=step.label,
-            status=status,
-            seconds=seconds,
-            message=message,
-        )
-
-    def _tell(self, hook: Callable[..., Any], **event: Any) -> None:
-        try:
-            with contained():
-                hook(**event)
-        except Exception:
-            logger.exception("an observing plugin failed; the run goes on")
 
 
 class Scheduler:
@@ -191,7 +148,7 @@ class Scheduler:
             self.outcome.ran += 1
         else:
             self.outcome.failed.append(FailedStep(step=step, status=finished.status, message=finished.message))
-        self._observers.finished(step, finished.status, finished.seconds, finished.message)
+        self._observers.finished(step, finished)
         freed: list[str] = []
         for dependent in self._dependents.get(finished.key, []):
             if dependent not in self._steps:
@@ -212,7 +169,7 @@ class Scheduler:
         if step is None:
             return
         self.outcome.failed.append(FailedStep(step=step, status="skipped", message=reason))
-        self._observers.finished(step, "skipped", 0.0, reason)
+        self._observers.skipped(step, reason)
         for dependent in self._dependents.get(key, []):
             self._skip(dependent, reason)
 

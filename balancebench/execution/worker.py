@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -97,6 +98,9 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
             note = {"kind": "progress", "done": float(done), "total": float(total), "message": message}
             pipe.send_bytes(json.dumps(note).encode())
 
+    def epoch_ended(epoch: int, values: Mapping[str, float]) -> None:
+        pipe.send_bytes(json.dumps({"kind": "epoch", "epoch": epoch, "values": dict(values)}).encode())
+
     def judge(dataset_key: str, logits_NK: NDArray[np.float32]) -> Judgement:
         """Ask the main process, which knows the test labels."""
         pipe.send_bytes(json.dumps({"kind": "judge", "dataset": dataset_key}).encode())
@@ -122,6 +126,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
         },
         begun=lambda: pipe.send_bytes(json.dumps({"kind": "begun"}).encode()),
         progress=progress,
+        epoch_ended=epoch_ended,
         judge=judge,
         compilation=settings["compilation"],
         checkpoint_seconds=settings["checkpoint_seconds"],

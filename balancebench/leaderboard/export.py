@@ -16,7 +16,7 @@ from balancebench.leaderboard.board import Difference, Leaderboard, MetricSummar
 from balancebench.leaderboard.results import MetricHeader
 from balancebench.plain_text import visible
 
-__all__ = ["csv_lines", "csv_text", "json_parts", "json_text", "json_value"]
+__all__ = ["csv_lines", "csv_text", "json_parts", "json_text", "json_value", "spreadsheet_text"]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet would run  # noqa: RUF001
 _BOARD = TypeAdapter(Leaderboard)
@@ -80,20 +80,20 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
     against = row.against_floor if metric.label == table.ranked_by else None
     cost = row.cost
     return {
-        "suite": _text(board.suite.name),
-        "profile": _text(board.suite.profile or ""),
-        "dataset": _text(table.task.dataset),
-        "imbalancer": _text(table.task.imbalancer),
-        "classifier": _text(table.task.classifier),
+        "suite": spreadsheet_text(board.suite.name),
+        "profile": spreadsheet_text(board.suite.profile or ""),
+        "dataset": spreadsheet_text(table.task.dataset),
+        "imbalancer": spreadsheet_text(table.task.imbalancer),
+        "classifier": spreadsheet_text(table.task.classifier),
         "report": table.report,
         "rank": row.rank,
         "rank_low": None if row.rank_range is None else row.rank_range[0],
         "rank_high": None if row.rank_range is None else row.rank_range[1],
         "level_with_first": row.level_with_first,
-        "balancer": _text(row.balancer),
+        "balancer": spreadsheet_text(row.balancer),
         "role": row.role,
-        "metric": _text(metric.label),
-        "unit": _text(metric.unit),
+        "metric": spreadsheet_text(metric.label),
+        "unit": spreadsheet_text(metric.unit),
         "higher_is_better": metric.higher_is_better,
         "mean": summary.over_seeds.mean,
         "std": summary.over_seeds.std,
@@ -118,9 +118,9 @@ def _line(board: Leaderboard, table: TaskTable, row: Row, metric: MetricHeader) 
         "optimiser_steps": None if cost is None else cost.optimiser_steps,
         "peak_memory_bytes": None if cost is None else cost.peak_memory_bytes,
         "used_withheld_data": row.used_withheld_data,
-        "outside_data": _text("; ".join(row.outside_data)),
-        "warnings": _text("; ".join(row.warnings)),
-        "remark": _text(_remark(table, row, summary)),
+        "outside_data": spreadsheet_text("; ".join(row.outside_data)),
+        "warnings": spreadsheet_text("; ".join(row.warnings)),
+        "remark": spreadsheet_text(_remark(table, row, summary)),
     }
 
 
@@ -149,7 +149,7 @@ def _remark(table: TaskTable, row: Row, summary: MetricSummary) -> str:
     return " ".join("; ".join([*ranking, *unranked, *undefined, *problems]).split())
 
 
-def _text(text: str) -> str:
+def spreadsheet_text(text: str) -> str:
     """Return a cell's text, with a quote before what a spreadsheet would run, and all of its characters showing."""
     is_formula = text.lstrip().startswith(FORMULA_STARTS)
     return visible(f"'{text}" if is_formula else text)

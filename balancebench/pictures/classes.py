@@ -5,6 +5,7 @@ Axis suffix: K classes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -183,7 +184,7 @@ def _draw(scene: Scene, trained: Mapping[str, Mapping[str, str]], subject: str, 
         width = max(150, 12 * len(class_names)) if labelled else 220
         return alt.layer(after, before, data=alt.Data(values=values)).properties(width=width, height=110)
 
-    chart = small_multiples(names, draw, TITLE, subject)
+    chart = small_multiples(names, draw, TITLE, subject, notes=more_names(panels))
     caption = sentences(_caption(panels, labelled), note)
     return Drawing(content=svg_of(chart, f"{TITLE}: {subject}"), suffix="svg", caption=caption)
 
@@ -200,6 +201,17 @@ def _caption(panels: Sequence[Panel], labelled: bool) -> str:
 
 
 NAMED_IN_PANEL = 2
+NOTE_WIDTH = 90  # characters of a line below the heading
+
+
+def more_names(panels: Sequence[Panel]) -> list[str]:
+    """Return lines that say who the "and 2 more" of each panel are."""
+    lines: list[str] = []
+    for panel in panels:
+        if more := panel.balancers[NAMED_IN_PANEL:]:
+            text = f"{len(more)} more with {'; '.join(panel.balancers[:NAMED_IN_PANEL])}: {', '.join(more)}"
+            lines += textwrap.wrap(text, NOTE_WIDTH, break_long_words=False)
+    return lines
 
 
 def _panel_name(names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from balancebench.config import JSON
 from balancebench.errors import StoreError
 from balancebench.leaderboard.picture_manifest import Picture
 from balancebench.pictures.drawing import Drawing, PictureOrder, sentences
-from balancebench.pictures.lines import MOST_POINTS, Line, Panel, Strokes, line_chart
+from balancebench.pictures.lines import MOST_POINTS, Line, Panel, Strokes, axis_scale, line_chart
 from balancebench.pictures.scene import PictureRow, Scene, TaskScene, named_seeds
 from balancebench.pictures.style import BEST_COLOURS, TEXT
 from balancebench.pictures.svg import svg_of
@@ -130,7 +130,7 @@ def _draw(
         ]
     else:
         losses_of = {_name(row): _training_losses(scene, row) for row in rows}
-        panels = [_panel("", "~g", {row: losses for row, losses in losses_of.items() if losses}, names)]
+        panels = [_panel("training loss", "~g", {row: losses for row, losses in losses_of.items() if losses}, names)]
     if not any(panel.lines for panel in panels):
         return None
     epochs = [line.values_SE.shape[1] for panel in panels for line in panel.lines]
@@ -146,6 +146,7 @@ def _draw(
         if most > MOST_POINTS
         else "",
         f"Rows have {min(epochs)} to {most} epochs, since those of more images are longer." if by_share else "",
+        "The axis of the loss is logarithmic." if any(panel.scale != "linear" for panel in panels) else "",
         _others(rows, names),
         note,
     )
@@ -161,7 +162,11 @@ def _panel(
     ]
     # What stands out is drawn last.
     order = {name: index for index, name in enumerate(reversed(dict.fromkeys(names.values())))}
-    return Panel(title=title, format=number_format, lines=sorted(lines, key=lambda line: order[line.name]))
+    lines.sort(key=lambda line: order[line.name])
+    # Shares are of one scale whatever they are; balancers may minimise unlike losses.
+    return Panel(
+        title=title, format=number_format, lines=lines, scale="linear" if number_format == "%" else axis_scale(lines)
+    )
 
 
 def _shortest(values: Sequence[NDArray[np.float64]]) -> int:

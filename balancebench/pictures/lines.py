@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from balancebench.pictures.style import CONFIG, heading
 
-__all__ = ["Line", "Panel", "Strokes", "line_chart", "thinned"]
+__all__ = ["AxisScale", "Line", "Panel", "Strokes", "are_unlike", "axis_scale", "line_chart", "thinned"]
 
 MOST_POINTS = 100
+UNLIKE = 10
+"""Past this ratio of their sizes, lines that share a plain axis leave the smaller ones flat at its foot."""
+AxisScale = Literal["linear", "log", "symlog"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +33,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Lines over a common axis. format: of the axis, in d3's words ("%", "~g")."""
+    """Lines over a common axis, whose format is in d3's words ("%", "~g"). scale: see `axis_scale`."""
 
     title: str
     format: str
     lines: Sequence[Line]
+    scale: AxisScale = "linear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,25 @@ class Strokes:
     dash: tuple[int, ...] = (1, 0)
     width: float = 2.0
     opacity: float = 1.0
+
+
+def are_unlike(lines: Sequence[Line]) -> bool:
+    """Return whether the sizes of lines, the medians of their magnitudes, lie further apart than `UNLIKE`."""
+    sizes = [size for line in lines if (size := _size(line)) > 0]
+    return bool(sizes) and max(sizes) > UNLIKE * min(sizes)
+
+
+def axis_scale(lines: Sequence[Line]) -> AxisScale:
+    """Return the scale on which all lines can be read: a logarithm where they are unlike, symmetric if one meets 0."""
+    if not are_unlike(lines):
+        return "linear"
+    lowest = min(float(np.min(line.values_SE, initial=np.inf, where=np.isfinite(line.values_SE))) for line in lines)
+    return "log" if lowest > 0 else "symlog"
+
+
+def _size(line: Line) -> float:
+    values = line.values_SE[np.isfinite(line.values_SE)]
+    return float(np.median(np.abs(values))) if len(values) else 0.0
 
 
 def thinned(values_SE: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
@@ -98,7 +121,7 @@ def line_chart(
         y_axis = alt.Axis(format=panel.format, tickCount=6)
         lines = alt.Chart(mark=mark).encode(
             x=x,
-            y=alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False), axis=y_axis),
+            y=alt.Y("mean:Q", title=None, scale=_y_scale(panel), axis=y_axis),
             detail="row:N",
             color=alt.Color("name:N", scale=scale([stroke.colour for stroke in strokes.values()]), legend=legend),
             strokeDash=alt.StrokeDash(
@@ -130,6 +153,19 @@ def line_chart(
     return alt.hconcat(*charts, spacing=48, bounds="flush").properties(title=heading(title, subject), config=CONFIG)
 
 
+def _y_scale(panel: Panel) -> Any:
+    import altair as alt
+
+    if panel.scale == "symlog":  # a logarithm beyond the smallest line's size, plain around 0
+        return alt.Scale(type="symlog", constant=min(size for line in panel.lines if (size := _size(line)) > 0))
+    return alt.Scale(type="log") if panel.scale == "log" else alt.Scale(zero=False)
+
+
+def _rounded(value: float) -> float:
+    """Return six digits: logarithms show small values as well as large ones."""
+    return float(f"{value:.6g}")
+
+
 def _points(line: Line, strokes: Strokes, by_share: bool) -> list[dict[str, Any]]:
     """Return the points of a line at the last of the epochs that each stands for, counted from 1."""
     values_SE, together = thinned(line.values_SE)
@@ -146,8 +182,8 @@ def _points(line: Line, strokes: Strokes, by_share: bool) -> list[dict[str, Any]
             "name": line.name,
             "colour": strokes.colour,
             **({"share": round(epoch / epochs, 5)} if by_share else {"epoch": epoch}),
-            "mean": round(float(values_S.mean()), 5),
+            "mean": _rounded(float(values_S.mean())),
         }
-        band = {"low": round(float(values_S.min()), 5), "high": round(float(values_S.max()), 5)} if banded else {}
+        band = {"low": _rounded(float(values_S.min())), "high": _rounded(float(values_S.max()))} if banded else {}
         points.append({**point, **band})
     return points

@@ -7,6 +7,7 @@ with two of its colours darkened).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -76,9 +77,9 @@ CONFIG: dict[str, Any] = {
 _HEAT = ((0.0, (0xEE, 0xF2, 0xF6)), (0.05, (0xC6, 0xDB, 0xEF)), (0.5, (0x4F, 0x96, 0xC9)), (1.0, (0x08, 0x30, 0x6B)))
 
 
-def heading(title: str, subject: str) -> dict[str, Any]:
-    """Return a chart's title and, below it, what it is about."""
-    return {"text": title, "subtitle": subject}
+def heading(title: str, subject: str, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a chart's title and, below it, what it is about, and lines of notes."""
+    return {"text": title, "subtitle": [subject, *notes] if notes else subject}
 
 
 def heat_colour(share: float) -> tuple[int, int, int]:

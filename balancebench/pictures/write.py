@@ -33,10 +33,12 @@ from balancebench.pictures.score_chart import scores_orders
 from balancebench.plan import Plan
 from balancebench.store import Store
 
-__all__ = ["Gallery", "OnPicture", "Which", "write_pictures"]
+__all__ = ["Gallery", "OnDrawn", "OnPicture", "Which", "write_pictures"]
 
 OnPicture = Callable[[int, int, str], None]
 """on_picture(done, total, title): before each picture that is drawn, and once at the end."""
+OnDrawn = Callable[[Path, PictureEntry], None]
+"""on_drawn(path, entry): after each picture that was written."""
 
 KINDS: tuple[Callable[[Scene], list[PictureOrder]], ...] = (
     scores_orders,
@@ -59,12 +61,23 @@ class Gallery:
     problems: tuple[str, ...]
 
 
+def _nobody(_path: Path, _entry: PictureEntry) -> None:
+    return
+
+
 Which = Literal["changed", "all", "none"]
 """Which pictures are drawn. Those from before that still are of the same data stay, with "none" too."""
 
 
 def write_pictures(
-    plan: Plan, store: Store, folder: Path, board: Leaderboard, *, which: Which = "changed", on_picture: OnPicture
+    plan: Plan,
+    store: Store,
+    folder: Path,
+    board: Leaderboard,
+    *,
+    which: Which = "changed",
+    on_picture: OnPicture,
+    on_drawn: OnDrawn = _nobody,
 ) -> Gallery:
     """Bring FOLDER/pictures up to date with the store and return what lies there.
 
@@ -79,7 +92,7 @@ def write_pictures(
     except StoreError:  # it cannot be written, and nobody is kept out
         lock = None
     try:
-        return _write(plan, store, folder, board, which, on_picture)
+        return _write(plan, store, folder, board, which, on_picture, on_drawn)
     except OSError as error:
         raise LeaderboardError(f"{pictures_folder} cannot be written: {error.strerror}") from error
     finally:
@@ -87,7 +100,15 @@ def write_pictures(
             lock.release()
 
 
-def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which, on_picture: OnPicture) -> Gallery:
+def _write(
+    plan: Plan,
+    store: Store,
+    folder: Path,
+    board: Leaderboard,
+    which: Which,
+    on_picture: OnPicture,
+    on_drawn: OnDrawn,
+) -> Gallery:
     pictures_folder = folder / FOLDER
     earlier = _earlier(folder)
     if which == "none" and not earlier:  # nothing to keep either: 10,000 cells need not be looked at for that
@@ -110,6 +131,7 @@ def _write(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Wh
         if (entry := _drawn(orders[index], stems[index], pictures_folder, problems)) is not None:
             entries[index] = entry
             drawn += 1
+            on_drawn(pictures_folder / entry.file, entry)
     if to_draw:
         on_picture(len(to_draw), len(to_draw), "")
     pictures = tuple(entries[index] for index in sorted(entries))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from balancebench.stages.judge import TestJudge
 from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
 from balancebench.stages.process_state import ProcessChanges, guarded_process
 from balancebench.stages.start_up import start_up
-from balancebench.stages.workplace import Workplace
+from balancebench.stages.workplace import EpochEndedCall, Workplace
 from balancebench.step import Step, input_keys, record_fields
 from balancebench.store import Failure, Record, Status, Store, commit_failure, failure_record
 
@@ -47,6 +47,10 @@ def _nothing() -> None:
     return
 
 
+def _no_epoch(_epoch: int, _values: Mapping[str, float]) -> None:
+    return
+
+
 def run_step(
     step: Step,
     *,
@@ -58,6 +62,7 @@ def run_step(
     progress: Progress,
     judge: TestJudge,
     begun: Callable[[], object] = _nothing,
+    epoch_ended: EpochEndedCall = _no_epoch,
     compilation: Compilation = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     is_worker: bool = False,
@@ -66,6 +71,7 @@ def run_step(
     """Run a step and commit its record: done with its files, or failed or out_of_memory with the error.
 
     judge: tells how good test logits are. begun: called once imports are done, from when on time counts.
+    epoch_ended: hears, epoch by epoch, what a classifier reports of its training.
     is_worker: whether this process does nothing but run steps. printed: returns the end of what the step printed, for
     its record.
     """
@@ -88,6 +94,7 @@ def run_step(
         scratch=scratch,
         progress=progress,
         judge=judge,
+        epoch_ended=epoch_ended,
     )
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     reset_peak_memory(device)

@@ -56,6 +56,7 @@ def run_train(workplace: Workplace) -> None:
 
     def epoch_finished(epoch: int, predictor: Predictor, values: Mapping[str, float]) -> None:
         curves.append({"epoch": epoch, **{curve: float(value) for curve, value in values.items()}})
+        workplace.epoch_ended(epoch, {curve: value for curve, value in curves[-1].items() if curve != "epoch"})
         if tracks:
             logits_NK = {"test": predicted(predictor, subset.test_images_NCHW)}
             if validation is not None and any(track.split == "validation" for track in tracks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,10 @@ from balancebench.stages.judge import TestJudge
 from balancebench.step import ComponentReference, Step
 from balancebench.store import Record, Store
 
-__all__ = ["Built", "Workplace"]
+__all__ = ["Built", "EpochEndedCall", "Workplace"]
+
+EpochEndedCall = Callable[[int, Mapping[str, float]], object]
+"""epoch_ended(epoch, values): what a classifier reports of an epoch, counted from 0; values by the curve's name."""
 
 InputsT = TypeVar("InputsT")
 
@@ -67,6 +70,7 @@ class Workplace:
     scratch: Path
     progress: Progress
     judge: TestJudge
+    epoch_ended: EpochEndedCall
     used_withheld_data: bool = False
     outside_data: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])

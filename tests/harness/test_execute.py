@@ -16,8 +16,9 @@ import pytest
 from balancebench.artefacts.scores import Score, read_scores
 from balancebench.execution.executor import Site
 from balancebench.execution.gpu_room import GpuRoom
+from balancebench.execution.observers import Observers
 from balancebench.execution.processes import ProcessExecutor
-from balancebench.execution.scheduler import Observers, Scheduler
+from balancebench.execution.scheduler import Scheduler
 from balancebench.execution.survey import survey
 from balancebench.registry import load_registry
 from balancebench.step import metric_key
@@ -296,9 +297,8 @@ class EveryoneIsWelcome:
 def run_in_room(harness, plan, room):
     site = Site(store_root=harness.store.root, data_root=harness.store.root, device="cpu", jobs=2, most=2)
     executor = ProcessExecutor(site, rooms={"cpu": room})
-    scheduler = Scheduler(
-        plan, harness.store, survey(plan, harness.store), executor, Observers(load_registry().hooks.hook)
-    )
+    observers = Observers(load_registry().hooks.hook, plan, harness.store)
+    scheduler = Scheduler(plan, harness.store, survey(plan, harness.store), executor, observers)
     scheduler.run()
     executor.close()
     return scheduler.outcome

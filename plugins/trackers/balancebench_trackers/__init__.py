@@ -1,0 +1,1 @@
+"""balancebench-trackers: runs of balancebench, followed in TensorBoard, MLflow and Weights & Biases."""
