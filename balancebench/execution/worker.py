@@ -131,7 +131,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
         "seconds": record.duration_seconds,
         "message": record.failure.message if record.failure else "",
         "is_spent": bool(ended.lasting_changes),
-        "gpu_memory": gpu_memory(settings["device"]),
+        "gpu_memory": None if ended.lasting_changes else gpu_memory(settings["device"]),  # CUDA may be what broke
     }
 
 

@@ -1,0 +1,98 @@
+"""What a step does about its GPU, told without one: only its work starts CUDA, and what fails is on the record."""
+
+import pytest
+import torch
+
+from balancebench import BalancebenchError
+from balancebench.execution import inline
+from balancebench.execution.run_plan import run_plan
+from balancebench.stages import memory, start_up
+from balancebench.stages.run_step import _is_out_of_memory
+
+GPU = "cuda:0"
+
+
+@pytest.fixture
+def without_cuda(monkeypatch):
+    """CUDA as it is before it begins: nothing may be asked of it."""
+
+    def refuse(*_arguments, **_names):
+        raise RuntimeError("Invalid device argument 0: did you call init?")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    for name in ("reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved", "get_device_name"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+
+
+@pytest.fixture
+def with_cuda(monkeypatch):
+    """CUDA as it is once it has begun."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _device: 5 * 2**30)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _device: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)
+    monkeypatch.setattr(start_up, "_wake", lambda _device: None)
+
+
+def run_here(harness, plan, monkeypatch):
+    monkeypatch.setattr(inline, "slot_devices", lambda *_arguments, **_names: [GPU])
+    return run_plan(plan, harness.store, executor="inline", device="cpu")
+
+
+def test_peaks_are_asked_for_before_cuda_has_begun(without_cuda):
+    memory.reset_peak_memory(GPU)
+    assert memory.peak_memory_bytes(GPU) > 2**20
+    assert memory.gpu_memory(GPU) == (0, 0)
+
+
+def test_every_step_is_run_where_cuda_has_not_begun(harness, without_cuda, monkeypatch):
+    monkeypatch.setattr(start_up, "_wake", lambda _device: None)
+    plan = harness.plan()
+    outcome = run_here(harness, plan, monkeypatch)
+    assert outcome.failed == []
+    assert "device_name" not in harness.record(plan, "train", "none").provenance
+
+
+def test_a_device_that_does_not_wake_ends_its_step_and_not_the_run(harness, without_cuda, monkeypatch):
+    def full(_device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(start_up, "_wake", full)
+    monkeypatch.setattr(start_up, "_WOKEN", set())
+    assert run_here(harness, harness.plan(), monkeypatch).failed == []  # none of these steps computes with torch
+    assert GPU not in start_up._WOKEN
+
+
+def test_steps_that_compute_on_no_gpu_say_nothing_of_one(harness, with_cuda, monkeypatch):
+    plan = harness.plan()
+    run_here(harness, plan, monkeypatch)
+    load, train = (harness.record(plan, stage, "none") for stage in ("load", "train"))
+    assert train.peak_memory_bytes == 5 * 2**30
+    assert train.provenance["device_name"] == "a GPU"
+    assert load.peak_memory_bytes != 5 * 2**30
+    assert "device_name" not in load.provenance
+
+
+def test_a_process_whose_cuda_refuses_all_work_is_given_up(harness, with_cuda, monkeypatch):
+    def refuse(_device):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", refuse)
+    plan = harness.plan('[[balancer]]\nuse = "misbehaving"\nhow = "raise"\n', replace={"seeds = [0, 1]": "seeds = [0]"})
+    with pytest.raises(BalancebenchError, match="CUDA, which refuses all work after such an error"):
+        run_here(harness, plan, monkeypatch)
+    assert "CUDA" in harness.record(plan, "synthesise", "misbehaving").provenance["process_replaced_for"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_memory_that_cuda_itself_lacks_counts_as_out_of_memory(message):
+    assert _is_out_of_memory(RuntimeError(message))
+    assert not _is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
