@@ -170,7 +170,7 @@ def _device_name(device: str) -> dict[str, JSON]:
         return {}
     import torch
 
-    return {"device_name": torch.cuda.get_device_name(device)}
+    return {"device_name": torch.cuda.get_device_name(device), "tf32": "off"}  # see `guarded_process`
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,7 +7,9 @@ from balancebench import BalancebenchError
 from balancebench.execution import inline
 from balancebench.execution.run_plan import run_plan
 from balancebench.stages import memory, start_up
+from balancebench.stages.process_state import guarded_process
 from balancebench.stages.run_step import _is_out_of_memory
+from balancebench.training.reproducibility import backend_settings
 
 GPU = "cuda:0"
 
@@ -72,6 +74,7 @@ def test_steps_that_compute_on_no_gpu_say_nothing_of_one(harness, with_cuda, mon
     assert train.provenance["device_name"] == "a GPU"
     assert load.peak_memory_bytes != 5 * 2**30
     assert "device_name" not in load.provenance
+    assert (train.provenance["tf32"], load.provenance.get("tf32")) == ("off", None)
 
 
 def test_a_process_whose_cuda_refuses_all_work_is_given_up(harness, with_cuda, monkeypatch):
@@ -83,6 +86,36 @@ def test_a_process_whose_cuda_refuses_all_work_is_given_up(harness, with_cuda, m
     with pytest.raises(BalancebenchError, match="CUDA, which refuses all work after such an error"):
         run_here(harness, plan, monkeypatch)
     assert "CUDA" in harness.record(plan, "synthesise", "misbehaving").provenance["process_replaced_for"]
+
+
+@pytest.fixture
+def tf32_allowed():
+    """As torch has it, and as a careless program leaves it."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.backends.cudnn.allow_tf32 = before[0]
+    torch.set_float32_matmul_precision(before[1])
+
+
+def tf32():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def test_no_step_computes_float32_as_tf32_and_what_was_set_is_put_back(tf32_allowed):
+    with guarded_process("0" * 64, 1, is_worker=False) as changes:
+        assert tf32() == (False, False)
+        torch.backends.cudnn.allow_tf32 = True
+    assert changes.restored == ["cuDNN's TF32 flag"]
+    assert tf32() == (True, True)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_no_training_computes_float32_as_tf32_and_what_was_set_is_put_back(tf32_allowed, deterministic):
+    with backend_settings(deterministic=deterministic):
+        assert tf32() == (False, False)
+    assert tf32() == (True, True)
 
 
 @pytest.mark.parametrize(
