@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancebench.device_sharing import WORKERS_VARIABLE
 from balancebench.store.answers import guard_answers
 from balancebench.threads import THREAD_VARIABLES
 
@@ -42,6 +43,7 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
+    os.environ[WORKERS_VARIABLE] = str(settings["workers_on_device"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     guard_answers(settings["store_root"])
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from balancebench.device_sharing import workers_on_device
+
 __all__ = ["gpu_memory", "peak_memory_bytes", "reset_peak_memory", "uses_gpu"]
 
+KEPT_SHARE = 1 / 32  # of a GPU's memory: what small steps leave idle, and the next one takes again at once
 _STATUS = Path("/proc/self/status")
 
 
@@ -53,7 +56,7 @@ def peak_memory_bytes(device: str) -> int:
 def gpu_memory(device: str) -> tuple[int, int] | None:
     """Return (peak that torch reserved since the last reset, size of the GPU) in bytes, and give back what is idle.
 
-    None where the device is no GPU.
+    The only worker on its GPU keeps a little. None where the device is no GPU.
     """
     if not device.startswith("cuda"):
         return None
@@ -61,6 +64,9 @@ def gpu_memory(device: str) -> tuple[int, int] | None:
         return 0, 0
     import torch
 
-    peak = torch.cuda.max_memory_reserved(device)
-    torch.cuda.empty_cache()  # a warm worker would keep it from its neighbours
-    return peak, torch.cuda.get_device_properties(device).total_memory
+    peak, total = torch.cuda.max_memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if workers_on_device() > 1 or idle > KEPT_SHARE * total:
+        with torch.cuda.device(device):
+            torch.cuda.empty_cache()  # a warm worker would keep it from its neighbours, or from another program
+    return peak, total

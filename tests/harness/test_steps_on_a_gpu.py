@@ -1,10 +1,15 @@
 """What a step does about its GPU, told without one: only its work starts CUDA, and what fails is on the record."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from balancebench import BalancebenchError
-from balancebench.execution import inline
+from balancebench.device_sharing import WORKERS_VARIABLE
+from balancebench.execution import inline, processes
+from balancebench.execution.executor import Site
 from balancebench.execution.run_plan import run_plan
 from balancebench.stages import memory, start_up
 from balancebench.stages.process_state import guarded_process
@@ -129,3 +134,30 @@ def test_no_training_computes_float32_as_tf32_and_what_was_set_is_put_back(tf32_
 def test_memory_that_cuda_itself_lacks_counts_as_out_of_memory(message):
     assert _is_out_of_memory(RuntimeError(message))
     assert not _is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+@pytest.mark.parametrize(
+    ("workers", "idle_mib", "given_back"),
+    [(1, 100, 0), (1, 5000, 1), (2, 100, 1)],
+    ids=["little", "much", "in company"],
+)
+def test_idle_memory_is_given_back_where_somebody_else_could_use_it(
+    with_cuda, monkeypatch, workers, idle_mib, given_back
+):
+    calls = []
+    monkeypatch.setenv(WORKERS_VARIABLE, str(workers))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _device: 2**33)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: (1000 + idle_mib) * 2**20)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: 1000 * 2**20)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(total_memory=2**36))
+    monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("given back"))
+    assert memory.gpu_memory(GPU) == (2**33, 2**36)
+    assert len(calls) == given_back
+
+
+def test_workers_are_told_how_many_share_their_gpu(harness, monkeypatch):
+    monkeypatch.setattr(processes, "slot_devices", lambda *_arguments, **_names: [GPU, "cuda:1", GPU])
+    executor = processes.ProcessExecutor(Site(store_root=harness.store.root, data_root=harness.store.root, most=3))
+    assert [slot.settings["workers_on_device"] for slot in executor._slots] == [2, 1, 2]
+    executor.close()
