@@ -55,6 +55,8 @@ def _wake(device: str) -> None:
     """
     import torch
 
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)  # what names no device would start CUDA on the first GPU, too
     images_NCHW = torch.ones(2, 3, 8, 8, device=device)
     convolution = torch.nn.functional.conv2d(images_NCHW, torch.ones(4, 3, 3, 3, device=device, requires_grad=True))
     convolution.sum().backward()

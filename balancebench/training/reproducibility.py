@@ -16,6 +16,7 @@ from balancebench.errors import BalancebenchError
 determinism: Any = torch.utils.deterministic
 
 __all__ = [
+    "NO_DETERMINISTIC_FORM",
     "RunSeeds",
     "backend_settings",
     "explaining_determinism",
@@ -24,6 +25,8 @@ __all__ = [
     "seeded_globals",
     "set_global_states",
 ]
+
+NO_DETERMINISTIC_FORM = " does not have a deterministic implementation"  # torch's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,7 @@ def explaining_determinism(kind: type[BalancebenchError]) -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        operation, separator, _ = str(error).partition(" does not have a deterministic implementation")
+        operation, separator, _ = str(error).partition(NO_DETERMINISTIC_FORM)
         if not separator:
             raise
         raise kind(
