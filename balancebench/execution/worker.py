@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from balancebench.stages.judge import Judgement
 
-__all__ = ["printed_end", "worker_main"]
+__all__ = ["CUBLAS_WORKSPACE", "printed_end", "worker_main"]
 
 PROGRESS_INTERVAL_SECONDS = 0.2
 PRINTED_BYTES = 4000

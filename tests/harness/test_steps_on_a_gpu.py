@@ -1,5 +1,6 @@
 """What a step does about its GPU, told without one: only its work starts CUDA, and what fails is on the record."""
 
+import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from balancebench.device_sharing import WORKERS_VARIABLE
 from balancebench.execution import inline, processes
 from balancebench.execution.executor import Site
 from balancebench.execution.run_plan import run_plan
+from balancebench.execution.worker import CUBLAS_WORKSPACE
 from balancebench.stages import memory, start_up
 from balancebench.stages.process_state import guarded_process
 from balancebench.stages.run_step import _is_out_of_memory
@@ -161,3 +163,9 @@ def test_workers_are_told_how_many_share_their_gpu(harness, monkeypatch):
     executor = processes.ProcessExecutor(Site(store_root=harness.store.root, data_root=harness.store.root, most=3))
     assert [slot.settings["workers_on_device"] for slot in executor._slots] == [2, 1, 2]
     executor.close()
+
+
+def test_matrix_products_repeat_in_a_run_without_workers_as_in_one_with_them(harness, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    inline.InlineExecutor(Site(store_root=harness.store.root, data_root=harness.store.root, device="cpu"))
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == CUBLAS_WORKSPACE
