@@ -4,6 +4,7 @@
     uv run python -m benchmarks.all --device cuda      those that use one, on a GPU
     uv run python -m benchmarks.all --only harness     one again; the others' figures stay
 
+A benchmark that fails leaves the others alone; the end says which did, and so does the exit code.
 Figures go to benchmarks/results/KIND.json, and the tables to benchmarks/README.md between its markers.
 """
 
@@ -60,11 +61,15 @@ def main() -> None:
     chosen = CUDA if asked.device == "cuda" else CPU
     path = RESULTS / f"{describe_machine(asked.device)['kind']}.json"
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    failed: list[str] = []
     for name in asked.only or chosen:
         print(f"== {name}", file=sys.stderr, flush=True)
         on = ("--device", "cuda") if asked.device == "cuda" else ()
         command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *on, *chosen[name]]
-        ran = subprocess.run(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True, check=True)
+        ran = subprocess.run(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True, check=False)
+        if ran.returncode != 0:
+            failed.append(name)
+            continue
         kept[name] = json.loads(ran.stdout)
         # After each one: what was measured stays, should a later one fail.
         RESULTS.mkdir(exist_ok=True)
@@ -73,6 +78,8 @@ def main() -> None:
         )
         write_tables(README, RESULTS)
     print(f"{path} and {README}")
+    if failed:
+        sys.exit(f"failed, with what they said above: {', '.join(failed)}")
 
 
 def write_tables(readme: Path, results: Path) -> None:

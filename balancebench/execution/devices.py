@@ -26,6 +26,8 @@ __all__ = [
 DEVICES = ("auto", "cuda", "mps", "cpu")
 JOB_BYTES = 2 * 2**30  # of memory, for each worker that is started unasked
 CPUINFO = Path("/proc/cpuinfo")
+# The drivers' own files: containers often have these, and no nvidia-smi on PATH. The last is Windows' subsystem's.
+SIGNS_OF_GPUS = tuple(map(Path, ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # the instructions that torch's kernels use
 
 
@@ -37,7 +39,8 @@ def slot_devices(device: str, jobs: int | None, *, jobs_per_gpu: int = 1, thread
     """
     if device not in DEVICES:
         raise BalancebenchError(f"unknown device {device!r}{nearest(device, DEVICES)}")
-    cuda_count = _cuda_count() if device in ("auto", "cuda") else 0
+    # Whoever asks for CUDA by name has torch look, whatever signs there are.
+    cuda_count = _cuda_count() if device == "cuda" or (device == "auto" and _signs_of_cuda()) else 0
     if device == "cuda" and cuda_count == 0:
         raise BalancebenchError("--device cuda: torch finds no CUDA device here; `balancebench doctor` says more")
     if cuda_count:
@@ -90,12 +93,11 @@ def processor_has_bf16() -> bool | None:
 
 
 def _signs_of_cuda() -> bool:
-    return bool(shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or shutil.which("rocm-smi"))
+    programs = any(shutil.which(name) for name in ("nvidia-smi", "rocm-smi"))
+    return programs or any(path.exists() for path in SIGNS_OF_GPUS)
 
 
 def _cuda_count() -> int:
-    if not _signs_of_cuda():
-        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0

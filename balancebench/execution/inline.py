@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from balancebench.errors import BalancebenchError
 from balancebench.execution.devices import slot_devices
 from balancebench.execution.executor import EpochEnded, Finished, Progressed, Site
 from balancebench.execution.provenance import describe_environment
+from balancebench.execution.worker import CUBLAS_WORKSPACE
 from balancebench.registry import load_registry
 from balancebench.step import Step
 from balancebench.store import Store
@@ -21,6 +23,7 @@ class InlineExecutor:
     description = "this process"
 
     def __init__(self, site: Site) -> None:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)  # as in workers: read when CUDA starts
         self._site = site
         self._device = slot_devices(site.device, 1)[0]
         self._lasting_changes: tuple[str, ...] = ()

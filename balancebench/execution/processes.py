@@ -62,7 +62,9 @@ class ProcessExecutor:
         self._limits = site.limits
         self._logs = self._store.temporary_folder()
         self._slots = [
-            _Slot(device=device, settings=self._settings(device), log=self._logs / f"{index}.log")
+            _Slot(
+                device=device, settings=self._settings(device, devices.count(device)), log=self._logs / f"{index}.log"
+            )
             for index, device in enumerate(devices)
         ]
         shared = {device for device in devices if device.startswith("cuda") and devices.count(device) > 1}
@@ -93,8 +95,12 @@ class ProcessExecutor:
 
     def _start_in(self, free: Sequence[_Slot], step: Step) -> None:
         slot = next((slot for slot in free if slot.process is not None), free[0])
-        if slot.device in self._rooms:
-            self._rooms[slot.device].start(step.key, kind_of(step))
+        if self._rooms:
+            kind = kind_of(step)
+            for room in self._rooms.values():
+                room.waits_no_more(kind)
+            if slot.device in self._rooms:
+                self._rooms[slot.device].start(step.key, kind)
         if slot.process is not None:
             try:
                 slot.process.send(step_to_json(step))
@@ -130,11 +136,12 @@ class ProcessExecutor:
             self._end(slot)
         shutil.rmtree(self._logs, ignore_errors=True)
 
-    def _settings(self, device: str) -> dict[str, JSON]:
+    def _settings(self, device: str, workers_on_device: int) -> dict[str, JSON]:
         return {
             "store_root": str(self._site.store_root),
             "data_root": str(self._site.data_root),
             "device": device,
+            "workers_on_device": workers_on_device,
             "threads": self._site.threads,
             "compilation": self._site.compilation,
             "checkpoint_seconds": self._site.checkpoint_seconds,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -11,7 +13,11 @@ from pathlib import Path
 from balancebench.config import JSON
 from balancebench.registry import Registry
 
-__all__ = ["describe_environment", "versions"]
+__all__ = ["COMMIT_VARIABLE", "describe_environment", "versions"]
+
+COMMIT_VARIABLE = "BALANCEBENCH_GIT_COMMIT"
+"""The environment says the commit of files that travelled without their history: 40 hex digits, "+" where changed."""
+COMMIT = re.compile("[0-9a-f]{40}[+]?")
 
 NAMED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "torchmetrics")
 
@@ -53,10 +59,14 @@ def _processor() -> str:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of balancebench's own checkout ("+" where files were changed), or None outside of one."""
+    """Return the commit of balancebench's own checkout ("+" where files were changed).
+
+    Outside of one, what the environment says in BALANCEBENCH_GIT_COMMIT, or None where that is no commit.
+    """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
-        return None
+        said = os.environ.get(COMMIT_VARIABLE, "")
+        return said if COMMIT.fullmatch(said) else None
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "-uno")

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balancebench.device_sharing import WORKERS_VARIABLE
 from balancebench.store.answers import guard_answers
 from balancebench.threads import THREAD_VARIABLES
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from balancebench.stages.judge import Judgement
 
-__all__ = ["printed_end", "worker_main"]
+__all__ = ["CUBLAS_WORKSPACE", "printed_end", "worker_main"]
 
 PROGRESS_INTERVAL_SECONDS = 0.2
 PRINTED_BYTES = 4000
@@ -43,6 +44,7 @@ def worker_main(pipe: Connection, settings_json: str, log: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in THREAD_VARIABLES:
         os.environ[name] = str(settings["threads"])
+    os.environ[WORKERS_VARIABLE] = str(settings["workers_on_device"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     guard_answers(settings["store_root"])
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
@@ -140,7 +142,7 @@ def _run(pipe: Connection, content: bytes, settings: dict[str, Any], log: Path) 
         "seconds": record.duration_seconds,
         "message": record.failure.message if record.failure else "",
         "is_spent": bool(ended.lasting_changes),
-        "gpu_memory": gpu_memory(settings["device"]),
+        "gpu_memory": None if ended.lasting_changes else gpu_memory(settings["device"]),  # CUDA may be what broke
     }
 
 

@@ -55,7 +55,7 @@ class ProcessChanges:
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """A global setting: how it is read and set. fresh: its value in a new process, where all agree on one."""
+    """A global setting: how it is read and set. fresh: what a step finds, whoever ran before it."""
 
     name: str
     read: Callable[[], Any]
@@ -154,12 +154,30 @@ def _torch_settings(threads: int) -> Iterator[_Setting]:
         )
     yield _attribute("cuDNN's benchmark flag", backends.cudnn, "benchmark", False)
     yield _attribute("cuDNN's deterministic flag", backends.cudnn, "deterministic", False)
+    # Unlike in a new process: torch lets cuDNN's convolutions round float32 to TF32, and a suite's fp32 is fp32.
+    yield _Setting("cuDNN's TF32 flag", _cudnn_tf32, _set_cudnn_tf32, False)
     yield _attribute("cuDNN's enabled flag", backends.cudnn, "enabled", True)
     yield _attribute("oneDNN's enabled flag", backends.mkldnn, "enabled", True)
 
 
 def _attribute(name: str, owner: Any, attribute: str, fresh: Any) -> _Setting:
     return _Setting(name, lambda: getattr(owner, attribute), lambda value: setattr(owner, attribute, value), fresh)
+
+
+def _cudnn_tf32() -> bool | None:
+    """Return whether cuDNN may use TF32, or None where it may for some operations only."""
+    import torch
+
+    try:
+        return torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        return None
+
+
+def _set_cudnn_tf32(value: bool | None) -> None:
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = bool(value)
 
 
 def _set_environment(value: Mapping[str, str]) -> None:

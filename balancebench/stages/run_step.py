@@ -19,9 +19,9 @@ from balancebench.registry import Registry
 from balancebench.stage import STAGES
 from balancebench.stages.input_files import InputFiles
 from balancebench.stages.judge import TestJudge
-from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory
+from balancebench.stages.memory import peak_memory_bytes, reset_peak_memory, uses_gpu
 from balancebench.stages.process_state import ProcessChanges, guarded_process
-from balancebench.stages.start_up import start_up
+from balancebench.stages.start_up import start_up, still_computes
 from balancebench.stages.workplace import EpochEndedCall, Workplace
 from balancebench.step import Step, input_keys, record_fields
 from balancebench.store import Failure, Record, Status, Store, commit_failure, failure_record
@@ -29,6 +29,14 @@ from balancebench.store import Failure, Record, Status, Store, commit_failure, f
 __all__ = ["CHECKPOINT_SECONDS", "StepEnd", "run_step"]
 
 CHECKPOINT_SECONDS = 180.0
+# What comes as another error than MemoryError: of the processor's allocator, of CUDA's own start and of pinned memory,
+# and of its libraries, which take memory past torch's.
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +105,10 @@ def run_step(
         epoch_ended=epoch_ended,
     )
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    reset_peak_memory(device)
+    computes_on = (
+        device if STAGES[step.stage].uses_device else "cpu"
+    )  # what a warm worker did before is not this step's
+    reset_peak_memory(computes_on)
     status: Status = "done"
     failure: Failure | None = None
     changes = ProcessChanges()
@@ -112,6 +123,8 @@ def run_step(
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its record says how
         status = "out_of_memory" if _is_out_of_memory(error) else "failed"
         failure = Failure(message=_message(error), traceback=traceback.format_exc())
+        if not still_computes(device):
+            changes.lasting.append("CUDA, which refuses all work after such an error")
         shutil.rmtree(results, ignore_errors=True)  # half-written results help nobody
         with suppress(OSError):
             results.mkdir()
@@ -130,8 +143,8 @@ def run_step(
         started_at=started_at,
         duration_seconds=round(workplace.seconds, 3),
         start_up_seconds=round(start_up_seconds, 3),
-        peak_memory_bytes=max(workplace.earlier_peak_bytes, peak_memory_bytes(device)),
-        provenance={**provenance, **_device_name(device), **workplace.notes, **_change_notes(changes)},
+        peak_memory_bytes=max(workplace.earlier_peak_bytes, peak_memory_bytes(computes_on)),
+        provenance={**provenance, **_device_name(computes_on), **workplace.notes, **_change_notes(changes)},
         has_answers=has_answers,
         failure=failure,
         used_withheld_data=workplace.used_withheld_data or any(record.used_withheld_data for record in inputs),
@@ -160,16 +173,16 @@ def _change_notes(changes: ProcessChanges) -> dict[str, JSON]:
 
 
 def _device_name(device: str) -> dict[str, JSON]:
-    if not device.startswith("cuda"):
+    if not uses_gpu(device):
         return {}
     import torch
 
-    return {"device_name": torch.cuda.get_device_name(device)}
+    return {"device_name": torch.cuda.get_device_name(device), "tf32": "off"}  # see `guarded_process`
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator: can't allocate" in str(error)
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def _message(error: Exception) -> str:

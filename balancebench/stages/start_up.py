@@ -10,9 +10,10 @@ from importlib import import_module
 from balancebench.component import Kind
 from balancebench.registry import Registry
 from balancebench.stage import STAGES
+from balancebench.stages.memory import uses_gpu
 from balancebench.step import ComponentReference, Step
 
-__all__ = ["start_up"]
+__all__ = ["start_up", "still_computes"]
 
 _WOKEN: set[str] = set()  # devices on which this process has computed
 
@@ -20,7 +21,7 @@ _WOKEN: set[str] = set()  # devices on which this process has computed
 def start_up(step: Step, registry: Registry, device: str) -> float:
     """Import what the step will need, and let the device compute something; return the seconds that took.
 
-    What cannot be imported is left to the step, whose record says so.
+    What cannot be imported, and a device that does not wake, are left to the step, whose record says so.
     """
     start = time.monotonic()
     import_module(STAGES[step.stage].run.partition(":")[0])
@@ -28,9 +29,23 @@ def start_up(step: Step, registry: Registry, device: str) -> float:
         with suppress(Exception):
             import_module(registry.find(kind, reference.component).component.build.partition(":")[0])
     if STAGES[step.stage].uses_device and device not in _WOKEN:
-        _wake(device)
-        _WOKEN.add(device)
+        with suppress(Exception):  # a GPU may be full of its neighbours' work: then the step runs out of memory
+            _wake(device)
+            _WOKEN.add(device)
     return time.monotonic() - start
+
+
+def still_computes(device: str) -> bool:
+    """Say whether a device on which a step failed goes on: after some errors CUDA refuses all work of a process."""
+    if not uses_gpu(device):
+        return True
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _wake(device: str) -> None:
@@ -40,6 +55,8 @@ def _wake(device: str) -> None:
     """
     import torch
 
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)  # what names no device would start CUDA on the first GPU, too
     images_NCHW = torch.ones(2, 3, 8, 8, device=device)
     convolution = torch.nn.functional.conv2d(images_NCHW, torch.ones(4, 3, 3, 3, device=device, requires_grad=True))
     convolution.sum().backward()

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from balancebench.contracts import SynthesisContext
-from balancebench.training.reproducibility import backend_settings, run_seeds, seeded_globals
+from balancebench.errors import BalancerError
+from balancebench.training.reproducibility import backend_settings, explaining_determinism, run_seeds, seeded_globals
 
 __all__ = ["from_unit_range", "load_weights", "save_weights", "seeded_run", "to_unit_range"]
 
@@ -24,9 +25,15 @@ def seeded_run(context: SynthesisContext) -> Generator[torch.Generator]:
 
     Inside, plain torch initialisation and dropout are seeded too, and torch's kernels are deterministic where the
     context asks for it; global states are put back at the end.
+
+    Raises BalancerError where the context asks for deterministic kernels and the network needs one that there is not.
     """
     seeds, device = run_seeds(context.seed), torch.device(context.device)
-    with seeded_globals(seeds.network, device), backend_settings(deterministic=context.deterministic):
+    with (
+        seeded_globals(seeds.network, device),
+        backend_settings(deterministic=context.deterministic),
+        explaining_determinism(BalancerError),
+    ):
         yield torch.Generator(device=device).manual_seed(seeds.batches)
 
 

@@ -6,6 +6,7 @@ Axis suffixes: N images, K classes.
 # ruff: noqa: S101 - checks fail by AssertionError, as tests do
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from balancebench.data import LabelledImages
 from balancebench.errors import BalancebenchError
 
 __all__ = [
+    "DEVICE_VARIABLE",
     "Body",
     "build",
     "check_refusal",
@@ -29,6 +31,9 @@ __all__ = [
     "needs_of",
     "smoke_options",
 ]
+
+DEVICE_VARIABLE = "BALANCEBENCH_CHECK_DEVICE"
+"""The environment points all checks at another device than the CPU, such as "cuda" or "cuda:1"."""
 
 Body = Callable[[Any], None]
 """body(component): raises AssertionError where what its name states does not hold, SkipTest where it cannot be seen."""
@@ -64,8 +69,8 @@ def needs_of(component: Component[Any, Any]) -> str:
 
 
 def device_of(component: Component[Any, Any]) -> str:
-    """Return the device that a component is checked on: the CPU, unless it requires CUDA."""
-    return "cuda" if "cuda" in component.requires else "cpu"
+    """Return the device that a component is checked on: the environment's, or the CPU, unless it requires CUDA."""
+    return "cuda" if "cuda" in component.requires else os.environ.get(DEVICE_VARIABLE) or "cpu"
 
 
 def check_refusal(error: BalancebenchError) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from balancebench.device_sharing import workers_on_device
+
 __all__ = ["image_budget_bytes"]
 
 # The rest is for the network, its activations and other processes. A processor gets by with less: what it does not
@@ -17,14 +19,17 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def image_budget_bytes(device: torch.device) -> int:
-    """Return the share of the device's free memory that training images may take."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        # What earlier steps of this process gave back is still the process's, and free for this one.
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    else:
-        free = min(psutil.virtual_memory().available, _left_in_container(CONTROL_GROUPS))
-    return int(free * SHARE_OF_FREE_MEMORY[device.type])
+    """Return the share of the device's free memory that training images may take.
+
+    Workers on one GPU divide the share of the whole between them: what is free when they begin together is one memory.
+    """
+    share = SHARE_OF_FREE_MEMORY[device.type]
+    if device.type != "cuda":
+        return int(share * min(psutil.virtual_memory().available, _left_in_container(CONTROL_GROUPS)))
+    free, total = torch.cuda.mem_get_info(device)
+    # What earlier steps of this process gave back is still the process's, and free for this one.
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(share * min(free, total / workers_on_device()))
 
 
 def _left_in_container(root: Path) -> float:

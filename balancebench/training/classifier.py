@@ -9,8 +9,7 @@ def build(options: PaperNetOptions) -> Classifier:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from balancebench.training.model import BackboneBuilder, HeadBeginning, build_mo
 from balancebench.training.normalise import Normaliser, make_normaliser
 from balancebench.training.options import TrainingOptions
 from balancebench.training.predict import ModelPredictor
-from balancebench.training.reproducibility import backend_settings, run_seeds, seeded_globals
+from balancebench.training.repeatable_pooling import pool_repeatably
+from balancebench.training.reproducibility import backend_settings, explaining_determinism, run_seeds, seeded_globals
 from balancebench.training.saved import read_saved
 from balancebench.training_plan import TrainingPlan
 
@@ -82,6 +82,7 @@ class NetworkClassifier:
                 head=plan.head,
                 head_begins=self._head_begins,
             )
+            pool_repeatably(model, device, deterministic=context.deterministic)
             _refuse_single_images(model, plan, self._options)
             memory_format = memory_format_for(model, device)
             model.to(device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue] - torch leaves it out
@@ -111,7 +112,7 @@ class NetworkClassifier:
                 output=self._output,
                 parameter_groups=self._parameter_groups,
             )
-            with _explaining_determinism():
+            with explaining_determinism(ClassifierError):
                 train(run, plan.phases)
         return predictor
 
@@ -130,6 +131,7 @@ class NetworkClassifier:
                 class_count=saved.class_count,
                 head=saved.head,
             )
+        pool_repeatably(model, torch_device, deterministic=saved.deterministic)
         scale_1C11, shift_1C11 = (tensors.pop(name).to(torch_device) for name in ("scale_1C11", "shift_1C11"))
         try:
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
@@ -149,20 +151,6 @@ class NetworkClassifier:
             adjust_head=None,
             adjust_logits=None,
         )
-
-
-@contextmanager
-def _explaining_determinism() -> Generator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        operation, separator, _ = str(error).partition(" does not have a deterministic implementation")
-        if not separator:
-            raise
-        raise ClassifierError(
-            f"the network needs {operation}, which has no deterministic form on this device: "
-            "set deterministic = false in [run], or choose another network"
-        ) from error
 
 
 def _common_shape(plan: TrainingPlan) -> tuple[int, int, int]:

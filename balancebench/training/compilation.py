@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from traceback import walk_tb
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from balancebench.config import Compilation
-from balancebench.errors import ClassifierError
+from balancebench.errors import BalancebenchError, ClassifierError
+from balancebench.training.reproducibility import NO_DETERMINISTIC_FORM
 
 __all__ = ["PAYS_FROM_STEPS", "compilation_reason", "compiled"]
 
+# Not torch._dynamo, which stands between every compiled network and its caller.
+COMPILERS = ("torch._inductor", "triton")
 PAYS_FROM_STEPS = 20_000  # a minute at 3 ms a step
 
 
@@ -41,18 +45,40 @@ def compilation_reason(wish: Compilation, *, device: torch.device, deterministic
 def compiled(network: nn.Module, device: torch.device) -> Generator[Callable[[Tensor], Tensor]]:
     """Give `network` compiled, sharing its weights and modes; on CUDA its kernels are launched as graphs.
 
-    Raises ClassifierError where torch cannot compile it.
-    """
-    from torch._dynamo.exc import TorchDynamoException
+    Each call begins a new iteration of the graphs: what an earlier call returned must not be used any more.
 
+    Raises ClassifierError where torch cannot compile it, or where what it compiled cannot run.
+    """
     mode = "reduce-overhead" if device.type == "cuda" else None
+    run_compiled = cast("Callable[[Tensor], Tensor]", torch.compile(network, mode=mode, dynamic=False))
+
+    def next_iteration(images_NCHW: Tensor) -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
+        return run_compiled(images_NCHW)
+
     try:
-        yield cast("Callable[[Tensor], Tensor]", torch.compile(network, mode=mode, dynamic=False))
-    except TorchDynamoException as error:
+        yield next_iteration
+    except Exception as error:
+        if not _is_of_the_compiler(error):
+            raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ClassifierError(f"torch cannot compile the network ({reason[0]}): use --compile never") from error
     finally:
         _forget_compiled()
+
+
+def _is_of_the_compiler(error: Exception) -> bool:
+    """Whether compiling failed, or the capture or replay of what was compiled; want of memory is what it is."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | BalancebenchError) or NO_DETERMINISTIC_FORM in str(
+        error
+    ):
+        return False
+    if isinstance(error, TorchDynamoException):
+        return True
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(str(name).startswith(COMPILERS) for name in frames)
 
 
 def _forget_compiled() -> None:

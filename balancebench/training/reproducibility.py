@@ -10,10 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from balancebench.errors import BalancebenchError
+
 # A module whose attributes are properties, which its types do not tell.
 determinism: Any = torch.utils.deterministic
 
-__all__ = ["RunSeeds", "backend_settings", "global_states", "run_seeds", "seeded_globals", "set_global_states"]
+__all__ = [
+    "NO_DETERMINISTIC_FORM",
+    "RunSeeds",
+    "backend_settings",
+    "explaining_determinism",
+    "global_states",
+    "run_seeds",
+    "seeded_globals",
+    "set_global_states",
+]
+
+NO_DETERMINISTIC_FORM = " does not have a deterministic implementation"  # torch's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +94,39 @@ def backend_settings(*, deterministic: bool) -> Generator[None]:
 
     An operation without a deterministic kernel is then an error. On CUDA the deterministic ones also need
     CUBLAS_WORKSPACE_CONFIG in the environment before CUDA starts.
+
+    Float32 is float32 inside: no TF32, whose products keep 10 of 23 bits and which torch lets cuDNN use unasked. Who
+    wants speed asks for bf16, and the record says so.
     """
     debug_mode = torch.get_deterministic_debug_mode()
     filling = determinism.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
+    tf32, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     try:
         torch.set_deterministic_debug_mode("error" if deterministic else "default")
         determinism.fill_uninitialized_memory = False  # a debugging aid that writes all memory twice
         torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
         yield
     finally:
         torch.set_deterministic_debug_mode(debug_mode)
         determinism.fill_uninitialized_memory = filling
         torch.backends.cudnn.benchmark = benchmark
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.set_float32_matmul_precision(products)
+
+
+@contextmanager
+def explaining_determinism(kind: type[BalancebenchError]) -> Generator[None]:
+    """Raise torch's error for an operation without a deterministic kernel as one that says what to do about it."""
+    try:
+        yield
+    except RuntimeError as error:
+        operation, separator, _ = str(error).partition(NO_DETERMINISTIC_FORM)
+        if not separator:
+            raise
+        raise kind(
+            f"the network needs {operation}, which has no deterministic form on this device: "
+            "set deterministic = false in [run], or choose another network"
+        ) from error

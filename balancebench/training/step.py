@@ -143,11 +143,12 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take the step; return the batch's mean loss, a scalar that stays on the device."""
+        # Before the forward pass: gradients that CUDA graphs wrote are in memory that their next run takes again.
+        self.optimiser.zero_grad(set_to_none=True)
         logits_NK, loss_of = self._forward(batch.images_NCHW)
         if self.output is not None:
             logits_NK = self.output(logits_NK)
         loss = batch_losses(loss_of, logits_NK, batch).mean()
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         return loss.detach()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -71,14 +72,20 @@ class StreamedImages:
         """Return the block's images, each once, and for each place of its batches where in the block it is."""
         rows_M, index = np.unique(rows_SB, return_inverse=True)
         index_SB = torch.from_numpy(index.reshape(rows_SB.shape))
-        return self._read(rows_M), index_SB.pin_memory() if self._device.type == "cuda" else index_SB
+        with self._chosen():
+            return self._read(rows_M), index_SB.pin_memory() if self._device.type == "cuda" else index_SB
 
     def _read(self, rows_M: NDArray[np.int64]) -> Tensor:
         # Pinned memory is copied while the device and this process go on; torch keeps it until the copy is done.
         shape = (len(rows_M), *self._rows.shape[1:])
-        read_MCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        with self._chosen():
+            read_MCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         self._rows.read(rows_M, read_MCHW.numpy())
         return read_MCHW
+
+    def _chosen(self) -> AbstractContextManager[object]:
+        """Memory is pinned for the device that the thread has chosen, and a new thread begins with the first GPU."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
 
 class StreamedPixels:

@@ -1,9 +1,12 @@
 """Turns, medians and ratios, and the tables and files that they are written to."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import all as all_benchmarks
 from benchmarks.all import BEGIN, CPU, CUDA, END, write_tables
 from benchmarks.report import Report, Table, figure, finish, rates_table
 from benchmarks.timing import Contestant, Timed, quartiles, ratios, take_turns
@@ -73,3 +76,19 @@ def test_the_readme_has_the_markers_and_names_every_benchmark():
     text = README.read_text(encoding="utf-8")
     assert 0 <= text.index(BEGIN) < text.index(END)
     assert [name for name in {**CPU, **CUDA} if f"`{name}`" not in text] == []
+
+
+def test_a_benchmark_that_fails_leaves_the_others_figures_and_is_named_at_the_end(monkeypatch, tmp_path):
+    def run(command, **_settings):
+        name = command[2].removeprefix("benchmarks.")
+        report = {"benchmark": name, "machine": {}, "settings": {}, "tables": [], "figures": {}}
+        return SimpleNamespace(returncode=int(name == "resnet18"), stdout=json.dumps(report))
+
+    monkeypatch.setattr(all_benchmarks.subprocess, "run", run)
+    monkeypatch.setattr(all_benchmarks, "describe_machine", lambda _device: {"kind": "mine"})
+    monkeypatch.setattr(all_benchmarks, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(all_benchmarks, "write_tables", lambda _readme, _results: None)
+    monkeypatch.setattr(sys, "argv", ["all", "--only", "resnet18", "small_cnn"])
+    with pytest.raises(SystemExit, match=r"failed.*: resnet18$"):
+        all_benchmarks.main()
+    assert list(json.loads((tmp_path / "results/mine.json").read_text(encoding="utf-8"))) == ["small_cnn"]

@@ -15,6 +15,7 @@ from balancebench.execution.precision import precision_advice
 @pytest.fixture
 def two_gpus(monkeypatch):
     monkeypatch.setattr(devices, "_cuda_count", lambda: 2)
+    monkeypatch.setattr(devices, "_signs_of_cuda", lambda: True)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -39,6 +40,20 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
     monkeypatch.setattr(devices, "_cuda_count", lambda: 0)
     with pytest.raises(BalancebenchError, match="no CUDA device"):
         devices.slot_devices("cuda", None)
+
+
+def test_a_gpu_that_is_asked_for_by_name_is_looked_for_without_signs(monkeypatch, two_gpus):
+    monkeypatch.setattr(devices, "_signs_of_cuda", lambda: False)
+    assert devices.slot_devices("cuda", None) == ["cuda:0", "cuda:1"]
+    assert devices.slot_devices("auto", 1) == ["cpu"]
+
+
+def test_a_drivers_file_is_a_sign_of_a_gpu_without_nvidia_smi(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(devices, "SIGNS_OF_GPUS", (tmp_path / "nvidiactl",))
+    assert not devices._signs_of_cuda()
+    (tmp_path / "nvidiactl").touch()
+    assert devices._signs_of_cuda()
 
 
 def test_there_are_as_many_workers_as_cores_and_memory_take(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from balancebench import ClassifierError, Component, Options
 from balancebench.testing import collect_checks
 from balancebench.testing.classifiers import CLASSIFIER_CHECKS
-from balancebench.testing.subject import described
+from balancebench.testing.subject import DEVICE_VARIABLE, described
 from tests.testing.conftest import path_of
 
 
@@ -279,3 +279,18 @@ def test_an_adjustment_that_is_ignored_is_caught(run_check, ignored):
 
     with pytest.raises(AssertionError, match=f"does not apply the plan's {ignored}"):
         run_check(component(Ignores), "follows batch transforms and adjustments", "classifier")
+
+
+def test_the_environment_points_all_checks_at_another_device(monkeypatch):
+    devices = set()
+
+    class Watching(Means):
+        def fit(self, plan, context):
+            devices.add(context.device)
+            return super().fit(plan, context)
+
+    monkeypatch.setenv(DEVICE_VARIABLE, "cuda:1")
+    for body in CLASSIFIER_CHECKS[:3]:
+        with suppress(Exception):
+            body(component(Watching))
+    assert devices == {"cuda:1"}

@@ -199,10 +199,3 @@ def test_an_operation_without_a_deterministic_form_is_named(make_images, make_co
     ):
         classifier.fit(plan, make_context())
     classifier.fit(plan, make_context(deterministic=False))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_same_seed_gives_the_same_logits_on_cuda(classifier, plan, make_context, test_images):
-    first, second = (classifier.fit(plan, make_context(device="cuda")).predict_logits(test_images) for _ in range(2))
-
-    assert np.array_equal(first, second)

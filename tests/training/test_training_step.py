@@ -34,6 +34,21 @@ def batch(generator):
     )
 
 
+def test_no_gradient_outlives_the_next_forward_pass(model, batch):
+    gradients = []
+
+    def watched(images_NCHW):
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        return model(images_NCHW)
+
+    optimiser = make_optimiser(model.parameters(), TrainingOptions(), torch.device("cpu"))
+    step = TrainingStep(network=watched, optimiser=optimiser, loss=cross_entropy, precision="fp32")
+    for _ in range(2):
+        step(batch)
+
+    assert gradients[1] == [None] * len(gradients[1])
+
+
 REFERENCES = {
     "sgd": lambda parameters: torch.optim.SGD(
         parameters, lr=0.1, momentum=0.9, weight_decay=0.01, foreach=False, fused=False

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,6 +154,39 @@ def test_statistics_of_streamed_images_are_exactly_those_of_resident_ones(map_im
     streamed = channel_statistics(StreamedImages(images, CPU).images_NCHW)
 
     assert streamed == channel_statistics(ResidentImages.upload(images, CPU).images_NCHW)
+
+
+def test_memory_is_pinned_for_the_device_that_trains_also_by_the_thread_that_reads_ahead(map_images, monkeypatch):
+    chosen, pinned = threading.local(), []
+
+    class Chosen:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            self.before, chosen.device = getattr(chosen, "device", 0), self.device.index
+
+        def __exit__(self, *_error):
+            chosen.device = self.before
+
+    def pin():
+        pinned.append((threading.current_thread().name.partition("_")[0], getattr(chosen, "device", 0)))
+
+    def empty(*arguments, pin_memory=False, plain=torch.empty, **names):
+        if pin_memory:
+            pin()
+        return plain(*arguments, **names)
+
+    images = StreamedImages(map_images(20), CPU)
+    images._device = SimpleNamespace(type="cuda", index=1)
+    monkeypatch.setattr(torch.cuda, "device", Chosen)
+    monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: [pin(), tensor][1])
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_arguments, **_names: tensor)
+    list(images.batches(torch.arange(20).view(2, 10)))
+    images.select(torch.arange(4))
+
+    assert set(pinned) == {("balancebench-read-ahead", 1), (threading.current_thread().name, 1)}
 
 
 @pytest.fixture

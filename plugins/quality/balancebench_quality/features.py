@@ -11,8 +11,6 @@ Axis suffixes: N images, C channels, H rows, W columns, D features.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib.metadata import version
 
 import numpy as np
@@ -46,7 +44,7 @@ def features_of(
         return chosen_NCHW.reshape(len(chosen_NCHW), -1).astype(np.float32) / np.float32(255)
 
     def compute() -> NDArray[np.float32]:
-        with _exact_arithmetic():
+        with backend_settings(deterministic=True):
             if extractor == "classifier":
                 return images.extractor().features(chosen_NCHW)
             network = images.once(("quality", "network", extractor), lambda: _network(extractor, images.device))
@@ -82,14 +80,3 @@ def _in_chunks(network: Network, images_NCHW: NDArray[np.uint8], device: torch.d
             for begin in range(0, len(images_NCHW), rows)
         ]
     return np.concatenate(chunks)
-
-
-@contextmanager
-def _exact_arithmetic() -> Generator[None]:
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    try:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        with backend_settings(deterministic=True):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
