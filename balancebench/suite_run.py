@@ -44,7 +44,8 @@ def run_suite(
     profile: of the suite file. store: folder of step results, made where there is none. executor: "processes",
     "ray" or "inline". ray_address: of the cluster, "auto" or HOST:PORT, with the executor "ray". device: "auto",
     "cuda", "mps" or "cpu". jobs: steps side by side; None is as many as the devices take. limits: of one step, not
-    with the executor "inline". data_folder: where downloads lie; None is the user's. reporter: shows how far the run is.
+    with the executor "inline". data_folder: where downloads lie; None is the user's. reporter: shows how far the run
+    is.
 
     Raises SuiteError with every mistake of the file, and another BalancebenchError where something that the suite needs
     from outside is not there. KeyboardInterrupt is passed on once every worker has ended; a rerun continues.

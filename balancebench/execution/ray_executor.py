@@ -83,9 +83,10 @@ class RayExecutor:
     def description(self) -> str:
         """Where steps run, and which nodes were refused."""
         devices = sorted({slot.planned.device for slot in self._slots})
-        slots, nodes = _counted(len(self._slots), "worker"), _counted(len(self._nodes), "Ray node")
+        nodes = {slot.planned.node.number for slot in self._slots}
         refused = "".join(f"; {visible(reason)}" for reason in self._refused.values())
-        return f"{slots} on {', '.join(devices)} of {nodes}{refused}"
+        where = f"{', '.join(devices)} of {_counted(len(nodes), 'Ray node')}"
+        return f"{_counted(len(self._slots), 'worker')} on {where}{refused}"
 
     def offers(self, requirement: str) -> bool:
         """Whether a slot has it, or had it until its node died."""
