@@ -26,6 +26,7 @@ def run_suite(
     profile: str | None = None,
     store: str | Path = DEFAULT_STORE,
     executor: str = "processes",
+    ray_address: str = "auto",
     device: str = "auto",
     jobs: int | None = None,
     limits: Limits | None = None,
@@ -40,10 +41,11 @@ def run_suite(
     What went wrong stands in the leaderboard's rows. Worker processes import the main module anew, so that a script
     calls this below `if __name__ == "__main__":`; a notebook need not.
 
-    profile: of the suite file. store: folder of step results, made where there is none. executor: "processes" or
-    "inline". device: "auto", "cuda", "mps" or "cpu". jobs: steps side by side; None is as many as the devices take.
-    limits: of one step, with the executor "processes". data_folder: where downloads lie; None is the user's. reporter:
-    shows how far the run is.
+    profile: of the suite file. store: folder of step results, made where there is none. executor: "processes",
+    "ray" or "inline". ray_address: of the cluster, "auto" or HOST:PORT, with the executor "ray". device: "auto",
+    "cuda", "mps" or "cpu". jobs: steps side by side; None is as many as the devices take. limits: of one step, not
+    with the executor "inline". data_folder: where downloads lie; None is the user's. reporter: shows how far the run
+    is.
 
     Raises SuiteError with every mistake of the file, and another BalancebenchError where something that the suite needs
     from outside is not there. KeyboardInterrupt is passed on once every worker has ended; a rerun continues.
@@ -55,6 +57,7 @@ def run_suite(
         opened,
         reporter=reporter,
         executor=executor,
+        ray_address=ray_address,
         device=device,
         jobs=jobs,
         limits=limits,

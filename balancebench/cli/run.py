@@ -50,6 +50,17 @@ JobsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.", metavar="DEVICE")]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", help="processes (on this machine) or ray (on a cluster).", metavar="NAME")
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="The cluster of --executor ray: auto (the one this machine belongs to; the default) or HOST:PORT.",
+        metavar="ADDRESS",
+    ),
+]
 TimeOption = Annotated[
     str | None, typer.Option("--time-limit", help="Stop a step after this long: 90s, 10m, 2h.", metavar="TIME")
 ]
@@ -107,6 +118,8 @@ class RunOptions:
     """
 
     jobs: int | None = None
+    executor: str = "processes"
+    ray_address: str = "auto"
     device: str = "auto"
     seconds: float | None = None
     memory_bytes: int | None = None
@@ -124,6 +137,8 @@ def run(
     output: OutputOption = None,
     jobs: JobsOption = None,
     device: DeviceOption = "auto",
+    executor: ExecutorOption = "processes",
+    ray_address: RayAddressOption = None,
     time_limit: TimeOption = None,
     memory_limit: MemoryOption = None,
     compilation: CompileOption = "auto",
@@ -150,17 +165,25 @@ def run(
         raise BalancebenchError(
             "--time-limit and --memory-limit end a step's process, and --jobs 0 runs steps in this one: give --jobs 1"
         )
+    if jobs == 0 and executor != "processes":
+        raise BalancebenchError(
+            f"--jobs 0 runs steps in this process, and --executor {executor} does not: leave one out"
+        )
+    if ray_address is not None and executor != "ray":
+        raise BalancebenchError("--ray-address names a cluster for --executor ray: give that too")
     changes = [*(settings or []), *([] if threads is None else [f"run.threads={threads}"])]
     planned = bound_plan(suite, profile, changes)
     options = RunOptions(
         jobs=jobs,
+        executor=executor,
+        ray_address=ray_address or "auto",
         device=device,
         seconds=parse_duration(time_limit),
         memory_bytes=parse_size(memory_limit),
         compilation=compilation,
         checkpoint_seconds=parse_duration(checkpoints) or 0.0,
         cells=choose_cells(planned, only or (), () if seeds is None else [seed.strip() for seed in seeds.split(",")]),
-        advises=True,
+        advises=executor != "ray",  # whose nodes are not this machine
     )
     opened = Store.open(store)
     outcome = carry_out(planned, opened, options)
@@ -207,7 +230,8 @@ def carry_out(planned: Plan, store: Store, options: RunOptions) -> Outcome:
         store,
         registry=registry,
         reporter=ConsoleReporter(err, advised_device=options.device if options.advises else None),
-        executor="inline" if options.jobs == 0 else "processes",
+        executor="inline" if options.jobs == 0 else options.executor,
+        ray_address=options.ray_address,
         device=options.device,
         jobs=options.jobs or None,
         limits=Limits(seconds=options.seconds, memory_bytes=options.memory_bytes),

@@ -17,6 +17,7 @@ __all__ = ["EXECUTORS", "EpochEnded", "Executor", "Finished", "Limits", "Progres
 EXECUTORS: Mapping[str, str] = {
     "processes": "balancebench.execution.processes:ProcessExecutor",
     "inline": "balancebench.execution.inline:InlineExecutor",
+    "ray": "balancebench.execution.ray_executor:RayExecutor",
 }
 """Name -> "module:class" of what is called with a `Site`."""
 
@@ -69,7 +70,8 @@ class Site:
     device: "auto", "cuda", "mps" or "cpu". jobs: steps side by side, or None for what the devices take; jobs_per_gpu:
     how many that is on a GPU. threads: of each step on the CPU. most: never more than there are steps. on_progress:
     hears how far running steps are. on_epoch: hears the epochs of classifiers as they end; an executor that cannot
-    tell leaves it, and they are told when the step ended.
+    tell leaves it, and they are told when the step ended. ray_address: of the cluster, with the executor "ray": "auto"
+    or HOST:PORT.
     """
 
     store_root: Path
@@ -84,6 +86,7 @@ class Site:
     checkpoint_seconds: float = 180.0
     on_progress: Callable[[Progressed], None] = _ignore
     on_epoch: Callable[[EpochEnded], None] = _ignore
+    ray_address: str = "auto"
 
 
 class Executor(Protocol):
@@ -120,4 +123,11 @@ def start_executor(name: str, site: Site) -> Executor:
     if name not in EXECUTORS:
         raise BalancebenchError(f"there is no executor {name!r}{nearest(name, EXECUTORS)}")
     module_name, _, attribute = EXECUTORS[name].partition(":")
-    return getattr(import_module(module_name), attribute)(site)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        message = f"the executor {name!r} is not installed; install it with `pip install 'balancebench[{name}]'`"
+        raise BalancebenchError(message) from None
+    return getattr(module, attribute)(site)

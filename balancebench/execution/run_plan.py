@@ -57,6 +57,7 @@ def run_plan(
     registry: Registry | None = None,
     reporter: Reporter | None = None,
     executor: str = "processes",
+    ray_address: str = "auto",
     device: str = "auto",
     jobs: int | None = None,
     limits: Limits | None = None,
@@ -68,10 +69,10 @@ def run_plan(
 ) -> Outcome:
     """Run the steps of a plan that the store lacks, and return what became of them. Ctrl-C ends it cleanly.
 
-    executor: a name of `balancebench.execution.executor.EXECUTORS`. device: "auto", "cuda", "mps" or "cpu". jobs: steps
-    side by side; None is as many as the devices take. limits: of one step. checkpoint_seconds: how often long trainings
-    save their state. stages: only these are run. cells: only what these need is run. data_folder: where downloads lie;
-    None is the user's.
+    executor: a name of `balancebench.execution.executor.EXECUTORS`. ray_address: of the cluster, "auto" or HOST:PORT,
+    with the executor "ray". device: "auto", "cuda", "mps" or "cpu". jobs: steps side by side; None is as many as the
+    devices take. limits: of one step. checkpoint_seconds: how often long trainings save their state. stages: only these
+    are run. cells: only what these need is run. data_folder: where downloads lie; None is the user's.
 
     Raises BalancebenchError where something that the plan needs from outside is not there, or the store cannot be
     written, before any step runs.
@@ -101,6 +102,7 @@ def run_plan(
         checkpoint_seconds=checkpoint_seconds,
         on_progress=observers.progressed,
         on_epoch=observers.epoch_ended,
+        ray_address=ray_address,
     )
     workers = start_executor(executor, site)
     scheduler = Scheduler(plan, store, surveyed, workers, observers)

@@ -23,13 +23,13 @@ def harness(fakes, suite_file, tmp_path):
         def plan(self, extra="", profile=None, replace=None):
             return expand(bind_suite(suite_file(extra, replace=replace), fakes, profile))
 
-        def run(self, plan, jobs=2, seconds=None, memory_bytes=None, stages=None, store=None, **options):
+        def run(self, plan, jobs=2, seconds=None, memory_bytes=None, stages=None, store=None, executor=None, **options):
             return run_plan(
                 plan,
                 store or self.store,
                 registry=fakes,
                 reporter=ConsoleReporter(errors_console()),
-                executor="inline" if jobs == 0 else "processes",
+                executor=executor or ("inline" if jobs == 0 else "processes"),
                 device="cpu",
                 jobs=jobs or None,
                 limits=Limits(seconds=seconds, memory_bytes=memory_bytes),

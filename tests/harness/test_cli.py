@@ -1,10 +1,13 @@
 """What a person types and sees: help, clear errors without tracebacks, exit codes, JSON for programs."""
 
 import json
+import sys
 
 import pytest
 
 from balancebench.cli.main import app
+from balancebench.errors import BalancebenchError
+from balancebench.execution.executor import Site, start_executor
 
 
 @pytest.fixture
@@ -200,3 +203,25 @@ def test_what_is_piped_is_not_cut_to_the_width_of_a_terminal(balancebench, monke
     piped = balancebench("list", "balancers", "--plugin", "longtail")[1]
     assert max(map(len, map(str.rstrip, piped.splitlines()))) > 120
     assert len(piped.splitlines()) < len(columns.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--ray-address", "10.0.0.1:6379"), "give that too"),
+        (("--executor", "ray", "--jobs", "0"), "leave one out"),
+        (("--executor", "rya"), "did you mean 'ray'"),
+    ],
+)
+def test_options_of_executors_that_contradict_are_refused(balancebench, fakes, suite_file, options, message):
+    code, _, err = balancebench("run", suite_file(), *options)
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+def test_an_executor_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "balancebench.execution.ray_executor", raising=False)
+    monkeypatch.delitem(sys.modules, "balancebench.execution.ray_nodes", raising=False)
+    with pytest.raises(BalancebenchError, match=r"balancebench\[ray\]"):
+        start_executor("ray", Site(store_root=tmp_path, data_root=tmp_path))

@@ -1,0 +1,193 @@
+"""On a cluster of several nodes a suite leaves what it leaves on one machine, whatever becomes of the nodes."""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from balancebench import hookimpl
+from balancebench.errors import BalancebenchError, StoreError
+from balancebench.execution.executor import Site
+from balancebench.store import Store
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'balancebench[ray]'")
+
+from balancebench.execution import ray_executor, ray_nodes  # noqa: E402 - after it is known that Ray is there
+from balancebench.execution.ray_nodes import Node, installed_here  # noqa: E402
+from balancebench.execution.ray_places import planned_slots  # noqa: E402
+from balancebench.execution.step_parcels import packed_step, unpack_step  # noqa: E402
+
+FAKE_PLUGINS = Path(__file__).parents[1] / "fake_plugins"
+GENERATING = '\n[[balancer]]\nuse = "generating"\n'
+NODE = {"object_store_memory": 80 * 2**20, "memory": 4 * 2**30, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without CPUs and two nodes of one each; their processes find the fake plugin."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(FAKE_PLUGINS))
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **NODE})
+        cluster.add_node(num_cpus=1, **NODE)
+        cluster.add_node(num_cpus=1, **NODE)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture
+def carried(monkeypatch):
+    """No node works on the head's store, though all of them could."""
+    build = ray_executor.RayExecutor
+    monkeypatch.setattr(ray_executor, "RayExecutor", lambda site: build(site, sees_store=False))
+
+
+def left(store, plan):
+    """Return status and SHA-256 of files of every step."""
+    records = {key: store.read(key) for key in plan.steps}
+    return {
+        key: (record.status, {name: entry.sha256 for name, entry in record.files.items()}, record.inputs)
+        for key, record in records.items()
+    }
+
+
+@pytest.fixture
+def locally(harness, tmp_path):
+    """What the suite with a generator leaves when it runs on this machine."""
+    plan = harness.plan(GENERATING)
+    store = Store.open(tmp_path / "local")
+    assert not harness.run(plan, store=store).failed
+    return left(store, plan)
+
+
+def test_a_cluster_leaves_the_bytes_that_this_machine_leaves(cluster, harness, locally):
+    plan = harness.plan(GENERATING)
+    outcome = harness.run(plan, executor="ray", jobs=None)
+    assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
+    assert left(harness.store, plan) == locally
+
+
+def test_without_a_shared_disk_the_head_alone_writes_the_store_and_it_is_the_same(cluster, carried, harness, locally):
+    plan = harness.plan(GENERATING)
+    outcome = harness.run(plan, executor="ray", jobs=None)
+    assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
+    assert left(harness.store, plan) == locally
+    assert not list(Path(tempfile.gettempdir()).glob("balancebench-ray-*"))
+
+
+def sleeping(plan_of, marker):
+    """Return a plan with a balancer that sleeps for long until `marker` is there."""
+    text = f'\n[[balancer]]\nuse = "misbehaving"\nhow = "sleep"\nseconds = 600\nonce = "{marker}"\n'
+    return plan_of(text, replace={"seeds = [0, 1]": "seeds = [0]"})
+
+
+def at_the_first_progress_of_the_sleeper(registry, act):
+    """Call act() once, while the sleeping balancer sleeps on its node."""
+
+    class Watcher:
+        acted = False
+
+        @hookimpl
+        def balancebench_step_progress(self, message):
+            if message == "about to misbehave" and not self.acted:
+                self.acted = True
+                act()
+
+    watcher = Watcher()
+    registry.hooks.register(watcher)
+    return watcher
+
+
+def test_a_node_killed_in_mid_run_costs_its_step_one_retry(cluster, harness, fakes, tmp_path):
+    marker = tmp_path / "awake"
+
+    def kill_its_node():
+        marker.touch()  # the second attempt does not sleep
+        for node in cluster.worker_nodes.copy():
+            raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+            if any("RaySlot" in " ".join(child.cmdline()) for child in raylet.children(recursive=True)):
+                cluster.remove_node(node, allow_graceful=False)
+
+    watcher = at_the_first_progress_of_the_sleeper(fakes, kill_its_node)
+    plan = sleeping(harness.plan, marker)
+    try:
+        outcome = harness.run(plan, executor="ray", jobs=1)
+    finally:
+        cluster.add_node(num_cpus=1, **NODE)
+    assert watcher.acted
+    assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
+
+
+def test_ctrl_c_leaves_no_worker_on_any_node(cluster, harness, fakes, tmp_path):
+    working = []
+
+    def interrupt():
+        working.extend(workers_on_nodes(cluster))
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    at_the_first_progress_of_the_sleeper(fakes, interrupt)
+    outcome = harness.run(sleeping(harness.plan, tmp_path / "awake"), executor="ray", jobs=2)
+    assert outcome.interrupted
+    assert len(working) >= 3  # an actor on each node, and at least the worker that slept
+    deadline = time.monotonic() + 15
+    while any(is_alive(process) for process in working) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [process for process in working if is_alive(process)] == []
+
+
+def workers_on_nodes(cluster):
+    """Return the actors of slots, and the worker processes under them."""
+    raylets = [psutil.Process(node.all_processes["raylet"][0].process.pid) for node in cluster.worker_nodes]
+    actors = [child for raylet in raylets for child in raylet.children() if "RaySlot" in " ".join(child.cmdline())]
+    return [*actors, *(child for actor in actors for child in actor.children() if "spawn" in str(child.cmdline()))]
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_nodes_with_other_versions_are_refused_with_both_named(cluster, harness, monkeypatch):
+    here = {**installed_here(), "numpy": "0.1"}
+    monkeypatch.setattr(ray_nodes, "installed_here", lambda: here)
+    with pytest.raises(BalancebenchError, match=r"numpy \d\S+ there, 0\.1 here"):
+        harness.run(harness.plan(), executor="ray", jobs=None)
+
+
+def test_a_parcel_that_changed_on_its_way_is_not_taken(harness, tmp_path):
+    plan = harness.plan()
+    harness.run(plan, jobs=0, stages=frozenset({"load"}))
+    (key,) = [step.key for step in plan.steps.values() if step.stage == "load"]
+    parcel = packed_step(harness.store, key)
+    whole, other = Store.open(tmp_path / "whole"), Store.open(tmp_path / "other")
+    assert unpack_step(whole, key, parcel).files == harness.store.read(key).files
+    where = parcel.rindex(b"NUMPY") + 200
+    damaged = parcel[:where] + bytes([parcel[where] ^ 1]) + parcel[where + 1 :]
+    with pytest.raises(StoreError, match="SHA-256 differs"):
+        unpack_step(other, key, damaged)
+    assert other.read(key) is None
+
+
+def test_a_node_that_lacks_a_requirement_is_never_asked(harness, tmp_path):
+    def node(number, **resources):
+        return Node(number=number, host=number, resources={"CPU": 4, "memory": 2**36, **resources})
+
+    plan = harness.plan('\n[[balancer]]\nuse = "needs_cuda"\n')
+    site = Site(store_root=tmp_path, data_root=tmp_path, most=100, jobs_per_gpu=2)
+    demanding = next(step for step in plan.steps.values() if step.requires)
+    loading = next(step for step in plan.steps.values() if step.stage == "load")
+    slots = planned_slots([node("plain"), node("gpu", GPU=1), node("wired", network=1)], site)
+    assert [slot.node.number for slot in slots if slot.suits(demanding)] == ["gpu", "gpu"]  # shared by two
+    assert {slot.gpus for slot in slots if slot.device == "cuda"} == {0.5}
+    assert {slot.node.number for slot in slots if slot.suits(loading)} == {"plain", "gpu", "wired"}
+    assert {slot.node.number for slot in slots if slot.has("network")} == {"wired"}
