@@ -13,14 +13,8 @@ from PIL import Image
 from balancebench.registry import Registry
 
 CLASSES = 4
-# Small forms of those whose defaults are large; grey ones are for small grey images, too.
-CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "resnet18_cifar": {"width": 8},
-    "resnet18_imagegen": {"width": 4},
-    "resnet_cifar": {"depth": 20},
-    "timm_model": {"name": "resnet10t", "image_size": 64},
-    "torchvision_model": {"name": "resnet18", "image_size": 64},
-}
+# To be trained on images of 32x32 pixels.
+ENLARGED: dict[str, dict[str, Any]] = {"timm_model": {"image_size": 64}, "torchvision_model": {"image_size": 64}}
 GREY = frozenset({"small_cnn", "fashion_cnn"})
 LEFT_OUT = {"adasyn": "needs more images than these", "image_pool": "needs images from outside"}
 
@@ -34,8 +28,8 @@ def write_matrix(folder: Path, registry: Registry, *, precision: str, determinis
         if known.component.name not in {*LEFT_OUT, "none"} and "network" not in known.component.requires
     ]
     classifiers = [
-        {"use": name, **CLASSIFIERS.get(name, {}), "epochs": 1, "batch_size": 32}
-        for name in sorted(known.component.name for known in registry.all("classifier"))
+        {"use": known.component.name, **known.component.smoke, **ENLARGED.get(known.component.name, {})}
+        for known in registry.all("classifier")
     ][: None if every == 1 else 2]
     lines = ["schema = 1", 'name = "matrix"', 'metrics = ["accuracy", "loss", "confusion_matrix"]', "[run]"]
     lines += ["seeds = [0]", f'precision = "{precision}"', f"deterministic = {json.dumps(deterministic)}"]

@@ -36,6 +36,7 @@ def test_areas_are_means_over_seeds_of_scikit_learns():
     assert np.trapezoid(curve.recall_P, POINTS_P) == pytest.approx(curve.roc_area, abs=0.02)
 
 
+@pytest.mark.usefixtures("drawing")
 def test_the_picture_names_each_class_with_its_area():
     labels_N = np.array([0, 0, 1, 1, 1])
     curve = class_curves([np.array([0.1, 0.8, 0.7, 0.75, 0.9])], labels_N, 1)

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.usefixtures("drawing")
 def test_run_draws_unless_told_not_to_and_plot_draws_from_the_store(call, suite_file, tmp_path):
     pictures = tmp_path / "results" / "fakes" / "pictures"
     code, _, err = call("run", suite_file(), "--jobs", "0", "--no-pictures")
@@ -18,6 +21,7 @@ def test_run_draws_unless_told_not_to_and_plot_draws_from_the_store(call, suite_
     assert {path.name: path.read_bytes() for path in pictures.iterdir()} == drawn
 
 
+@pytest.mark.usefixtures("drawing")
 def test_plot_json_lists_the_pictures(call, suite_file):
     call("run", suite_file(), "--jobs", "0", "--no-pictures")
     code, out, _ = call("plot", suite_file(), "--output", "board", "--json")
@@ -36,6 +40,7 @@ def test_plot_of_a_suite_that_nobody_ran_says_what_to_do(call, suite_file, tmp_p
     assert "there is nothing to draw before balancebench run" in err
 
 
+@pytest.mark.usefixtures("drawing")
 def test_committed_leaderboards_have_pictures_and_pass_the_check(call, suite_file, tmp_path):
     call("run", suite_file(), "--jobs", "0", "--no-pictures")
     code, _, err = call("leaderboard", suite_file(), "--records", "leaderboard")

@@ -154,6 +154,7 @@ def test_curves_of_generators_are_read_by_name_and_other_json_is_left_alone(fini
     assert np.isnan(curves["fid"][0][1])
 
 
+@pytest.mark.usefixtures("drawing")
 def test_curves_of_a_making_are_drawn_by_round_and_shares_stand_together(finished):
     scene = finished.scene
     (synthesis,) = syntheses(scene)
