@@ -63,16 +63,16 @@ def main() -> None:
         for scale in asked.guidance:
             generator = Edm(EdmOptions(**options, guidance=scale)).restore_generator(folder, "cpu")
             begin = time.process_time()
-            made = replace(
+            generated = replace(
                 test,
                 images_NCHW=generator.draw(labels_M, torch.Generator().manual_seed(0)),
                 labels_N=labels_M,
                 origin_N=None,
             )
             cost = (time.process_time() - begin) / len(labels_M)
-            rows.append((f"guidance {scale:g}, {cost:.2f} s an image", *judged(predict, made, test, kept)))
+            rows.append((f"guidance {scale:g}, {cost:.2f} s an image", *judged(predict, generated, test, kept)))
             if asked.picture is not None:
-                draw_picture(made, asked.images, asked.picture)
+                draw_picture(generated, asked.images, asked.picture)
     header = ("", "right", *(f"{name} ({count})" for name, count in zip(kept.class_names, KEPT, strict=True)))
     note = (
         "Right: share of all images and of each class that the judge takes for their class; then, after a slash, the "
@@ -170,14 +170,14 @@ def distance(images: LabelledImages, kept: LabelledImages, label: int) -> float:
     return float(np.median(np.sqrt(squared.min(axis=1).clip(min=0))))
 
 
-def draw_picture(made: LabelledImages, count: int, path: Path) -> None:
+def draw_picture(generated: LabelledImages, count: int, path: Path) -> None:
     """Write the first 20 images of each class as a row."""
     import numpy as np
     from PIL import Image
 
-    _, _, rows, columns = made.images_NCHW.shape
+    _, _, rows, columns = generated.images_NCHW.shape
     shown = min(20, count)
-    grid = made.images_NCHW.reshape(len(CLASSES), count, rows, columns)[:, :shown]
+    grid = generated.images_NCHW.reshape(len(CLASSES), count, rows, columns)[:, :shown]
     picture = np.ascontiguousarray(grid.transpose(0, 2, 1, 3).reshape(len(CLASSES) * rows, shown * columns))
     Image.fromarray(picture).resize((2 * picture.shape[1], 2 * picture.shape[0]), Image.Resampling.NEAREST).save(path)
 

@@ -41,9 +41,9 @@ def balanced_images(
 
     Raises BalancebenchError where the balancer weights or orders training instead of changing the images.
     """
-    made = _made(bound, train, work, seed=seed_for("generator", seed), device=device, progress=progress)
+    generated = _made(bound, train, work, seed=seed_for("generator", seed), device=device, progress=progress)
     rng = np.random.default_rng(seed_for("plan", seed))
-    plan = made.balancer.plan(train, made.synthetic, PlanContext(rng=rng, base=made.base))
+    plan = generated.balancer.plan(train, generated.synthetic, PlanContext(rng=rng, base=generated.base))
     name = bound.component.name
     phase, *later = plan.phases
     if later:

@@ -190,9 +190,9 @@ class RayExecutor:
                 compilation=site.compilation,
                 checkpoint_seconds=site.checkpoint_seconds,
             )
-            place: Any = ray.remote(RaySlot)
+            remote_slot: Any = ray.remote(RaySlot)
             where = on_node(planned.node.number)
-            actor = place.options(
+            actor = remote_slot.options(
                 num_cpus=planned.cpus, num_gpus=planned.gpus, max_restarts=0, scheduling_strategy=where
             ).remote(settings)
             self._planned.append(planned)

@@ -53,13 +53,13 @@ def image_figures(images: LabelledImages, train: LabelledImages) -> tuple[ImageF
 
     images, train: of the same classes and shape of images; train are the real images that were left.
     """
-    made_N = images.origins_N == Origin.SYNTHETIC
+    generated_N = images.origins_N == Origin.SYNTHETIC
     if len(train) == 0:
         return (None,) * train.class_count
     everywhere: _Real | None = None
     figures_K: list[ImageFigures | None] = []
     for label in range(train.class_count):
-        chosen = _evenly(np.flatnonzero(made_N & (images.labels_N == label)))
+        chosen = _evenly(np.flatnonzero(generated_N & (images.labels_N == label)))
         if len(chosen) == 0:
             figures_K.append(None)
             continue
@@ -131,8 +131,8 @@ def _compared(pixels_NCHW: NDArray[np.float64], real: _Real) -> ImageFigures:
     )
 
 
-def _relative(made: float, real: float) -> float | None:
-    return made / real if real > LEAST_REAL else None
+def _relative(generated: float, real: float) -> float | None:
+    return generated / real if real > LEAST_REAL else None
 
 
 def _contrast(pixels_NCHW: NDArray[np.float64]) -> float:

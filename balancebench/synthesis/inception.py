@@ -41,10 +41,10 @@ def inception_weights() -> Path:
 def check_hash(path: Path) -> None:
     """Raise DataError where the file is not the published one."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(SHA256_PREFIX):
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(SHA256_PREFIX):
         raise DataError(
-            f"{path} is not the published file of Inception-v3's weights: its SHA-256 begins with {found[:8]}, not "
+            f"{path} is not the published file of Inception-v3's weights: its SHA-256 begins with {digest[:8]}, not "
             f"{SHA256_PREFIX}; delete it and fetch it again from {ADDRESS}"
         )
 

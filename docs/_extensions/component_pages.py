@@ -1,10 +1,12 @@
 """Writes a page for each kind of component, made from the option models: what `balancebench show` prints, as tables.
 
-The pages go to docs/reference/components/, which git ignores.
+The pages go to docs/reference/components/, which git ignores. Files that stand outside docs/, such as the plugins'
+READMEs, are read into the pages that include them, with their links led to pages of the site.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from balancebench.registry import RegisteredComponent
 
-FOLDER = Path(__file__).parents[1] / "reference" / "components"
+DOCS = Path(__file__).parents[1]
+FOLDER = DOCS / "reference" / "components"
 INTRODUCTION = (
     "Made from the components that are installed where this was built. `balancebench show NAME` prints the same."
 )
@@ -26,13 +29,32 @@ INTRODUCTION = (
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write the pages before Sphinx looks for sources."""
     app.connect("builder-inited", write_pages)
-    app.connect("source-read", link_to_page)
+    app.connect("source-read", include_with_links)
     return {"parallel_read_safe": True}
 
 
-def link_to_page(_app: Sphinx, _page: str, source: list[str]) -> None:
-    """Let links to CONTRIBUTING.md, which stands beside this folder, lead to the page that includes it."""
-    source[0] = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
+def include_with_links(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the files that a page includes in their place, with links that hold on the site.
+
+    Links of a plugin's README start at its folder: one to a page of docs/ becomes a link to that page, one to a
+    committed board a link to the board that `balancebench site` makes beside the pages.
+    """
+    text = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
+    here = (DOCS / page).parent
+    for block, included in re.findall(r"(```\{include\} (\S+)\n```)", text):
+        path = (here / included).resolve()
+        app.env.note_dependency(path)
+        text = text.replace(block, _links_of_site(path.read_text(encoding="utf-8")))
+    source[0] = text
+
+
+def _links_of_site(readme: str) -> str:
+    readme = re.sub(
+        r"\[([^]]+)\]\(\.\./\.\./leaderboard/([^/)]+)/leaderboard\.md\)",
+        r'<a href="../leaderboards/\2/index.html">\1</a>',
+        readme,
+    )
+    return readme.replace("](../../docs/", "](../")
 
 
 def write_pages(_app: Sphinx) -> None:

@@ -196,9 +196,9 @@ def test_a_store_made_from_examples_is_finished_in_every_respect(toy_registry, t
     path.write_text(suite_text(100))
     steps = fill(path, tmp_path / "store")
     plan, store = expand(bind_suite(path, toy_registry)), Store(tmp_path / "store")
-    found = survey(plan, store)
+    surveyed = survey(plan, store)
     assert len(plan.cells) == 100
-    assert (len(found.done), found.to_run, found.damaged) == (steps, [], {})
+    assert (len(surveyed.done), surveyed.to_run, surveyed.damaged) == (steps, [], {})
     assert {(cell.status, len(cell.scores["last"].metrics)) for cell in collect(plan, store)} == {("done", 4)}
 
 

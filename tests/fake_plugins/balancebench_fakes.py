@@ -182,7 +182,9 @@ def pipe_to_the_run():
     import gc
     from multiprocessing.connection import Connection
 
-    (pipe,) = [thing for thing in gc.get_objects() if isinstance(thing, Connection) and not thing.closed]
+    (pipe,) = [
+        candidate for candidate in gc.get_objects() if isinstance(candidate, Connection) and not candidate.closed
+    ]
     return pipe.fileno()
 
 

@@ -38,7 +38,7 @@ def labelled(parts, origin=Origin.REAL):
     )
 
 
-def made(*parts):
+def generated(*parts):
     return labelled(parts, Origin.SYNTHETIC)
 
 
@@ -52,7 +52,7 @@ def nothing(channels=1):
 
 
 def test_other_real_images_are_1_and_1_and_1_and_draw_no_warning(train):
-    figures_K = image_figures(made(*(scenes(200, label, 1) for label in range(3))), train)
+    figures_K = image_figures(generated(*(scenes(200, label, 1) for label in range(3))), train)
     for figures in figures_K:
         assert figures.contrast == pytest.approx(1, abs=0.2)
         assert figures.spread == pytest.approx(1, abs=0.25)
@@ -65,7 +65,7 @@ def test_images_of_one_grey_are_flat_and_identical(channels):
     train = labelled([scenes(20, label, 0, channels) for label in range(2)])
     grey = np.full((30, channels, SIDE, SIDE), 128, dtype=np.uint8)
     grey[:] += np.arange(channels, dtype=np.uint8)[:, None, None] * 40  # brown is as flat as grey
-    figures_K = image_figures(made(nothing(channels), grey), train)
+    figures_K = image_figures(generated(nothing(channels), grey), train)
     assert figures_K[0] is None, "no image of that class was made"
     assert figures_K[1].contrast == pytest.approx(0, abs=1e-5)
     assert figures_K[1].spread == pytest.approx(0, abs=1e-5)
@@ -77,7 +77,9 @@ def test_images_of_one_grey_are_flat_and_identical(channels):
 def test_copies_of_one_image_with_a_little_noise_are_near_identical(train):
     rng = np.random.default_rng(0)
     copies = scenes(1, 1, 1).astype(int) + rng.integers(-3, 4, (40, 1, SIDE, SIDE))
-    figures_K = image_figures(made(scenes(40, 0, 1), copies.clip(0, 255).astype(np.uint8), scenes(40, 2, 1)), train)
+    figures_K = image_figures(
+        generated(scenes(40, 0, 1), copies.clip(0, 255).astype(np.uint8), scenes(40, 2, 1)), train
+    )
     assert figures_K[1].contrast > 0.5
     assert 0 < figures_K[1].spread < 0.1
     assert degeneracy_warnings(figures_K) == [
@@ -87,7 +89,7 @@ def test_copies_of_one_image_with_a_little_noise_are_near_identical(train):
 
 def test_noise_is_far_from_images_that_are_alike(train):
     noise = np.random.default_rng(0).integers(0, 256, (50, 1, SIDE, SIDE), dtype=np.uint8)
-    figures_K = image_figures(made(noise, noise, noise), train)
+    figures_K = image_figures(generated(noise, noise, noise), train)
     assert all(figures.distance > degenerate.LARGEST_DISTANCE for figures in figures_K)
     (line,) = degeneracy_warnings(figures_K)
     assert line.startswith("far-off images in 3 of 3 classes: ")
@@ -103,7 +105,7 @@ def test_mixtures_of_real_images_as_smote_makes_them_are_not_marked(train):
         second = squared.argsort(axis=1)[first, rng.integers(1, 6, 80)]
         share = rng.random((80, 1, 1, 1))
         parts.append((real[first] + share * (real[second] - real[first])).astype(np.uint8))
-    figures_K = image_figures(made(*parts), train)
+    figures_K = image_figures(generated(*parts), train)
     assert degeneracy_warnings(figures_K) == []
     assert all(figures.distance < 1 for figures in figures_K), "they lie between real images"
 
@@ -111,7 +113,7 @@ def test_mixtures_of_real_images_as_smote_makes_them_are_not_marked(train):
 def test_the_figures_are_those_of_their_definitions():
     rng = np.random.default_rng(4)
     real, new = (rng.integers(0, 256, (7, 3, 12, 9), dtype=np.uint8) for _ in range(2))
-    (figures,) = image_figures(made(new), labelled([real]))
+    (figures,) = image_figures(generated(new), labelled([real]))
 
     def means(images, value):
         return np.mean([value(image) for image in images])
@@ -143,11 +145,11 @@ def test_large_images_are_averaged_over_areas_to_16_at_most(side):
 def test_a_class_of_few_real_images_is_compared_with_all_classes():
     train = labelled([scenes(40, 0, 0), scenes(degenerate.ENOUGH_REAL - 1, 1, 0), nothing()])
     parts = [scenes(30, label, 1) for label in range(3)]
-    figures_K = image_figures(made(*parts), train)
+    figures_K = image_figures(generated(*parts), train)
     everything = labelled([train.images_NCHW])
     for label in (1, 2):
-        assert figures_K[label] == image_figures(made(parts[label]), everything)[0]
-    assert figures_K[0] == image_figures(made(parts[0]), labelled([train.images_NCHW[:40]]))[0]
+        assert figures_K[label] == image_figures(generated(parts[label]), everything)[0]
+    assert figures_K[0] == image_figures(generated(parts[0]), labelled([train.images_NCHW[:40]]))[0]
 
 
 def test_only_images_of_origin_synthetic_are_looked_at(train):
@@ -167,16 +169,16 @@ def test_only_images_of_origin_synthetic_are_looked_at(train):
 def test_what_cannot_be_told_is_none_and_never_fails_or_warns(real, new):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (figures,) = image_figures(made(new), labelled([real]))
+        (figures,) = image_figures(generated(new), labelled([real]))
     assert figures == ImageFigures(contrast=None, spread=None, distance=None)
 
 
 def test_without_any_real_image_nothing_can_be_told():
-    assert image_figures(made(scenes(9, 0, 0)), labelled([nothing()])) == (None,)
+    assert image_figures(generated(scenes(9, 0, 0)), labelled([nothing()])) == (None,)
 
 
 def test_few_made_images_have_no_spread(train):
-    figures_K = image_figures(made(scenes(4, 0, 1), scenes(5, 1, 1), nothing()), train)
+    figures_K = image_figures(generated(scenes(4, 0, 1), scenes(5, 1, 1), nothing()), train)
     assert figures_K[0].spread is None
     assert figures_K[1].spread is not None
 
@@ -191,7 +193,7 @@ def test_large_sets_are_read_only_where_they_are_looked_at_and_the_same_images_e
             super().read(rows_M, into_MCHW)
 
     train = labelled([scenes(60, 0, 99)])
-    plain = made(images_NCHW)
+    plain = generated(images_NCHW)
     large = LabelledImages(
         images_NCHW=Watched([images_NCHW], np.arange(3000)),
         labels_N=plain.labels_N,
@@ -204,7 +206,7 @@ def test_large_sets_are_read_only_where_they_are_looked_at_and_the_same_images_e
 
 def test_ten_classes_of_thousands_take_a_fraction_of_a_second():
     train = labelled([np.tile(scenes(200, label % 3, 0), (15, 1, 1, 1)) for label in range(10)])
-    synthetic = made(*(np.tile(scenes(200, label % 3, 1), (25, 1, 1, 1)) for label in range(10)))
+    synthetic = generated(*(np.tile(scenes(200, label % 3, 1), (25, 1, 1, 1)) for label in range(10)))
     begin = time.process_time()
     image_figures(synthetic, train)
     assert time.process_time() - begin < 2, "it takes 0.1 s where nothing else runs"

@@ -31,13 +31,13 @@ def test_each_class_gets_the_images_it_misses_made_for_its_label(train):
         asked.append(labels_B.tolist())
         return painted(labels_B)
 
-    made = fill_classes(train, np.array([0, 2, 3]), make, batch_size=4, progress=lambda *_: None)
+    generated = fill_classes(train, np.array([0, 2, 3]), make, batch_size=4, progress=lambda *_: None)
 
-    assert made is not None
+    assert generated is not None
     assert asked == [[1, 1, 2, 2], [2]]
-    assert made.counts_K.tolist() == [0, 2, 3]
-    assert (made.images_NCHW == 10 * made.labels_N[:, None, None, None]).all()
-    assert (made.origins_N == Origin.SYNTHETIC).all()
+    assert generated.counts_K.tolist() == [0, 2, 3]
+    assert (generated.images_NCHW == 10 * generated.labels_N[:, None, None, None]).all()
+    assert (generated.origins_N == Origin.SYNTHETIC).all()
 
 
 def test_nothing_is_made_where_nothing_is_missing(train):

@@ -47,8 +47,10 @@ def plain_losses(options, networks, batches) -> list[list[float]]:
     for pixels, labels, first, second in batches:
         ones, zeros = torch.ones(len(labels)), torch.zeros(len(labels))
         adam_d.zero_grad()
-        made = generator(first.noise_BZ, first.labels_B)
-        d_loss = bce(discriminator(pixels, labels), ones) + bce(discriminator(made.detach(), first.labels_B), zeros)
+        generated = generator(first.noise_BZ, first.labels_B)
+        d_loss = bce(discriminator(pixels, labels), ones) + bce(
+            discriminator(generated.detach(), first.labels_B), zeros
+        )
         if options.variant == "code":
             d_loss = d_loss / 2
         d_loss.backward()

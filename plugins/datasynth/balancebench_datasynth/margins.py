@@ -27,18 +27,18 @@ class Margins(Balancer[MarginsOptions]):
 
         Raises BalancerError where the base made none.
         """
-        made = base_images("margins", context.base)
+        generated = base_images("margins", context.base)
         channels, rows, columns = train.images_NCHW.shape[1:]
-        fitted_NCHW = np.empty((len(made), channels, rows, columns), dtype=np.uint8)
-        for index in range(len(made)):
-            image_HWC = np.asarray(made.images_NCHW[index]).transpose(1, 2, 0)
+        fitted_NCHW = np.empty((len(generated), channels, rows, columns), dtype=np.uint8)
+        for index in range(len(generated)):
+            image_HWC = np.asarray(generated.images_NCHW[index]).transpose(1, 2, 0)
             picture = Image.fromarray(np.broadcast_to(image_HWC, (*image_HWC.shape[:2], 3)).copy())
             fitted = fit_made_image(picture, (rows, columns), self.options, context.seed)
             fitted_NCHW[index] = pixels_CHW(fitted, channels)
         return LabelledImages(
             images_NCHW=fitted_NCHW,
-            labels_N=made.labels_N.copy(),
-            class_names=made.class_names,
-            superclass_K=made.superclass_K,
-            origin_N=np.full(len(made), Origin.SYNTHETIC, dtype=np.uint8),
+            labels_N=generated.labels_N.copy(),
+            class_names=generated.class_names,
+            superclass_K=generated.superclass_K,
+            origin_N=np.full(len(generated), Origin.SYNTHETIC, dtype=np.uint8),
         )

@@ -36,15 +36,15 @@ class Mix(Balancer[MixOptions]):
         real = train.take(_first_of_each_class(train.labels_N, real_K, context.rng))
         if not synthetic_K.any():
             return TrainingPlan(phases=(Phase(images=real),))
-        made = base_images("mix", context.base)
+        generated = base_images("mix", context.base)
         refuse_shortfall(
             "synthetic images",
             "raise the base's `target`, which counts the real images too, or lower `total` or `synthetic_share`",
             train.class_names,
             synthetic_K,
-            made.counts_K,
+            generated.counts_K,
         )
-        chosen = made.take(_first_of_each_class(made.labels_N, synthetic_K, context.rng))
+        chosen = generated.take(_first_of_each_class(generated.labels_N, synthetic_K, context.rng))
         return TrainingPlan(phases=(Phase(images=concatenate([real, chosen])),))
 
     def _totals(self, train: LabelledImages) -> NDArray[np.int64]:

@@ -17,11 +17,11 @@ class PretrainSynthetic(Balancer[PretrainSyntheticOptions]):
 
     def plan(self, train: LabelledImages, synthetic: LabelledImages | None, context: PlanContext) -> TrainingPlan:
         """Return the two phases. Raises BalancerError where the base made no images."""
-        made = base_images("pretrain_synthetic", context.base)
+        generated = base_images("pretrain_synthetic", context.base)
         share = self.options.pretrain_share
         return TrainingPlan(
             phases=(
-                Phase(images=made, share=share),
+                Phase(images=generated, share=share),
                 Phase(images=train, share=1 - share, restart=Restart(learning_rate=self.options.learning_rate)),
             ),
             normalise_on=train,

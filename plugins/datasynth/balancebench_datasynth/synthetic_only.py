@@ -22,12 +22,12 @@ class SyntheticOnly(Balancer[SyntheticOnlyOptions]):
 
         Raises BalancerError where a class that has real images has no synthetic one.
         """
-        made = base_images("synthetic_only", context.base)
+        generated = base_images("synthetic_only", context.base)
         refuse_shortfall(
             "synthetic images",
             "raise the base's `target` above the real images of every class",
             train.class_names,
             np.minimum(train.counts_K, 1),
-            made.counts_K,
+            generated.counts_K,
         )
-        return TrainingPlan(phases=(Phase(images=made),))
+        return TrainingPlan(phases=(Phase(images=generated),))

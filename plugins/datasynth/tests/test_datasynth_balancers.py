@@ -40,18 +40,18 @@ def real():
 
 
 @pytest.fixture
-def made():
+def generated():
     return images_of([10, 20, 30], first_level=100, origin=Origin.SYNTHETIC)
 
 
-def wrapping(made):
-    return Base(balancer=Balancer(Options()), synthetic=made)
+def wrapping(generated):
+    return Base(balancer=Balancer(Options()), synthetic=generated)
 
 
-def mixed(real, made, seed=0, **options):
+def mixed(real, generated, seed=0, **options):
     """Return the images of the plan, and the levels of real and of synthetic ones by class."""
     plan = Mix(MixOptions.model_validate({"base": BASE, **options})).plan(
-        real, None, plan_context(seed, wrapping(made))
+        real, None, plan_context(seed, wrapping(generated))
     )
     (phase,) = plan.phases
     levels = phase.images.images_NCHW[:, 0, 0, 0]
@@ -68,8 +68,8 @@ def mixed(real, made, seed=0, **options):
     ("share", "synthetic_K"),
     [(0.0, [0, 0, 0]), (0.3, [3, 2, 2]), (0.5, [5, 4, 3]), (0.7, [7, 6, 4]), (1.0, [10, 8, 6])],
 )
-def test_a_mixture_has_the_share_of_each_kind_in_every_class_and_no_image_twice(real, made, share, synthetic_K):
-    images, kinds = mixed(real, made, synthetic_share=share)
+def test_a_mixture_has_the_share_of_each_kind_in_every_class_and_no_image_twice(real, generated, share, synthetic_K):
+    images, kinds = mixed(real, generated, synthetic_share=share)
     assert images.counts_K.tolist() == [10, 8, 6]
     assert [len(levels) for levels in kinds[Origin.SYNTHETIC]] == synthetic_K
     assert [len(levels) for levels in kinds[Origin.REAL]] == [
@@ -77,8 +77,8 @@ def test_a_mixture_has_the_share_of_each_kind_in_every_class_and_no_image_twice(
     ]
 
 
-def test_both_kinds_are_of_their_own_class(real, made):
-    _, kinds = mixed(real, made)
+def test_both_kinds_are_of_their_own_class(real, generated):
+    _, kinds = mixed(real, generated)
     real_levels = [set(range(10)), set(range(10, 18)), set(range(18, 24))]
     made_levels = [set(range(100, 110)), set(range(110, 130)), set(range(130, 160))]
     for label in (0, 1, 2):
@@ -86,28 +86,28 @@ def test_both_kinds_are_of_their_own_class(real, made):
         assert kinds[Origin.SYNTHETIC][label] < made_levels[label]
 
 
-def test_a_larger_share_keeps_the_synthetic_images_of_a_smaller_one(real, made):
-    _, little = mixed(real, made, synthetic_share=0.3)
-    _, much = mixed(real, made, synthetic_share=0.7)
-    _, others = mixed(real, made, seed=1, synthetic_share=0.3)
+def test_a_larger_share_keeps_the_synthetic_images_of_a_smaller_one(real, generated):
+    _, little = mixed(real, generated, synthetic_share=0.3)
+    _, much = mixed(real, generated, synthetic_share=0.7)
+    _, others = mixed(real, generated, seed=1, synthetic_share=0.3)
     for label in (0, 1, 2):
         assert little[Origin.SYNTHETIC][label] < much[Origin.SYNTHETIC][label]
         assert much[Origin.REAL][label] < little[Origin.REAL][label]
     assert others != little
 
 
-def test_a_total_is_split_evenly_over_the_classes(real, made):
-    images, kinds = mixed(real, made, total=16, synthetic_share=0.5)
+def test_a_total_is_split_evenly_over_the_classes(real, generated):
+    images, kinds = mixed(real, generated, total=16, synthetic_share=0.5)
     assert images.counts_K.tolist() == [6, 5, 5]
     assert [len(levels) for levels in kinds[Origin.SYNTHETIC]] == [3, 2, 2]
 
 
-def test_too_few_images_of_either_kind_are_refused_with_classes_and_numbers(real, made):
+def test_too_few_images_of_either_kind_are_refused_with_classes_and_numbers(real, generated):
     with pytest.raises(BalancerError) as caught:
-        mixed(real, made, total=60, synthetic_share=0.5)
+        mixed(real, generated, total=60, synthetic_share=0.5)
     assert "too few real images: 'banana' needs 10 and has 8; 'orange' needs 10 and has 6" in str(caught.value)
     with pytest.raises(BalancerError, match="too few synthetic images: 'apple' needs 14 and has 10: raise the base's"):
-        mixed(real, made, total=60, synthetic_share=0.7)
+        mixed(real, generated, total=60, synthetic_share=0.7)
 
 
 def test_a_base_that_made_nothing_is_refused_but_where_nothing_is_wanted(real):
@@ -123,21 +123,21 @@ def test_a_base_that_made_nothing_is_refused_but_where_nothing_is_wanted(real):
             balancer.plan(real, None, plan_context(0, wrapping(None)))
 
 
-def test_synthetic_only_trains_on_no_real_image(real, made):
+def test_synthetic_only_trains_on_no_real_image(real, generated):
     balancer = SyntheticOnly(SyntheticOnlyOptions.model_validate({"base": BASE}))
-    plan = balancer.plan(real, None, plan_context(0, wrapping(made)))
-    assert plan.phases[0].images is made
-    assert plan.normalising_images is made
-    without_oranges = made.take(np.flatnonzero(made.labels_N != 2))
+    plan = balancer.plan(real, None, plan_context(0, wrapping(generated)))
+    assert plan.phases[0].images is generated
+    assert plan.normalising_images is generated
+    without_oranges = generated.take(np.flatnonzero(generated.labels_N != 2))
     with pytest.raises(BalancerError, match="'orange' needs 1 and has 0"):
         balancer.plan(real, None, plan_context(0, wrapping(without_oranges)))
 
 
-def test_pretraining_is_on_synthetic_images_and_tuning_on_real_ones_all_normalised_by_these(real, made):
+def test_pretraining_is_on_synthetic_images_and_tuning_on_real_ones_all_normalised_by_these(real, generated):
     options = PretrainSyntheticOptions.model_validate({"base": BASE, "pretrain_share": 0.75, "learning_rate": 1e-4})
-    plan = PretrainSynthetic(options).plan(real, None, plan_context(0, wrapping(made)))
+    plan = PretrainSynthetic(options).plan(real, None, plan_context(0, wrapping(generated)))
     first, second = plan.phases
-    assert (first.images, first.share) == (made, 0.75)
+    assert (first.images, first.share) == (generated, 0.75)
     assert (second.images, second.share) == (real, 0.25)
     assert second.restart is not None
     assert second.restart.learning_rate == 1e-4
@@ -146,14 +146,14 @@ def test_pretraining_is_on_synthetic_images_and_tuning_on_real_ones_all_normalis
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_margins_are_given_to_half_of_the_images_of_the_base(tmp_path, channels):
-    made = images_of([40, 40, 40], first_level=100, origin=Origin.AUGMENTED, channels=channels)
+    generated = images_of([40, 40, 40], first_level=100, origin=Origin.AUGMENTED, channels=channels)
     real = images_of([10, 8, 6], first_level=0, channels=channels)
     margins = Margins(MarginsOptions.model_validate({"base": BASE}))
-    fitted = margins.synthesise(real, synthesis_context(tmp_path, base=wrapping(made)))
+    fitted = margins.synthesise(real, synthesis_context(tmp_path, base=wrapping(generated)))
     assert fitted is not None
-    assert fitted.labels_N.tolist() == made.labels_N.tolist()
+    assert fitted.labels_N.tolist() == generated.labels_N.tolist()
     assert (fitted.origins_N == Origin.SYNTHETIC).all()
     black_N = (fitted.images_NCHW[:, :, 0] == 0).all(axis=(1, 2))
     assert 43 <= black_N.sum() <= 77  # of 120 at a half: 3 standard deviations
-    np.testing.assert_array_equal(fitted.images_NCHW[~black_N], made.images_NCHW[~black_N])
-    np.testing.assert_array_equal(fitted.images_NCHW[:, :, 4], made.images_NCHW[:, :, 4])
+    np.testing.assert_array_equal(fitted.images_NCHW[~black_N], generated.images_NCHW[~black_N])
+    np.testing.assert_array_equal(fitted.images_NCHW[:, :, 4], generated.images_NCHW[:, :, 4])

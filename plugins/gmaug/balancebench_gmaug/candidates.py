@@ -33,8 +33,8 @@ class Candidates(Protocol):
 class _MadeCandidates:
     """The images that a base made once and for all."""
 
-    def __init__(self, made: LabelledImages) -> None:
-        self._made = made
+    def __init__(self, generated: LabelledImages) -> None:
+        self._made = generated
 
     def chunks(self, label: int, at_once: int, most: int) -> Iterator[LabelledImages]:
         """Yield them in the order in which they were made."""

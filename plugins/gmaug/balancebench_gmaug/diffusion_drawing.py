@@ -163,6 +163,6 @@ class DiffusionGenerator:
         labels = torch.from_numpy(labels_B).to(random.device).split(at_once)
         for part_B, noise in zip(labels, NoiseStreams.seeded(len(labels_B), random).parts(at_once), strict=True):
             with torch.no_grad():
-                made_BCHW = self._sampler(part_B, noise, (channels, rows, columns))
-            images.append(from_unit_range(cropped(made_BCHW, (size[0], size[1]))).cpu())
+                generated_BCHW = self._sampler(part_B, noise, (channels, rows, columns))
+            images.append(from_unit_range(cropped(generated_BCHW, (size[0], size[1]))).cpu())
         return torch.cat(images).numpy()

@@ -133,9 +133,9 @@ def edm_loss(
         noise_BCHW = torch.randn(images_BCHW.shape, generator=random, device=device)
         seen_B = drop_labels(labels_B, null_label, label_dropout, random)
         noisy_BCHW = images_BCHW + level_B[:, None, None, None] * noise_BCHW
-        made_BCHW = denoised(network, noisy_BCHW, level_B, seen_B, deviation, precision)
+        denoised_BCHW = denoised(network, noisy_BCHW, level_B, seen_B, deviation, precision)
         weight_B = scaling(level_B, deviation).weight
-        return (weight_B * (made_BCHW - images_BCHW).square().mean(dim=(1, 2, 3))).mean()
+        return (weight_B * (denoised_BCHW - images_BCHW).square().mean(dim=(1, 2, 3))).mean()
 
     return loss
 
@@ -147,8 +147,10 @@ def guided(
 
     def plain(noisy_BCHW: Tensor, level: float, labels_B: Tensor) -> Tensor:
         level_B = torch.full((len(noisy_BCHW),), level, device=noisy_BCHW.device)
-        made_BCHW = denoised(network, noisy_BCHW.float(), level_B, labels_B, learnt.pixel_deviation, learnt.precision)
-        return made_BCHW.to(noisy_BCHW.dtype)
+        denoised_BCHW = denoised(
+            network, noisy_BCHW.float(), level_B, labels_B, learnt.pixel_deviation, learnt.precision
+        )
+        return denoised_BCHW.to(noisy_BCHW.dtype)
 
     def denoise(noisy_BCHW: Tensor, level: float) -> Tensor:
         scale = options.guidance if options.guidance_from <= level <= options.guidance_to else 1.0

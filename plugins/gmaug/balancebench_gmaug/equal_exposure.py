@@ -26,11 +26,11 @@ class EqualExposure(Balancer[EqualExposureOptions]):
         """Plan as the base does; raises BalancerError where the base adds images of a class that has no real one."""
         if context.base is None:
             raise BalancerError('it wraps nothing: give base = { use = "..." }, a balancer that makes images')
-        made = context.base.synthetic
-        if made is None:
+        generated = context.base.synthetic
+        if generated is None:
             return context.base.plan(train, context.rng)
         repeated_M = np.concatenate(
-            [self._repeats(train, label, int(added), context.rng) for label, added in enumerate(made.counts_K)]
+            [self._repeats(train, label, int(added), context.rng) for label, added in enumerate(generated.counts_K)]
         )
         repeats = train.take(repeated_M, origin=Origin.REPEATED)
         return replace(context.base, synthetic=repeats).plan(train, context.rng)

@@ -122,20 +122,22 @@ class AdversarialStep:
         labels_B = self._ask(count)
         w_BLD = self._latents(labels_B, strength)
         self.generator.mapping.track_mean(w_BLD[:, -1])
-        made = self._seen(self._pixels(w_BLD))
-        of_image_B, of_label_B = self._logits(made, labels_B)
+        generated = self._seen(self._pixels(w_BLD))
+        of_image_B, of_label_B = self._logits(generated, labels_B)
         return self._weighted(F.softplus(-of_image_B).mean(), F.softplus(-of_label_B).mean(), strength)
 
     def _discriminator_loss(self, real_BCHW: Tensor, labels_B: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and the logits of the real images that augmentation goes by."""
         asked_B = self._ask(len(real_BCHW))
         with torch.no_grad():
-            made = self._seen(self._pixels(self._latents(asked_B, strength)))
+            generated = self._seen(self._pixels(self._latents(asked_B, strength)))
         real = self._seen_real(real_BCHW)
         # Side by side in one pass: D looks across the images of a group alone, and groups do not straddle the two.
         both = Seen(
-            torch.cat([made.images_BCHW, real.images_BCHW]),
-            None if made.low_BCHW is None or real.low_BCHW is None else torch.cat([made.low_BCHW, real.low_BCHW]),
+            torch.cat([generated.images_BCHW, real.images_BCHW]),
+            None
+            if generated.low_BCHW is None or real.low_BCHW is None
+            else torch.cat([generated.low_BCHW, real.low_BCHW]),
         )
         of_image, of_label = self._logits(both, torch.cat([asked_B, labels_B]))
         (u_made_B, u_real_B), (q_made_B, q_real_B) = of_image.chunk(2), of_label.chunk(2)

@@ -19,7 +19,7 @@ def base(synthetic=None, balancer=None, generator=None):
     return Base(balancer=balancer or Balancer(Options()), synthetic=synthetic, **extra)
 
 
-def made(counts, seed=9):
+def generated(counts, seed=9):
     images = tiny_training_set(counts, seed=seed)
     return images.take(np.arange(len(images)), origin=Origin.SYNTHETIC)
 
@@ -30,13 +30,13 @@ def exposed(wrapped):
 
 
 def test_as_many_repeats_are_added_as_the_base_adds_images():
-    images = exposed(base(made((0, 13, 11)))).phases[0].images
+    images = exposed(base(generated((0, 13, 11)))).phases[0].images
     assert images.counts_K.tolist() == [20, 20, 14]
     assert np.bincount(images.origins_N, minlength=4).tolist() == [30, 24, 0, 0]
 
 
 def test_each_image_is_repeated_as_often_as_any_other_of_its_class():
-    images = exposed(base(made((0, 13, 11)))).phases[0].images
+    images = exposed(base(generated((0, 13, 11)))).phases[0].images
     for label, expected in ((1, {2, 3}), (2, {4, 5})):
         of_class = images.images_NCHW[images.labels_N == label].reshape(-1, 256)
         _, times = np.unique(of_class, axis=0, return_counts=True)
@@ -48,7 +48,7 @@ def test_it_trains_as_the_base_does():
         def plan(self, train, synthetic, context):
             return TrainingPlan(phases=(Phase(images=synthetic), Phase(images=train)), normalise_on=train)
 
-    first, second = exposed(base(made((0, 13, 11)), Twice(Options()))).phases
+    first, second = exposed(base(generated((0, 13, 11)), Twice(Options()))).phases
     assert first.images.counts_K.tolist() == [0, 13, 11]
     assert (first.images.origins_N == Origin.REPEATED).all()
     assert second.images is TRAIN
@@ -56,7 +56,7 @@ def test_it_trains_as_the_base_does():
 
 def test_a_class_without_a_real_image_cannot_be_repeated():
     train = tiny_training_set((5, 0))
-    context = PlanContext(rng=np.random.default_rng(0), base=base(made((0, 4))))
+    context = PlanContext(rng=np.random.default_rng(0), base=base(generated((0, 4))))
     with pytest.raises(BalancerError, match="class 'class 1' has no images to repeat, and the base adds 4"):
         EqualExposure(EqualExposureOptions(base={"use": "stub"})).plan(train, None, context)
 
@@ -93,4 +93,4 @@ def test_the_training_set_itself_is_trained_on_as_it_is(tmp_path):
 
 def test_a_base_with_too_few_images_of_a_class_is_refused(tmp_path):
     with pytest.raises(BalancerError, match="the base made 0 images of class 'class 0' where 20 are to be trained on"):
-        trained_on(tmp_path, base(made((0, 20, 20))))
+        trained_on(tmp_path, base(generated((0, 20, 20))))

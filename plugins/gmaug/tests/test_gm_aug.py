@@ -267,8 +267,8 @@ def test_the_base_says_how_the_chosen_images_are_trained_on(tmp_path):
 
             return TrainingPlan(phases=(Phase(images=synthetic), Phase(images=train)), normalise_on=train)
 
-    train, made = training_set([12, 6]), training_set([0, 6])
+    train, generated = training_set([12, 6]), training_set([0, 6])
     base = Base(balancer=SyntheticFirst(Options()), synthetic=None)
     context = PlanContext(rng=np.random.default_rng(0), base=base)
-    plan = GmAug(GmAugOptions(base={"use": "stub"})).plan(train, made, context)
-    assert [phase.images for phase in plan.phases] == [made, train]
+    plan = GmAug(GmAugOptions(base={"use": "stub"})).plan(train, generated, context)
+    assert [phase.images for phase in plan.phases] == [generated, train]

@@ -211,23 +211,23 @@ def gaussian_noise(mean, variance):
 
 def test_ddim_with_the_ideal_prediction_of_a_gaussian_ends_where_its_closed_form_says():
     start = torch.linspace(-2, 2, 9, dtype=torch.float64).view(9, 1, 1, 1)
-    made = sample_steps(gaussian_noise(0.3, 0.04), lambda: start, trailing_times(1000), "ddim", clips=False)
+    generated = sample_steps(gaussian_noise(0.3, 0.04), lambda: start, trailing_times(1000), "ddim", clips=False)
     last = KEPT_T[999]
     expected = 0.3 + 0.2 * (start - last**0.5 * 0.3) / (last * 0.04 + 1 - last) ** 0.5
-    assert torch.allclose(made, expected, atol=4e-3)  # DDIM's steps are of first order
+    assert torch.allclose(generated, expected, atol=4e-3)  # DDIM's steps are of first order
 
 
 def test_ancestral_sampling_with_the_ideal_prediction_gives_the_gaussian():
     random = torch.Generator().manual_seed(0)
-    made = sample_steps(
+    generated = sample_steps(
         gaussian_noise(0.3, 0.04),
         lambda: torch.randn(20_000, 1, 1, 1, generator=random, dtype=torch.float64),
         trailing_times(1000),
         "ancestral",
         clips=False,
     )
-    assert made.mean().item() == pytest.approx(0.3, abs=0.006)
-    assert made.std().item() == pytest.approx(0.2, rel=0.03)
+    assert generated.mean().item() == pytest.approx(0.3, abs=0.006)
+    assert generated.std().item() == pytest.approx(0.2, rel=0.03)
 
 
 def test_what_an_image_is_led_to_is_cut_off_before_it_is_used():

@@ -8,6 +8,8 @@ from balancebench_gmaug import plugin
 NAMES = {"edm", "cbdm", "guided_diffusion"}
 
 
-@parametrize_with_checks(balancers=[found for found in plugin.balancebench_balancers() if found.name in NAMES])
+@parametrize_with_checks(
+    balancers=[component for component in plugin.balancebench_balancers() if component.name in NAMES]
+)
 def test_gmaug_diffusion_balancer_conforms(check: Check):
     check()

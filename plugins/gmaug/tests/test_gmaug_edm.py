@@ -50,8 +50,8 @@ def test_weight_times_the_square_of_c_out_is_one(level):
 def test_denoising_no_noise_returns_the_image():
     images_BCHW = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     level_B = torch.full((2,), 1e-6)
-    made_BCHW = denoised(network_of_one_value(5.0), images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "fp32")
-    assert torch.allclose(made_BCHW, images_BCHW, atol=1e-5)
+    generated_BCHW = denoised(network_of_one_value(5.0), images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "fp32")
+    assert torch.allclose(generated_BCHW, images_BCHW, atol=1e-5)
 
 
 def test_in_bf16_the_network_alone_is_in_bf16():
@@ -63,10 +63,10 @@ def test_in_bf16_the_network_alone_is_in_bf16():
 
     images_BCHW = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     level_B = torch.full((2,), 1e-4)
-    made_BCHW = denoised(network, images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "bf16")
+    generated_BCHW = denoised(network, images_BCHW, level_B, torch.tensor([0, 1]), 0.5, "bf16")
     assert seen == [(True, torch.float32)]
-    assert made_BCHW.dtype == torch.float32
-    assert torch.allclose(made_BCHW, images_BCHW, atol=1e-3)  # bf16 would be off by 0.004 at 1
+    assert generated_BCHW.dtype == torch.float32
+    assert torch.allclose(generated_BCHW, images_BCHW, atol=1e-3)  # bf16 would be off by 0.004 at 1
 
 
 def test_where_compiling_pays_the_compiled_network_is_trained_to_the_same_weights(tmp_path, monkeypatch):
@@ -97,8 +97,8 @@ def test_noise_levels_begin_at_80_end_at_0_002_and_then_0():
 @pytest.mark.parametrize(("steps", "golden"), [(18, 0.527625), (40, 0.504877), (80, 0.501145)])
 def test_heun_with_the_ideal_denoiser_of_a_gaussian_gives_the_golden_numbers(steps, golden):
     start = torch.ones(1, 1, 1, 1, dtype=torch.float64)  # times 80
-    made = heun(lambda noisy, level: noisy * 0.25 / (0.25 + level**2), start, noise_levels(steps))
-    assert made.item() == pytest.approx(golden, abs=5e-7)
+    generated = heun(lambda noisy, level: noisy * 0.25 / (0.25 + level**2), start, noise_levels(steps))
+    assert generated.item() == pytest.approx(golden, abs=5e-7)
     exact = 80 * 0.5 / np.sqrt(0.25 + 80**2)
     assert exact == pytest.approx(0.499990, abs=5e-7)
 

@@ -57,7 +57,7 @@ def test_the_exact_classifier_turns_samples_of_two_gaussians_into_those_of_one_b
 def test_ancestral_sampling_is_moved_to_the_class_too():
     random = torch.Generator().manual_seed(0)
     labels_B = torch.zeros(4000, dtype=torch.int64)
-    made = sample_steps(
+    generated = sample_steps(
         noise_of_both,
         lambda: torch.randn(4000, 1, 1, 1, generator=random, dtype=torch.float64),
         trailing_times(1000),
@@ -65,8 +65,8 @@ def test_ancestral_sampling_is_moved_to_the_class_too():
         gradient=gradient_of(exact_classifier, labels_B, 1.0),
         clips=False,
     )
-    assert made.mean().item() == pytest.approx(-MEAN, abs=0.02)
-    assert made.std().item() == pytest.approx(VARIANCE**0.5, rel=0.1)
+    assert generated.mean().item() == pytest.approx(-MEAN, abs=0.02)
+    assert generated.std().item() == pytest.approx(VARIANCE**0.5, rel=0.1)
 
 
 def test_the_gradient_is_that_of_the_log_probability_times_its_scale():

@@ -260,9 +260,9 @@ class _Training:
 
         @torch.no_grad()
         def distance_of_the_same_batch_at_every_epoch() -> float:
-            made_BCHW = from_unit_range(self._generator.eval()(noise))
+            generated_BCHW = from_unit_range(self._generator.eval()(noise))
             self._generator.train()
-            return frechet_distance(real, _moments(features, made_BCHW))
+            return frechet_distance(real, _moments(features, generated_BCHW))
 
         return distance_of_the_same_batch_at_every_epoch
 
@@ -275,8 +275,8 @@ class _Training:
             real_BCHW.new_full((count,), options.fake_label),
         )
         with torch.autocast(real_BCHW.device.type, dtype=torch.bfloat16, enabled=half):
-            made_BCHW = self._generator(_noise(count, options.latent, self._random))
-            seen_real_BCHW, seen_made_BCHW = self._as_seen(real_BCHW), self._as_seen(made_BCHW)
+            generated_BCHW = self._generator(_noise(count, options.latent, self._random))
+            seen_real_BCHW, seen_made_BCHW = self._as_seen(real_BCHW), self._as_seen(generated_BCHW)
             on_real_B = self._discriminator(seen_real_BCHW)
             on_made_B = self._discriminator(seen_made_BCHW.detach())
         # Real and made images go through D apart, each with batch statistics of its own.

@@ -190,11 +190,11 @@ class _Generation:
         flagged = [one is not None and one[0].flagged for one in there]
         self._from_pool += len(candidates) - len(lacking)
         if lacking:
-            made = self._generated([candidates[index] for index in lacking], [images[index] for index in lacking])
-            if made is None:
+            generated = self._generated([candidates[index] for index in lacking], [images[index] for index in lacking])
+            if generated is None:
                 self._from_pool -= len(candidates) - len(lacking)
                 return None
-            for index, picture, flag in zip(lacking, *made, strict=True):
+            for index, picture, flag in zip(lacking, *generated, strict=True):
                 pictures[index], flagged[index] = picture, flag
                 if self._pool is not None:
                     self._pool.add(images[index], picture, flagged=flag)

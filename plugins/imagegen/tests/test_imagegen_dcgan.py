@@ -38,10 +38,10 @@ def test_the_networks_have_the_papers_numbers_of_parameters_and_shapes():
     generator, discriminator = build_generator(3, 100, 64), build_discriminator(3, 64)
     assert (parameters(generator), parameters(discriminator)) == (3_576_704, 2_765_568)
     with torch.no_grad():
-        made = generator(torch.randn(2, 100, 1, 1))
-        assert made.shape == (2, 3, 64, 64)
-        assert made.abs().max() <= 1
-        assert discriminator(made).shape == (2,)
+        generated = generator(torch.randn(2, 100, 1, 1))
+        assert generated.shape == (2, 3, 64, 64)
+        assert generated.abs().max() <= 1
+        assert discriminator(generated).shape == (2,)
     assert not any(name.endswith("bias") for name, _ in nn.Sequential(generator[0], generator[3]).named_parameters())
 
 

@@ -159,9 +159,9 @@ def test_flagged_images_have_a_line_and_no_file(synthesise, tmp_path, monkeypatc
     monkeypatch.setattr(Pipeline, "__call__", call)
     _, told = synthesise(pool=tmp_path / "pool")
     assert [row["file"] for row in rows_of(tmp_path / "pool") if row["flagged"]] == [""]
-    made = sum(batches)
+    generated = sum(batches)
     _, again = synthesise(pool=tmp_path / "pool")
-    assert (told["flagged"], again["flagged"], sum(batches) - made) == (1, 1, 0)
+    assert (told["flagged"], again["flagged"], sum(batches) - generated) == (1, 1, 0)
 
 
 def test_prompts_come_from_a_file_by_class_one_or_a_list(synthesise, tmp_path):

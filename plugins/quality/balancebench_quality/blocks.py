@@ -48,10 +48,10 @@ def nearest(
     nearest_N = torch.full((len(first_ND),), torch.inf, dtype=torch.float64, device=device)
     index_N = torch.zeros(len(first_ND), dtype=torch.int64, device=device)
     for rows, columns, squares_AB in _squared_distances(first_ND, second_MD, device):
-        least_A, place_A = squares_AB.min(dim=1)
+        least_A, column_A = squares_AB.min(dim=1)
         is_nearer_A = least_A < nearest_N[rows]
         nearest_N[rows] = torch.where(is_nearer_A, least_A, nearest_N[rows])
-        index_N[rows] = torch.where(is_nearer_A, place_A + columns.start, index_N[rows])
+        index_N[rows] = torch.where(is_nearer_A, column_A + columns.start, index_N[rows])
     return nearest_N.sqrt().cpu().numpy(), index_N.cpu().numpy()
 
 

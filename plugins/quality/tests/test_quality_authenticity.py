@@ -60,10 +60,10 @@ def test_equal_training_images_hide_no_copy(evaluate):
 
 def test_authenticity_is_told_by_class_though_neighbours_are_of_any(evaluate):
     kept, test = gaussian(120, 0, classes=2), gaussian(100, 1, classes=2)
-    made = gaussian(100, 2, Origin.SYNTHETIC, classes=2)
-    of_first = np.flatnonzero(made.labels_N == 0)
-    made.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)[: len(of_first)]]
-    by_class = measure(evaluate(kept=kept, test=test, synthetic=made), "authpct", per_class=True)
+    generated = gaussian(100, 2, Origin.SYNTHETIC, classes=2)
+    of_first = np.flatnonzero(generated.labels_N == 0)
+    generated.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)[: len(of_first)]]
+    by_class = measure(evaluate(kept=kept, test=test, synthetic=generated), "authpct", per_class=True)
     assert by_class[0] == 0.0
     assert by_class[1] > 0.4
 
@@ -109,10 +109,10 @@ def test_images_where_no_training_images_are_lie_far_above_0(evaluate):
 def test_copying_is_told_by_class_where_there_are_test_images_enough(evaluate):
     kept, test = gaussian(300, 0, classes=3), gaussian(120, 1, classes=3)
     test = test.take(np.flatnonzero((test.labels_N < 2) | (np.arange(120) < 30)))
-    made = gaussian(300, 2, Origin.SYNTHETIC, classes=3)
-    of_first = np.flatnonzero(made.labels_N == 0)
-    made.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)]
-    by_class = measure(evaluate(kept=kept, test=test, synthetic=made), "data_copying", per_class=True)
+    generated = gaussian(300, 2, Origin.SYNTHETIC, classes=3)
+    of_first = np.flatnonzero(generated.labels_N == 0)
+    generated.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)]
+    by_class = measure(evaluate(kept=kept, test=test, synthetic=generated), "data_copying", per_class=True)
     assert by_class.values_K[0] < -3
     assert abs(by_class.values_K[1]) < 3
     assert np.isnan(by_class.values_K[2])
@@ -122,7 +122,7 @@ def test_copying_is_told_by_class_where_there_are_test_images_enough(evaluate):
 def test_cells_without_test_images_are_dissolved():
     rng = np.random.default_rng(0)
     seen = np.concatenate([rng.normal(0, 1, (200, 4)), rng.normal(50, 1, (100, 4))]).astype(np.float32)
-    test, made = (rng.normal(0, 1, (100, 4)).astype(np.float32) for _ in range(2))
-    value = copying_z(made, test, seen, DataCopyingOptions(images_per_cell=10), "cpu")
+    test, generated = (rng.normal(0, 1, (100, 4)).astype(np.float32) for _ in range(2))
+    value = copying_z(generated, test, seen, DataCopyingOptions(images_per_cell=10), "cpu")
     assert isinstance(value, float)
     assert abs(value) < 3

@@ -82,16 +82,18 @@ def test_more_training_than_test_images_do_not_look_like_copying(digits, evaluat
 def test_memorisation_counts_what_is_nearer(make_images, evaluate):
     kept, test = make_images([10, 0]), make_images([10, 0], seed=1)
     kept.images_NCHW[:], test.images_NCHW[:] = 100, 200
-    made = make_images([8, 0], seed=2, origin=Origin.SYNTHETIC)
-    made.images_NCHW[:] = np.array([90, 110, 149, 151, 180, 150, 150, 220], dtype=np.uint8)[:, None, None, None]
+    generated = make_images([8, 0], seed=2, origin=Origin.SYNTHETIC)
+    generated.images_NCHW[:] = np.array([90, 110, 149, 151, 180, 150, 150, 220], dtype=np.uint8)[:, None, None, None]
     # nearer to 100: three; to 200: three; as near to both: two
-    assert measure(evaluate(kept=kept, test=test, synthetic=made), "memorisation") == pytest.approx((3 + 2 / 2) / 8)
+    assert measure(evaluate(kept=kept, test=test, synthetic=generated), "memorisation") == pytest.approx(
+        (3 + 2 / 2) / 8
+    )
 
 
 def test_few_training_or_test_images_are_refused_by_the_name_of_the_class(make_images, evaluate):
     kept, test = make_images([50, 9, 20]), make_images([50, 50, 9], seed=1)
-    made = make_images([5, 5, 5], seed=2, origin=Origin.SYNTHETIC)
-    evaluation = evaluate(kept=kept, test=test, synthetic=made)
+    generated = make_images([5, 5, 5], seed=2, origin=Origin.SYNTHETIC)
+    evaluation = evaluate(kept=kept, test=test, synthetic=generated)
     value = measure(evaluation, "memorisation")
     assert isinstance(value, Undefined)
     assert value.reason.startswith("fewer than 10 training or test images: 'b', 'c'")
@@ -103,18 +105,19 @@ def test_few_training_or_test_images_are_refused_by_the_name_of_the_class(make_i
 @pytest.mark.parametrize("to", ["train", "test"])
 def test_the_distance_is_that_of_a_loop(make_images, evaluate, to):
     kept, test = make_images([20, 5]), make_images([10, 10], seed=1)
-    made = make_images([0, 7], seed=2, origin=Origin.SYNTHETIC)
-    found = (kept if to == "train" else test).images_NCHW.astype(np.float64) / 255
+    generated = make_images([0, 7], seed=2, origin=Origin.SYNTHETIC)
+    searched = (kept if to == "train" else test).images_NCHW.astype(np.float64) / 255
     distances = [
-        min(np.sqrt(((image - other) ** 2).sum()) for other in found) for image in made.images_NCHW.astype(float) / 255
+        min(np.sqrt(((image - other) ** 2).sum()) for other in searched)
+        for image in generated.images_NCHW.astype(float) / 255
     ]
-    evaluation = evaluate(kept=kept, test=test, synthetic=made)
+    evaluation = evaluate(kept=kept, test=test, synthetic=generated)
     assert measure(evaluation, "nearest_neighbour_distance", to=to) == pytest.approx(np.mean(distances))
     by_class = measure(evaluation, "nearest_neighbour_distance", to=to, per_class=True)
     np.testing.assert_allclose(by_class.values_K, [np.nan, np.mean(distances)])
 
 
 def test_without_test_images_there_is_no_distance_to_them(make_images, evaluate):
-    kept, made = make_images([20, 5]), make_images([0, 7], seed=2, origin=Origin.SYNTHETIC)
-    evaluation = evaluate(kept=kept, test=kept.take(np.arange(0)), synthetic=made)
+    kept, generated = make_images([20, 5]), make_images([0, 7], seed=2, origin=Origin.SYNTHETIC)
+    evaluation = evaluate(kept=kept, test=kept.take(np.arange(0)), synthetic=generated)
     assert measure(evaluation, "nearest_neighbour_distance", to="test") == Undefined("there are no test images")

@@ -35,8 +35,8 @@ def test_metrics_can_look_through_inception(evaluate, make_images, monkeypatch):
         return lambda images_NCHW: images_NCHW.flatten(1).float() @ weights
 
     monkeypatch.setattr("balancebench_quality.features.load_inception", load_inception)
-    kept, made = make_images([6, 6]), make_images([0, 4], seed=1, origin=Origin.SYNTHETIC)
-    evaluation = evaluate(kept=kept, test=kept, synthetic=made)
+    kept, generated = make_images([6, 6]), make_images([0, 4], seed=1, origin=Origin.SYNTHETIC)
+    evaluation = evaluate(kept=kept, test=kept, synthetic=generated)
     assert isinstance(Kid(PairOptions(extractor="inception"))(evaluation), float)
     fid = Fid(FrechetOptions(extractor="inception"))(evaluation)
     assert fid.reason.startswith("2048 features need 2049 images a side")

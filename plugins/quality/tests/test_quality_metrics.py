@@ -54,11 +54,11 @@ def pixels(images, indices_N):
 
 @pytest.mark.parametrize("reference", ["full_train", "kept", "test"])
 def test_as_many_real_as_synthetic_images_of_each_class_are_compared(evaluate, sets, reference):
-    real, made = sets[reference], sets["synthetic"]
-    counts_K = np.minimum(real.counts_K, made.counts_K)
+    real, generated = sets[reference], sets["synthetic"]
+    counts_K = np.minimum(real.counts_K, generated.counts_K)
     expected = Kid(PairOptions()).compare(
         pixels(real, draw(real, reference, counts_K)),
-        pixels(made, draw(made, "synthetic", counts_K)),
+        pixels(generated, draw(generated, "synthetic", counts_K)),
         torch.device("cpu"),
     )
     assert measure(evaluate(**sets), "kid", reference=reference, extractor="pixels") == pytest.approx(expected)
@@ -75,11 +75,11 @@ def test_the_mix_of_the_classes_is_no_difference(evaluate, make_images):
 
 
 def test_at_most_so_many_images_a_side(evaluate, sets):
-    made, real = sets["synthetic"], sets["full_train"]
+    generated, real = sets["synthetic"], sets["full_train"]
     counts_K = np.array([0, 10, 10])
     expected = Fid(FrechetOptions()).compare(
         pixels(real, draw(real, "full_train", counts_K)),
-        pixels(made, draw(made, "synthetic", counts_K)),
+        pixels(generated, draw(generated, "synthetic", counts_K)),
         torch.device("cpu"),
     )
     assert measure(evaluate(**sets), "fid", extractor="pixels", images=21) == pytest.approx(expected)
@@ -121,15 +121,15 @@ def test_values_of_classes_are_those_of_the_class_alone(evaluate, sets):
 )
 def test_too_few_images_are_refused_by_name_of_the_class(evaluate, make_images, name, options, fewest, reason):
     kept = make_images([50, 50], seed=1)
-    made = make_images([fewest, fewest - 1], seed=2, origin=Origin.SYNTHETIC)
-    evaluation = evaluate(kept=kept, test=kept, synthetic=made)
+    generated = make_images([fewest, fewest - 1], seed=2, origin=Origin.SYNTHETIC)
+    evaluation = evaluate(kept=kept, test=kept, synthetic=generated)
     value = measure(evaluation, name, per_class=True, **options)
     assert isinstance(value, PartlyUndefined)
     assert np.isfinite(value.values_K).tolist() == [True, False]
     assert value.reason.startswith(reason)
     assert value.reason.endswith(": 'b'")
 
-    only = made.take(np.flatnonzero(made.labels_N == 1))
+    only = generated.take(np.flatnonzero(generated.labels_N == 1))
     refused = measure(evaluate(kept=kept, test=kept, synthetic=only), name, **options)
     assert isinstance(refused, Undefined)
     assert refused.reason.startswith(reason)
@@ -156,9 +156,9 @@ def test_features_that_are_not_finite_are_a_reason_not_a_value(evaluate, sets, n
 
 
 def test_a_limit_below_the_number_of_classes_is_a_reason(evaluate, make_images):
-    kept, made = make_images([20] * 5), make_images([20] * 5, seed=1, origin=Origin.SYNTHETIC)
+    kept, generated = make_images([20] * 5), make_images([20] * 5, seed=1, origin=Origin.SYNTHETIC)
     for name in BY_NAME:
-        value = measure(evaluate(kept=kept, test=kept, synthetic=made), name, images=4)
+        value = measure(evaluate(kept=kept, test=kept, synthetic=generated), name, images=4)
         assert value == Undefined("`images` is smaller than the number of classes"), name
 
 
@@ -184,7 +184,8 @@ def test_images_like_real_ones_are_better_than_noise(evaluate, make_images):
     noise = make_images([60, 60], seed=3, origin=Origin.SYNTHETIC, spread=90)
     for name in set(PAIRS) - {"generative_recall"}:  # noise lies everywhere, and so around all real images too
         good, bad = (
-            measure(evaluate(kept=kept, test=kept, synthetic=made), name, extractor="pixels") for made in (fresh, noise)
+            measure(evaluate(kept=kept, test=kept, synthetic=generated), name, extractor="pixels")
+            for generated in (fresh, noise)
         )
         better = good > bad if HIGHER_IS_BETTER[name] else good < bad
         assert better, (name, good, bad)

@@ -30,9 +30,9 @@ def test_counts_are_even(available, limit, expected):
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(2, 150))
 def test_counts_are_the_largest_even_ones_within_the_limit(available, limit):
-    found = even_counts(np.array(available), limit)
+    counts_K = even_counts(np.array(available), limit)
     levels = [[min(count, level) for count in available] for level in range(max(available) + 1)]
-    assert found.tolist() == max((counts for counts in levels if sum(counts) <= limit), key=sum)
+    assert counts_K.tolist() == max((counts for counts in levels if sum(counts) <= limit), key=sum)
 
 
 def test_a_draw_takes_so_many_of_each_class_and_a_smaller_one_a_part_of_them(make_images):
@@ -52,10 +52,10 @@ def test_a_draw_does_not_depend_on_the_numbers_of_the_classes(make_images):
 
 
 def test_values_of_classes_come_with_the_reasons_of_those_that_have_none():
-    found = by_class(("a", "b", "c", "d"), {0: 1.5, 1: "too few", 2: 2.5, 3: "too few"}.__getitem__)
-    assert isinstance(found, PartlyUndefined)
-    np.testing.assert_array_equal(found.values_K, [1.5, np.nan, 2.5, np.nan])
-    assert found.reason == "too few: 'b', 'd'"
+    value = by_class(("a", "b", "c", "d"), {0: 1.5, 1: "too few", 2: 2.5, 3: "too few"}.__getitem__)
+    assert isinstance(value, PartlyUndefined)
+    np.testing.assert_array_equal(value.values_K, [1.5, np.nan, 2.5, np.nan])
+    assert value.reason == "too few: 'b', 'd'"
     assert by_class(("a", "b"), lambda _: 1.0).tolist() == [1.0, 1.0]
     none = by_class([f"class {label}" for label in range(20)], lambda label: "too few" if label else "none made")
     assert isinstance(none, Undefined)

@@ -69,10 +69,10 @@ class MadeUp(Balancer[MadeUpOptions]):
             for label, missing in enumerate(missing_K)
             if missing
         ]
-        made = source.take(np.concatenate(chosen), origin=Origin.SYNTHETIC)
+        generated = source.take(np.concatenate(chosen), origin=Origin.SYNTHETIC)
         if self.options.how == "noise":
-            made.images_NCHW[:] = context.rng.integers(0, 256, made.images_NCHW.shape)
-        return made
+            generated.images_NCHW[:] = context.rng.integers(0, 256, generated.images_NCHW.shape)
+        return generated
 
 
 class Plugin:
