@@ -16,10 +16,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from balancebench.advice import Advice, Advisor
+from balancebench.advice import Advice, Advise, Advisor
+from balancebench.cached import Cached
 from balancebench.checkpoints import Checkpoints
-from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent
-from balancebench.config import JSON, BalancerReference, Options
+from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent, Requirement
+from balancebench.config import JSON, BalancerReference, Compilation, Options
 from balancebench.contracts import (
     Balancer,
     Base,
@@ -32,6 +33,7 @@ from balancebench.contracts import (
     LoadContext,
     PlanContext,
     Predictor,
+    Progress,
     RestorableClassifier,
     SynthesisContext,
 )
@@ -63,7 +65,11 @@ from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
     from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
-    from balancebench.store import Record
+    from balancebench.execution.executor import Limits
+    from balancebench.execution.run_plan import Reporter
+    from balancebench.large_images import ImageRows
+    from balancebench.leaderboard.board import Leaderboard
+    from balancebench.store.record import Failure, FileEntry, Record, Status
     from balancebench.suite_run import run_suite
     from balancebench.training_plan import (
         Batch,
@@ -81,9 +87,16 @@ _LATE = {
     "DatasetSplits": "balancebench.data",
     "LabelledImages": "balancebench.data",
     "Origin": "balancebench.data",
-    "Record": "balancebench.store",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
+    "Limits": "balancebench.execution.executor",
+    "Reporter": "balancebench.execution.run_plan",
+    "ImageRows": "balancebench.large_images",
+    "Leaderboard": "balancebench.leaderboard.board",
+    "Failure": "balancebench.store.record",
+    "FileEntry": "balancebench.store.record",
+    "Record": "balancebench.store.record",
+    "Status": "balancebench.store.record",
     "run_suite": "balancebench.suite_run",
     "Batch": "balancebench.training_plan",
     "BatchSource": "balancebench.training_plan",
@@ -101,6 +114,7 @@ __version__ = "0.2.0"
 __all__ = [
     "JSON",
     "Advice",
+    "Advise",
     "Advisor",
     "BalancebenchError",
     "Balancer",
@@ -111,9 +125,11 @@ __all__ = [
     "Batch",
     "BatchSource",
     "BatchTransform",
+    "Cached",
     "Checkpoints",
     "Classifier",
     "ClassifierError",
+    "Compilation",
     "Component",
     "Cost",
     "DataError",
@@ -122,13 +138,18 @@ __all__ = [
     "DatasetSplits",
     "Evaluation",
     "EvaluationImages",
+    "Failure",
     "FeatureLoss",
     "FeaturePredictor",
+    "FileEntry",
     "FitContext",
     "ImageGenerator",
+    "ImageRows",
     "Imbalancer",
     "LabelledImages",
+    "Leaderboard",
     "LeaderboardError",
+    "Limits",
     "LoadContext",
     "Loss",
     "LossContext",
@@ -143,9 +164,13 @@ __all__ = [
     "PlanContext",
     "PluginError",
     "Predictor",
+    "Progress",
     "Record",
+    "Reporter",
+    "Requirement",
     "Restart",
     "RestorableClassifier",
+    "Status",
     "StoreError",
     "SubsetEvaluation",
     "SubsetMetric",

@@ -41,6 +41,11 @@ class LabelledImages:
     origin_N: uint8, values of `Origin`; all REAL when left out.
 
     Raises DataError where shapes, dtypes, label values or origins do not fit, or a class name is no text that shows.
+
+    >>> grey_NCHW = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+    >>> images = LabelledImages(images_NCHW=grey_NCHW, labels_N=np.array([0, 0, 1]), class_names=("cat", "dog"))
+    >>> images.counts_K, [Origin(origin).name for origin in images.origins_N]
+    (array([2, 1]), ['REAL', 'REAL', 'REAL'])
     """
 
     images_NCHW: NDArray[np.uint8] | ImageRows
@@ -155,12 +160,22 @@ def _check_names(field: str, names: Sequence[object]) -> None:
 
 
 def class_counts(labels_N: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
-    """Return the number of images of each class, int64 of shape (K,)."""
+    """Return the number of images of each class, int64 of shape (K,).
+
+    >>> class_counts(np.array([0, 2, 2]), class_count=4)
+    array([1, 0, 2, 0])
+    """
     return np.bincount(labels_N, minlength=class_count).astype(np.int64)
 
 
 def concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
-    """Return the images of all `parts`, in their order; classes must agree."""
+    """Return the images of all `parts`, in their order; classes must agree.
+
+    >>> grey_NCHW = np.zeros((2, 1, 8, 8), dtype=np.uint8)
+    >>> images = LabelledImages(images_NCHW=grey_NCHW, labels_N=np.array([0, 1]), class_names=("cat", "dog"))
+    >>> len(concatenate([images, images]))
+    4
+    """
     first = parts[0]
     if any(part.class_names != first.class_names for part in parts):
         raise DataError("image sets with different classes cannot be joined")

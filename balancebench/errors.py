@@ -84,7 +84,11 @@ class SuiteError(BalancebenchError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the known name closest to `name`, or the known names, or nothing."""
+    """Return " (did you mean 'x'?)" for the known name closest to `name`, or the known names, or nothing.
+
+    >>> "there is no 'smoot'" + nearest("smoot", ["smote", "adasyn"])
+    "there is no 'smoot' (did you mean 'smote'?)"
+    """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -119,6 +119,13 @@ class Phase:
     backbone frozen with its batch normalisation is in evaluation mode altogether: it drops nothing.
     reset_head: initialise the head afresh before the phase.
     restart: None continues optimiser and schedule across the phase's beginning.
+
+    >>> from balancebench import LabelledImages
+    >>> grey_NCHW = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+    >>> images = LabelledImages(images_NCHW=grey_NCHW, labels_N=np.array([0, 0, 1]), class_names=("cat", "dog"))
+    >>> balanced = Phase(images=images, sampling_weight_N=1 / images.counts_K[images.labels_N])
+    >>> balanced.sampling_weight_N
+    array([0.5, 0.5, 1. ])
     """
 
     images: LabelledImages
@@ -167,6 +174,13 @@ class TrainingPlan:
     adjust_logits: logits_NK -> logits_NK applied to every prediction (post-hoc logit adjustment), or None.
     normalise_on: the images whose mean and deviation all pixels are normalised by, where the classifier normalises by
     its training set. None: those of the phases, which must then all be the same.
+
+    >>> from balancebench import LabelledImages
+    >>> grey_NCHW = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+    >>> images = LabelledImages(images_NCHW=grey_NCHW, labels_N=np.array([0, 0, 1]), class_names=("cat", "dog"))
+    >>> second = Phase(images=images, share=0.1, trainable="head", reset_head=True, restart=Restart(learning_rate=0.05))
+    >>> [phase.trainable for phase in TrainingPlan(phases=(Phase(images=images), second)).phases]
+    ['all', 'head']
     """
 
     phases: tuple[Phase, ...]

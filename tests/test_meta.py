@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,16 @@ def test_declaring_modules_import_heavy_libraries_in_functions_alone(name):
     imported = {alias.name for node in top_level if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in top_level if isinstance(node, ast.ImportFrom) and node.module}
     assert {module.partition(".")[0] for module in imported}.isdisjoint(HEAVY)
+
+
+def test_every_plugin_of_the_repository_is_an_extra_by_its_name_and_part_of_all():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = everything.removeprefix("balancebench[").removesuffix("]").split(",")
+    for package in PACKAGES[1:]:
+        name = package.name.removeprefix("balancebench_")
+        assert extras[name][0].startswith(f"balancebench-{name}>=")
+        assert name in named
 
 
 def test_no_module_is_called_after_nothing():
