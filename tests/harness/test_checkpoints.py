@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import signal
 from functools import partial
 
 import numpy as np
@@ -94,35 +95,33 @@ def test_a_damaged_state_is_not_gone_on_from(checkpoints, damage, caplog):
     assert (checkpoints.latest() / "state.txt").read_text() == "second"
 
 
-class Killed(KeyboardInterrupt):
-    pass
-
-
 @pytest.fixture
 def attempt(fakes, suite_file, tmp_path, monkeypatch):
-    """Run a suite of one cell in a store; the end of the process comes after so many states were saved."""
+    """Run a suite of one cell in a store; Ctrl-C comes after so many states were saved."""
     plan = expand(bind_suite(suite_file(replace=SETTINGS), fakes))
     save = TrainingCheckpoints.save
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # of a run in the background it is ignored
 
-    def run(name, deaths_after=None, **changes):
+    def run(name, stops_after=None, **changes):
         saves = 0
 
-        def save_and_die(self, write):
+        def save_and_stop(self, write):
             nonlocal saves
             save(self, write)
             saves += 1
-            if saves == deaths_after:
-                raise Killed
+            if saves == stops_after:
+                signal.raise_signal(signal.SIGINT)
 
-        monkeypatch.setattr(TrainingCheckpoints, "save", save_and_die)
+        monkeypatch.setattr(TrainingCheckpoints, "save", save_and_stop)
         store = Store.open(tmp_path / name)
         settings = {"executor": "inline", "device": "cpu", "checkpoint_seconds": 0.0, "registry": fakes, **changes}
         outcome = run_plan(plan, store, **settings)
-        assert outcome.interrupted == (deaths_after is not None)
+        assert outcome.interrupted == (stops_after is not None)
         key = plan.cells[0].steps["train"]
         return store, store.read(key), store.folder(key)
 
-    return run
+    yield run
+    signal.signal(signal.SIGINT, handler)
 
 
 def results(folder):
@@ -132,8 +131,8 @@ def results(folder):
 def test_an_interrupted_training_leaves_what_one_that_ran_through_leaves(attempt):
     _, whole, whole_folder = attempt("whole")
     assert whole.optimiser_steps > 20
-    for deaths_after in (7, 9):
-        store, record, _ = attempt("continued", deaths_after)
+    for stops_after in (7, 9):
+        store, record, _ = attempt("continued", stops_after)
         assert record is None
     store, record, folder = attempt("continued")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from balancebench import LabelledImages
 from balancebench.cli.shared import console
 from balancebench.errors import DataError, LeaderboardError
-from balancebench.leaderboard.export import csv_text
+from balancebench.leaderboard.export import csv_text, spreadsheet_text
 from balancebench.leaderboard.files import write_records
 from balancebench.leaderboard.markdown import markdown
 from balancebench.leaderboard.results import describe_suite
@@ -96,9 +96,7 @@ def test_the_name_of_a_suite_file_brings_no_html_into_the_markdown(fakes, suite_
 
 @pytest.mark.parametrize("start", ["=", "\r=", "\n=", " =", "＝", "＋", "@", "\t-"])  # noqa: RUF001
 def test_no_cell_of_the_csv_file_begins_like_a_formula(harness, call, suite_file, start, fakes):
-    from balancebench.leaderboard import export
-
-    cell = export._text(f"{start}1+1")
+    cell = spreadsheet_text(f"{start}1+1")
     row = io.StringIO()
     csv.writer(row).writerow([cell])
     (read,) = next(csv.reader(io.StringIO(row.getvalue())))
