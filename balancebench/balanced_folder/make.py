@@ -135,6 +135,7 @@ def _context(
     def count(_images: int, _steps: int) -> None:
         return
 
+    logger = logging.getLogger("balancebench.balance")
     return SynthesisContext(
         seed=seed,
         rng=np.random.default_rng(seed),
@@ -145,10 +146,11 @@ def _context(
         scratch=scratch,
         checkpoints=Checkpoints(folder=checkpoints),
         progress=progress,
-        logger=logging.getLogger("balancebench.balance"),
+        logger=logger,
         withheld=withheld,
         train_classifier=train_classifier,
         count=count,
+        warn=logger.warning,
         generator=generator,
         base=base,
     )
