@@ -62,7 +62,7 @@ from balancebench.hookspecs import hookimpl
 from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
-    from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
+    from balancebench.data import DatasetSplits, LabelledImages, Origin, Parents, class_counts, concatenate
     from balancebench.store import Record
     from balancebench.suite_run import run_suite
     from balancebench.training_plan import (
@@ -81,6 +81,7 @@ _LATE = {
     "DatasetSplits": "balancebench.data",
     "LabelledImages": "balancebench.data",
     "Origin": "balancebench.data",
+    "Parents": "balancebench.data",
     "Record": "balancebench.store",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
@@ -138,6 +139,7 @@ __all__ = [
     "MetricValue",
     "Options",
     "Origin",
+    "Parents",
     "PartlyUndefined",
     "Phase",
     "PlanContext",

@@ -12,7 +12,7 @@ is missing. Axis suffixes: B images of a batch, C channels, H rows, W columns, K
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from balancebench import JSON, Balancer, BalancerError, LabelledImages, SynthesisContext
+from balancebench import JSON, Balancer, BalancerError, LabelledImages, Parents, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.image_fit import fit_image, fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
@@ -43,12 +43,13 @@ FLAGGED_TO_PASSED = 10
 
 @dataclass(slots=True)
 class _Class:
-    """How far a class is: its accepted images and their prompts, and how many candidates were tried."""
+    """How far a class is: its accepted images, their prompts and numbers, and how many candidates were tried."""
 
     name: str
     missing: int
     images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
     prompts: list[str] = field(default_factory=list[str])
+    numbers: list[int] = field(default_factory=list[int])
     tried: int = 0
 
     @property
@@ -81,7 +82,8 @@ class StableDiffusion(Balancer[StableDiffusionOptions]):
             taken += len(labels_B)
             return generated_MCHW[taken - len(labels_B) : taken]
 
-        return fill_classes(train, missing_K, make, batch_size=len(generated_MCHW), progress=context.progress)
+        filled = fill_classes(train, missing_K, make, batch_size=len(generated_MCHW), progress=context.progress)
+        return filled and replace(filled, parents=generation.parents())
 
 
 class _Generation:
@@ -143,6 +145,17 @@ class _Generation:
             "prompts": {image_class.name: image_class.prompts for image_class in requested},
         }
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+    def parents(self) -> Parents | None:
+        """Return the real images that the accepted ones, class by class, began with; None where that was noise."""
+        if self._options.source == "text":
+            return None
+        rows = [
+            self._source_row(label, number)
+            for label, image_class in enumerate(self.classes)
+            for number in image_class.numbers
+        ]
+        return Parents.single(np.array(rows, dtype=np.int64))
 
     def _next_candidates(self) -> list[tuple[int, int]]:
         """Return (label, number) of the candidates of the next batch, at most as many as are still missing."""
@@ -257,11 +270,7 @@ class _Generation:
         """Return a real image of its class for each candidate, RGB in 0..1 at the pipeline's size."""
         if self._options.source == "text":
             return None
-        chosen: list[int] = []
-        for label, number in candidates:
-            members_N = np.flatnonzero(self._train.labels_N == label)
-            rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
-            chosen.append(int(members_N[rng.integers(len(members_N))]))
+        chosen = [self._source_row(label, number) for label, number in candidates]
         real_BHWC = np.asarray(self._train.images_NCHW[chosen]).transpose(0, 2, 3, 1)
         pictures = [
             Image.fromarray(real_HWC if real_HWC.shape[2] == 3 else real_HWC.repeat(3, axis=2))
@@ -271,6 +280,12 @@ class _Generation:
         fitted_BCHW = np.stack([pixels_CHW(picture, 3) for picture in fitted])
         return torch.from_numpy(fitted_BCHW).to(self._device).float() / 255
 
+    def _source_row(self, label: int, number: int) -> int:
+        """Return the training image that a candidate starts from."""
+        members_N = np.flatnonzero(self._train.labels_N == label)
+        rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
+        return int(members_N[rng.integers(len(members_N))])
+
     def _take(self, candidate: Candidate, image_CHW: NDArray[np.uint8]) -> None:
         image_class = self.classes[candidate.label]
         image_class.tried += 1
@@ -279,6 +294,7 @@ class _Generation:
         if not candidate.flagged:
             image_class.images.append(image_CHW)
             image_class.prompts.append(candidate.prompt)
+            image_class.numbers.append(image_class.tried - 1)
             return
         passed = len(image_class.images)
         if image_class.flagged >= FLAGGED_AT_LEAST and image_class.flagged >= FLAGGED_TO_PASSED * passed:

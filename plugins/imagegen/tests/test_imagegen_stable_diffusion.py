@@ -105,6 +105,7 @@ def test_each_class_gets_what_it_misses_at_the_training_images_size(synthesise):
     assert synthetic.images_NCHW.shape == (10, 3, 12, 12)
     assert (synthetic.origins_N == Origin.SYNTHETIC).all()
     assert synthetic.images_NCHW.std() > 5
+    assert synthetic.parents is None
     assert len({image.tobytes() for image in synthetic.images_NCHW}) == 10
     assert (told["requested"], told["flagged"], told["batches"]) == (10, 0, 3)
     assert len(told["prompts"]["cat"]) == 8
@@ -285,7 +286,7 @@ def test_the_batch_is_halved_until_memory_holds_it(synthesise, monkeypatch):
         synthesise(batch_size=3)
 
 
-def test_image_to_image_starts_from_a_real_image_of_the_class(synthesise, train):
+def test_image_to_image_starts_from_a_real_image_of_the_class_and_names_it(synthesise, train, monkeypatch):
     bright = replace(train, images_NCHW=np.full_like(train.images_NCHW, 255))
     dark = replace(train, images_NCHW=np.zeros_like(train.images_NCHW))
     options = {"source": "kept", "strength": 0.5, "guidance": 1.0}
@@ -293,6 +294,15 @@ def test_image_to_image_starts_from_a_real_image_of_the_class(synthesise, train)
     from_dark, _ = synthesise(data=dark, **options)
     assert from_bright.counts_K.tolist() == [0, 8, 2]
     assert closest(from_bright, from_dark) > 5
+    levels_NCHW = np.broadcast_to(np.arange(17, dtype=np.uint8)[:, None, None, None] * 15, (17, 3, 12, 12))
+    seen, real_call = [], Pipeline.__call__
+    monkeypatch.setattr(
+        Pipeline, "__call__", lambda *inputs: seen.extend(inputs[3].mean(dim=(1, 2, 3)).tolist()) or real_call(*inputs)
+    )
+    flag(monkeypatch, lambda number: number == 2)  # what is dropped has no parent
+    synthetic, _ = synthesise(data=replace(train, images_NCHW=levels_NCHW), batch_size=1, **options)
+    del seen[2]
+    np.testing.assert_allclose(np.array(seen) * 255, 15 * synthetic.parents.first_N, atol=0.01)
     without_cats = train.take(np.flatnonzero(train.labels_N != 1))
     with pytest.raises(BalancerError, match="class 'cat' has no images"):
         synthesise(data=without_cats, **options)
