@@ -274,7 +274,7 @@ def model_identity(options: StableDiffusionOptions) -> JSON:
 
 def _digest_of_model(folder: Path) -> str:
     """Return a digest of the files that a model is loaded from."""
-    files = [path for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".safetensors")]
+    files = [path for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".model", ".safetensors")]
     return digest_of_files(folder, files, edge_bytes=EDGE_BYTES)
 
 
