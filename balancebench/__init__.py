@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from balancebench.advice import Advice, Advisor
+from balancebench.advice import Advice, Advisor, Relation
 from balancebench.checkpoints import Checkpoints
 from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent
 from balancebench.config import JSON, BalancerReference, Options
@@ -146,6 +146,7 @@ __all__ = [
     "PluginError",
     "Predictor",
     "Record",
+    "Relation",
     "Restart",
     "RestorableClassifier",
     "StoreError",
