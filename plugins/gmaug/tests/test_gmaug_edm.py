@@ -283,7 +283,7 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("stop_after", [1, 7, 11])
 def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path, stop_after):
-    balancer = Edm(EdmOptions(**SMALL, steps=12, dropout=0.2, mirror=True))
+    balancer = Edm(EdmOptions(**SMALL, steps=12, dropout=0.2, mirror=True, augmentation=0.3))
     counts = []
 
     def train(name, checkpoints, fail_after=None):
