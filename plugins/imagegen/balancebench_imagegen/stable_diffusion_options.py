@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from balancebench import JSON, BalancerError
 from balancebench.synthesis.fit_options import SyntheticFitOptions
 from balancebench.synthesis.target import Target
-from balancebench_imagegen.image_files import digest_of_files
+from balancebench_imagegen.pool_files import digest_of_files
 from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_prompts, read_words
 
 __all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "model_ready", "outside_data"]
