@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from balancebench.advice import Advice, Advise, Advisor
+from balancebench.advice import Advice, Advise, Advisor, Relation
 from balancebench.cached import Cached
 from balancebench.checkpoints import Checkpoints
 from balancebench.component import BalancerComponent, Component, DatasetComponent, MetricComponent, Requirement
@@ -64,7 +64,7 @@ from balancebench.hookspecs import hookimpl
 from balancebench.seeds import seed_for
 
 if TYPE_CHECKING:
-    from balancebench.data import DatasetSplits, LabelledImages, Origin, class_counts, concatenate
+    from balancebench.data import DatasetSplits, LabelledImages, Origin, Parents, class_counts, concatenate
     from balancebench.execution.executor import Limits
     from balancebench.execution.run_plan import Reporter
     from balancebench.large_images import ImageRows
@@ -87,6 +87,7 @@ _LATE = {
     "DatasetSplits": "balancebench.data",
     "LabelledImages": "balancebench.data",
     "Origin": "balancebench.data",
+    "Parents": "balancebench.data",
     "class_counts": "balancebench.data",
     "concatenate": "balancebench.data",
     "Limits": "balancebench.execution.executor",
@@ -159,6 +160,7 @@ __all__ = [
     "MetricValue",
     "Options",
     "Origin",
+    "Parents",
     "PartlyUndefined",
     "Phase",
     "PlanContext",
@@ -166,6 +168,7 @@ __all__ = [
     "Predictor",
     "Progress",
     "Record",
+    "Relation",
     "Reporter",
     "Requirement",
     "Restart",

@@ -5,7 +5,7 @@ An advisor looks at one training subset. `balancebench advise` asks every instal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol, cast
@@ -14,7 +14,7 @@ from balancebench.config import JSON
 from balancebench.errors import PluginError
 from balancebench.evaluation import SubsetEvaluation
 
-__all__ = ["Advice", "Advise", "Advisor"]
+__all__ = ["Advice", "Advise", "Advisor", "Relation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,42 @@ class Advise(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """What somebody published of how much made images gain, given a metric of the training subset.
+
+    metric: its name. title: how its axis is headed. name: of the curve, with its source. gain(value): in per cent of
+    the accuracy without. seen: least and largest value of the metric that it was fitted to.
+    """
+
+    metric: str
+    title: str
+    name: str
+    gain: Callable[[float], float]
+    seen: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advisor:
-    """An advisor as it is declared. build: "package.module:function" of an `Advise`, imported only when it is asked."""
+    """An advisor as it is declared. build: "package.module:function" of an `Advise`, imported only when it is asked.
+
+    relation: "package.module:name" of a `Relation` that it goes by; "" where there is none.
+    """
 
     name: str
     build: str
+    relation: str = ""
 
     def create(self) -> Advise:
         """Import what `build` names; raise PluginError where it is not there."""
-        module_name, _, attribute = self.build.partition(":")
+        return cast("Advise", self._imported(self.build))
+
+    def published_relation(self) -> Relation | None:
+        """Import what `relation` names, None where it names nothing; raise PluginError where it is not there."""
+        return cast("Relation", self._imported(self.relation)) if self.relation else None
+
+    def _imported(self, path: str) -> object:
+        module_name, _, attribute = path.partition(":")
         try:
-            return cast("Advise", getattr(import_module(module_name), attribute))
+            return getattr(import_module(module_name), attribute)
         except (ImportError, AttributeError, ValueError) as error:
-            raise PluginError(f"the advisor {self.name} cannot be built from {self.build!r}: {error}") from error
+            raise PluginError(f"the advisor {self.name} cannot be built from {path!r}: {error}") from error

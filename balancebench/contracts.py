@@ -176,6 +176,10 @@ def _warn_nobody(_text: str) -> None:
     return
 
 
+def _nothing_counted() -> tuple[int, int]:
+    return 0, 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadContext:
     """For datasets. scratch: an empty folder, deleted after the step. data_root: where downloads live by default.
@@ -242,6 +246,9 @@ class SynthesisContext:
     withheld: returns the training images the imbalancer removed. **Calling it marks the record** and every row made
     from it.
     count(images, steps): add to the images seen and optimiser steps taken while a generator is trained.
+    counted: returns images and steps counted so far, those of `train_classifier` included: what is saved with a state,
+    and counted again by the attempt that goes on from it.
+    warn(text): tell readers of every result made with these images, in one line, what they must know of them.
     """
 
     seed: int
@@ -257,6 +264,8 @@ class SynthesisContext:
     withheld: Callable[[], LabelledImages]
     train_classifier: Callable[[TrainingPlan], Predictor]
     count: Callable[[int, int], None]
+    counted: Callable[[], tuple[int, int]] = _nothing_counted
+    warn: Callable[[str], None] = _warn_nobody
     generator: Callable[[], ImageGenerator] = _no_generator
     validation: Callable[[], LabelledImages | None] = _no_validation
     cached: Cached = cached_nowhere

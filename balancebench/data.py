@@ -17,7 +17,10 @@ from balancebench.errors import DataError
 from balancebench.large_images import ImageRows, join_rows, row_chunks, take_rows
 from balancebench.plain_text import hidden_character, visible
 
-__all__ = ["DatasetSplits", "LabelledImages", "Origin", "class_counts", "concatenate"]
+__all__ = ["UNKNOWN_PARENT", "DatasetSplits", "LabelledImages", "Origin", "Parents", "class_counts", "concatenate"]
+
+
+UNKNOWN_PARENT = -1
 
 
 class Origin(IntEnum):
@@ -30,6 +33,47 @@ class Origin(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parents:
+    """The training images that made images come from, as far as their balancer knows.
+
+    first_N: int64, rows of the training set that the balancer was given; UNKNOWN_PARENT where it does not say.
+    second_N: int64, the same of images between two; UNKNOWN_PARENT where there is no second.
+    second_weight_N: float64, 0..1: the image is (1 - weight) first + weight second, rounded; 0 without a second.
+
+    Raises DataError where dtypes, shapes or weights do not fit.
+    """
+
+    first_N: NDArray[np.int64]
+    second_N: NDArray[np.int64]
+    second_weight_N: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name, array, dtype in (
+            ("first_N", self.first_N, np.int64),
+            ("second_N", self.second_N, np.int64),
+            ("second_weight_N", self.second_weight_N, np.float64),
+        ):
+            if array.dtype != dtype or array.shape != self.first_N.shape or array.ndim != 1:
+                raise DataError(f"{name} of parents must be {np.dtype(dtype)} (N,), got {array.dtype} {array.shape}")
+        if not ((self.second_weight_N >= 0) & (self.second_weight_N <= 1)).all():
+            raise DataError("second_weight_N of parents must lie in 0..1")
+
+    @classmethod
+    def single(cls, rows_N: NDArray[np.int64]) -> Parents:
+        """Return parents of images that come from one training image each, in whatever way."""
+        none_N = np.full(len(rows_N), UNKNOWN_PARENT, dtype=np.int64)
+        return cls(first_N=rows_N, second_N=none_N, second_weight_N=np.zeros(len(rows_N)))
+
+    def take(self, indices_M: NDArray[np.int64]) -> Parents:
+        """Return those of the images at `indices_M`, in that order."""
+        return Parents(
+            first_N=self.first_N[indices_M],
+            second_N=self.second_N[indices_M],
+            second_weight_N=self.second_weight_N[indices_M],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImages:
     """Images with one label each.
 
@@ -39,6 +83,8 @@ class LabelledImages:
     class_names: K names; the index is the label.
     superclass_K: for each class the name of its super-class, or None where there are none.
     origin_N: uint8, values of `Origin`; all REAL when left out.
+    parents: which training images they were made from; None where nobody says. It stays in memory: what is read from a
+    store has none.
 
     Raises DataError where shapes, dtypes, label values or origins do not fit, or a class name is no text that shows.
 
@@ -53,8 +99,11 @@ class LabelledImages:
     class_names: tuple[str, ...]
     superclass_K: tuple[str, ...] | None = None
     origin_N: NDArray[np.uint8] | None = None
+    parents: Parents | None = None
 
     def __post_init__(self) -> None:
+        if self.parents is not None and self.parents.first_N.shape != self.labels_N.shape:
+            raise DataError(f"{len(self.labels_N)} images but parents of {len(self.parents.first_N)}")
         _check_names("class_names", self.class_names)
         _check_names("superclass_K", self.superclass_K or ())
         if self.images_NCHW.dtype != np.uint8 or self.images_NCHW.ndim != 4:
@@ -104,6 +153,7 @@ class LabelledImages:
             images_NCHW=take_rows(self.images_NCHW, indices_M),
             labels_N=self.labels_N[indices_M],
             origin_N=origin_M,
+            parents=None if self.parents is None else self.parents.take(indices_M),
         )
 
     @property
@@ -184,4 +234,17 @@ def concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
         images_NCHW=join_rows([part.images_NCHW for part in parts]),
         labels_N=np.concatenate([part.labels_N for part in parts]),
         origin_N=np.concatenate([part.origins_N for part in parts]),
+        parents=_joined_parents(parts),
+    )
+
+
+def _joined_parents(parts: Sequence[LabelledImages]) -> Parents | None:
+    """Return the parents of all `parts`, unknown where a part does not say; None where none does."""
+    if all(part.parents is None for part in parts):
+        return None
+    known = [part.parents or Parents.single(np.full(len(part), UNKNOWN_PARENT, dtype=np.int64)) for part in parts]
+    return Parents(
+        first_N=np.concatenate([parents.first_N for parents in known]),
+        second_N=np.concatenate([parents.second_N for parents in known]),
+        second_weight_N=np.concatenate([parents.second_weight_N for parents in known]),
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from balancebench.data import LabelledImages, Origin
+from balancebench.data import LabelledImages, Origin, Parents, concatenate
 from balancebench.errors import DataError
 from balancebench.execution.run_plan import run_plan
 from balancebench.plan import expand
@@ -41,6 +41,40 @@ def test_an_origin_that_is_none_is_refused_with_those_that_are():
 def test_every_origin_is_taken():
     origins_N = np.array([Origin.REAL, Origin.AUGMENTED, Origin.SYNTHETIC], dtype=np.uint8)
     assert images(origin_N=origins_N).origins_N.tolist() == [0, 2, 3]
+
+
+def between(first, second, weight):
+    return Parents(
+        first_N=np.array(first), second_N=np.array(second), second_weight_N=np.array(weight, dtype=np.float64)
+    )
+
+
+def test_parents_go_with_their_images_and_are_unknown_where_a_part_does_not_say():
+    told = images(parents=between([5, 6, 7], [8, -1, 9], [0.25, 0, 0.5]))
+    joined = concatenate([images(), told.take(np.array([2, 0]), origin=Origin.SYNTHETIC)])
+    assert joined.parents.first_N.tolist() == [-1, -1, -1, 7, 5]
+    assert joined.parents.second_N.tolist() == [-1, -1, -1, 9, 8]
+    assert joined.parents.second_weight_N.tolist() == [0, 0, 0, 0.5, 0.25]
+    assert concatenate([images(), images()]).parents is None
+
+
+@pytest.mark.parametrize(
+    ("parents", "said"),
+    [
+        (lambda: between([5, 6], [8, 9], [0.5, 0.5]), "3 images but parents of 2"),
+        (lambda: between([5, 6, 7], [8, 9], [0.5, 0.5]), r"second_N of parents must be int64 \(N,\), got int64 \(2,\)"),
+        (lambda: between([0.5, 6, 7], [8, 9, 1], [0, 0, 0]), r"first_N of parents must be int64 \(N,\), got float64"),
+        (lambda: between([5, 6, 7], [8, 9, 1], [0, 1.5, 0]), r"second_weight_N of parents must lie in 0\.\.1"),
+        (lambda: between([5, 6, 7], [8, 9, 1], [0, np.nan, 0]), r"second_weight_N of parents must lie in 0\.\.1"),
+    ],
+)
+def test_parents_that_do_not_fit_are_refused(parents, said):
+    with pytest.raises(DataError, match=said):
+        images(parents=parents())
+
+
+def test_who_an_image_comes_from_is_no_part_of_its_digest():
+    assert images(parents=between([5, 6, 7], [8, -1, 9], [0.25, 0, 0.5])).digest() == images().digest()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from balancebench.contracts import (
     SynthesisContext,
     TrainsGenerator,
 )
-from balancebench.data import LabelledImages
+from balancebench.data import UNKNOWN_PARENT, LabelledImages
 from balancebench.errors import BalancebenchError, BalancerError
 from balancebench.seeds import seed_for
 from balancebench.suite.bound import BoundComponent
@@ -39,7 +39,8 @@ def balanced_images(
 ) -> LabelledImages:
     """Return the images that a classifier would be trained on.
 
-    Raises BalancebenchError where the balancer weights or orders training instead of changing the images.
+    Raises BalancebenchError where the balancer weights or orders training instead of changing the images, and where it
+    names parents that are not there.
     """
     generated = _made(bound, train, work, seed=seed_for("generator", seed), device=device, progress=progress)
     rng = np.random.default_rng(seed_for("plan", seed))
@@ -53,6 +54,10 @@ def balanced_images(
             f"{name} changes no images here: it weights them or finds them balanced already; `balancebench list "
             "balancer` names others, and `target` may ask for more"
         )
+    if (parents := phase.images.parents) is not None:
+        last = max(parents.first_N.max(initial=UNKNOWN_PARENT), parents.second_N.max(initial=UNKNOWN_PARENT))
+        if last >= len(train):
+            raise BalancerError(f"{name} names image {last} as a parent; the training set has {len(train)}")
     return phase.images
 
 
@@ -135,6 +140,7 @@ def _context(
     def count(_images: int, _steps: int) -> None:
         return
 
+    logger = logging.getLogger("balancebench.balance")
     return SynthesisContext(
         seed=seed,
         rng=np.random.default_rng(seed),
@@ -145,10 +151,11 @@ def _context(
         scratch=scratch,
         checkpoints=Checkpoints(folder=checkpoints),
         progress=progress,
-        logger=logging.getLogger("balancebench.balance"),
+        logger=logger,
         withheld=withheld,
         train_classifier=train_classifier,
         count=count,
+        warn=logger.warning,
         generator=generator,
         base=base,
     )

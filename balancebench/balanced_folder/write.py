@@ -19,16 +19,21 @@ from PIL import Image
 
 from balancebench.balanced_folder.request import BalanceRequest
 from balancebench.contracts import Progress
-from balancebench.data import LabelledImages, Origin
+from balancebench.data import UNKNOWN_PARENT, LabelledImages, Origin
 
 __all__ = ["write_folder"]
 
-COLUMNS = ("file", "class", "kind", "source", "seed", "parent")
+COLUMNS = ("file", "class", "kind", "source", "seed", "parent", "second_parent", "second_weight")
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """One image written. source: the file it was read from, or the balancer. parent: the file it is a copy of."""
+    """One image written. source: the file it was read from, or the balancer.
+
+    parent: the file that it is a copy of or was made from, UNKNOWN where the balancer does not say. second_parent: of
+    an image between two; second_weight: its share of the image, the first one's is the rest.
+    """
 
     file: str
     class_name: str
@@ -36,10 +41,13 @@ class ManifestRow:
     source: str
     seed: str
     parent: str
+    second_parent: str
+    second_weight: str
 
     def cells(self) -> tuple[str, ...]:
         """Return the values in the order of COLUMNS."""
-        return (self.file, self.class_name, self.kind, self.source, self.seed, self.parent)
+        own = (self.file, self.class_name, self.kind, self.source, self.seed)
+        return (*own, self.parent, self.second_parent, self.second_weight)
 
 
 def write_folder(
@@ -89,14 +97,30 @@ def _manifest(
             same.rotate(-1)  # equal photographs are named one after the other
         numbers[label, kind] += 1
         class_name = balanced.class_names[label]
+        parent, second_parent, second_weight = source if origin is Origin.REPEATED else "", "", ""
+        if origin in (Origin.AUGMENTED, Origin.SYNTHETIC):
+            parent, second_parent, second_weight = _parents(balanced, index, source_files)
         yield ManifestRow(
             file=f"{class_name}/{kind}_{numbers[label, kind]:05d}.png",
             class_name=class_name,
             kind=kind,
             source=source if origin is Origin.REAL else request.balancer.component.name,
             seed="" if origin is Origin.REAL else str(request.seed),
-            parent=source if origin is Origin.REPEATED else "",
+            parent=parent,
+            second_parent=second_parent,
+            second_weight=second_weight,
         )
+
+
+def _parents(balanced: LabelledImages, index: int, source_files: Sequence[str]) -> tuple[str, str, str]:
+    """Return the file that a made image comes from; of one between two, the second and its weight too."""
+    parents = balanced.parents
+    if parents is None or parents.first_N[index] == UNKNOWN_PARENT:
+        return UNKNOWN, "", ""
+    first, second = source_files[int(parents.first_N[index])], int(parents.second_N[index])
+    if second == UNKNOWN_PARENT:
+        return first, "", ""
+    return first, source_files[second], f"{parents.second_weight_N[index]:.6f}"
 
 
 def _digest(image_CHW: NDArray[np.uint8]) -> str:
@@ -142,7 +166,8 @@ def _data_card(request: BalanceRequest, train: LabelledImages, balanced: Labelle
             f"- Data from outside: {'; '.join(outside) or 'none'}.",
             f"- Made by: {provenance}.",
             "- `manifest.csv` says of each file its class, its kind (real, repeated, augmented or synthetic), its",
-            "  source (a file of the folder that was read, or the balancer), the seed, and the file that it copies.",
+            "  source (a file of the folder that was read, or the balancer), the seed, and the file that it copies or",
+            "  was made from, or both files and the second one's weight, as far as the balancer knows.",
             "- Made images are derived from the real ones: what restricts the use of these restricts theirs.",
             "",
         ]

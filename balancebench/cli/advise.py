@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from balancebench.cli.gain_figure import draw_gains
 from balancebench.cli.run import RunOptions, carry_out
 from balancebench.cli.shared import SOME_FAILED, JsonFlag, StoreOption, bound_plan, console, errors_console, print_json
 from balancebench.errors import BalancebenchError
@@ -32,7 +33,8 @@ SIMILARITY_BROUGHT_BY = "balancebench-gmaug"
 SourceArgument = Annotated[
     Path,
     typer.Argument(
-        help="A folder of images (CLASS/*.jpg, or train/CLASS/*.jpg and test/CLASS/*.jpg), or a suite file.",
+        help="A folder of images (CLASS/*.jpg, or train/CLASS/*.jpg and test/CLASS/*.jpg), or a suite file; with "
+        "--figure a folder of leaderboards.",
         metavar="FOLDER_OR_SUITE",
     ),
 ]
@@ -56,6 +58,14 @@ FractionOption = Annotated[
 SuperclassFlag = Annotated[
     bool, typer.Option("--superclass-level", help="Class folders lie in super-class folders: SUPERCLASS/CLASS/*.jpg.")
 ]
+FigureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--figure",
+        help="Draw what made images gained in committed leaderboards over how alike the images were (SVG), instead.",
+        metavar="FILE",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,7 @@ def advise(
     test_fraction: FractionOption = 0.25,
     superclass_level: SuperclassFlag = False,
     store: StoreOption = DEFAULT_STORE,
+    figure: FigureOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Say what a data set is like, and what is known of generated images on such data, before anything is trained.
@@ -87,6 +98,9 @@ def advise(
     from balancebench.store import Store
 
     registry = load_registry()
+    if figure is not None:
+        draw_gains(source, figure, registry)
+        return
     if output is not None and output.exists():
         raise BalancebenchError(f"{output} exists already, and is not written over: name another file")
     if output is not None and not source.is_dir():

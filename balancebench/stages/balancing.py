@@ -74,6 +74,8 @@ def synthesis_context(
         withheld=withheld,
         train_classifier=train_classifier,
         count=workplace.count,
+        counted=lambda: (workplace.images_seen, workplace.optimiser_steps),
+        warn=workplace.warn,
         generator=cache(lambda: restored_generator(workplace, balancer, inputs)),
         validation=cache(lambda: subset.validation),
         cached=workplace.store.cached,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from balancebench.balanced_folder import balance as balance_module
 from balancebench.balanced_folder import write as write_module
 from balancebench.balanced_folder.request import request_of
 from balancebench.balanced_folder.write import write_folder
-from balancebench.data import LabelledImages, Origin, concatenate
+from balancebench.data import LabelledImages, Origin, Parents, concatenate
 from balancebench.synthesis.fit_options import FitOptions
 
 COUNTS = {"dark": 2, "light": 5}
@@ -182,3 +183,36 @@ def test_copies_name_the_file_they_are_copies_of(fakes, photos, tmp_path):
     ]  # fmt: skip
     assert np.asarray(Image.open(tmp_path / "out" / "dark" / "repeated_00001.png")).shape == (4, 4)
     assert balance_module.is_finished(request)
+
+
+def test_made_images_name_the_files_they_come_from_as_far_as_the_balancer_knows(fakes, photos, tmp_path):
+    request = request_of(photos, tmp_path / "out", "none", {}, fakes, fit=FitOptions(), size=None, seed=0)
+    train = LabelledImages(
+        images_NCHW=np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, axis=2).repeat(4, axis=3),
+        labels_N=np.array([0, 1, 1]),
+        class_names=("dark", "light"),
+    )
+    made = train.take(np.array([1, 1, 0]), origin=Origin.SYNTHETIC)
+    parents = Parents(
+        first_N=np.array([1, 2, -1]), second_N=np.array([2, -1, -1]), second_weight_N=np.array([1 / 3, 0, 0])
+    )
+    unknown = train.take(np.array([0]), origin=Origin.AUGMENTED)
+    balanced = concatenate([train, replace(made, parents=parents), unknown])
+    request.work.mkdir(parents=True)
+    write_folder(request, train, ["dark/a.png", "light/a.png", "light/b.png"], balanced, "a test", lambda *_: None)
+    rows = [(row["parent"], row["second_parent"], row["second_weight"]) for row in manifest(tmp_path / "out")]
+    assert rows == [
+        ("", "", ""), ("", "", ""), ("", "", ""),
+        ("light/a.png", "light/b.png", "0.333333"), ("light/b.png", "", ""), ("unknown", "", ""), ("unknown", "", ""),
+    ]  # fmt: skip
+
+
+def test_parents_that_are_not_in_the_folder_are_an_error_of_the_balancer(call, photos, monkeypatch):
+    def synthesise(_self, train, _context):
+        made = train.take(np.array([0]), origin=Origin.SYNTHETIC)
+        return replace(made, parents=Parents.single(np.array([7])))
+
+    monkeypatch.setattr("balancebench_fakes.Generating.synthesise", synthesise)
+    code, _, err = balance(call, photos)
+    assert code == 2
+    assert "generating names image 7 as a parent; the training set has 7" in " ".join(err.split())

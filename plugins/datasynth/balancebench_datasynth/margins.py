@@ -41,4 +41,5 @@ class Margins(Balancer[MarginsOptions]):
             class_names=generated.class_names,
             superclass_K=generated.superclass_K,
             origin_N=np.full(len(generated), Origin.SYNTHETIC, dtype=np.uint8),
+            parents=generated.parents,
         )

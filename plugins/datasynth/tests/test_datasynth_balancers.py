@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from balancebench import Balancer, BalancerError, Base, LabelledImages, Options, Origin
+from balancebench import Balancer, BalancerError, Base, LabelledImages, Options, Origin, Parents
 from balancebench.testing import plan_context, synthesis_context
 from balancebench_datasynth.margins import Margins
 from balancebench_datasynth.mix import Mix
@@ -147,12 +149,14 @@ def test_pretraining_is_on_synthetic_images_and_tuning_on_real_ones_all_normalis
 @pytest.mark.parametrize("channels", [1, 3])
 def test_margins_are_given_to_half_of_the_images_of_the_base(tmp_path, channels):
     generated = images_of([40, 40, 40], first_level=100, origin=Origin.AUGMENTED, channels=channels)
+    generated = replace(generated, parents=Parents.single(np.arange(120) % 24))
     real = images_of([10, 8, 6], first_level=0, channels=channels)
     margins = Margins(MarginsOptions.model_validate({"base": BASE}))
     fitted = margins.synthesise(real, synthesis_context(tmp_path, base=wrapping(generated)))
     assert fitted is not None
     assert fitted.labels_N.tolist() == generated.labels_N.tolist()
     assert (fitted.origins_N == Origin.SYNTHETIC).all()
+    assert fitted.parents is generated.parents
     black_N = (fitted.images_NCHW[:, :, 0] == 0).all(axis=(1, 2))
     assert 43 <= black_N.sum() <= 77  # of 120 at a half: 3 standard deviations
     np.testing.assert_array_equal(fitted.images_NCHW[~black_N], generated.images_NCHW[~black_N])

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["INTERVAL", "AdaptiveAugmentation", "sampled_bilinearly"]
+__all__ = ["INTERVAL", "AdaptiveAugmentation", "doubled", "halved", "sampled_bilinearly"]
 
 INTERVAL = 4  # batches from one change of p to the next
 SHIFT = 0.125
@@ -128,7 +128,7 @@ def _geometry(images_BCHW: Tensor, p: Tensor, random: torch.Generator) -> Tensor
     # From a pixel of the result, counted from the centre, to where it comes from.
     matrix_B22 = _turn(first_B) @ stretch_B22 @ _turn(last_B) / scale_B[:, None, None]
 
-    twice_BCHW = _doubled(images_BCHW)
+    twice_BCHW = doubled(images_BCHW)
     high, wide = 2 * height, 2 * width
     rows_H1 = (torch.arange(high, device=device) - (high - 1) / 2)[:, None]
     columns_1W = (torch.arange(wide, device=device) - (wide - 1) / 2)[None]
@@ -139,7 +139,7 @@ def _geometry(images_BCHW: Tensor, p: Tensor, random: torch.Generator) -> Tensor
 
     moved_BCHW = sampled_bilinearly(twice_BCHW, source(0, down_B, high), source(1, right_B, wide))
     changes_B = scales_B | turns_first_B | stretches_B | turns_last_B | moves_B
-    return torch.where(changes_B[:, None, None, None], _halved(moved_BCHW), images_BCHW)
+    return torch.where(changes_B[:, None, None, None], halved(moved_BCHW), images_BCHW)
 
 
 def _turn(angle_B: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def _bordered(images_BCHW: Tensor, border: int) -> Tensor:
     return images_BCHW.index_select(2, rows).index_select(3, columns)
 
 
-def _doubled(images_BCHW: Tensor) -> Tensor:
+def doubled(images_BCHW: Tensor) -> Tensor:
     """Return images of twice the side; pixel i of a row lies at (i - 1/2) / 2 of the old ones."""
     channels = images_BCHW.shape[1]
     border = TAPS // 2
@@ -218,7 +218,7 @@ def _doubled(images_BCHW: Tensor) -> Tensor:
     return images_BCHW[:, :, cut:-cut, cut:-cut]
 
 
-def _halved(images_BCHW: Tensor) -> Tensor:
+def halved(images_BCHW: Tensor) -> Tensor:
     """Return images of half the side: the low pass, then every second pixel."""
     channels = images_BCHW.shape[1]
     images_BCHW = _bordered(images_BCHW, TAPS // 2 - 1)

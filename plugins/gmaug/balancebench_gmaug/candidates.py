@@ -44,7 +44,7 @@ class _MadeCandidates:
 
 
 class _DrawnCandidates:
-    """The drawings of a trained generator, kept in a folder for the next round.
+    """The drawings of a trained generator, kept with the step's checkpoints for the next round and the next attempt.
 
     Each chunk of each class has a random stream of its own, so that no class depends on how many images another needed.
     """
@@ -60,7 +60,7 @@ class _DrawnCandidates:
             yield self._chunk(label, begin, min(at_once, most - begin))
 
     def _chunk(self, label: int, begin: int, count: int) -> LabelledImages:
-        path = self._context.scratch / "candidates" / f"{label}_{begin}_{count}.npy"
+        path = self._context.checkpoints.folder / "candidates" / f"{label}_{begin}_{count}.npy"
         if not path.exists():
             self._draw(label, begin, count, path)
         return LabelledImages(
@@ -85,7 +85,9 @@ class _DrawnCandidates:
         if drawn is None:
             raise BalancerError(f"the generator drew nothing for class {class_name!r}")
         path.parent.mkdir(exist_ok=True)
-        np.save(path, np.asarray(drawn.images_NCHW), allow_pickle=False)
+        temporary = path.with_name(f"unfinished_{path.name}")
+        np.save(temporary, np.asarray(drawn.images_NCHW), allow_pickle=False)
+        temporary.replace(path)
 
 
 def candidates_of(base: Base | None, train: LabelledImages, context: SynthesisContext) -> Candidates:

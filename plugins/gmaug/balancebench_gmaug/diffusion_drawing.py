@@ -80,12 +80,14 @@ def check_classes(train: LabelledImages) -> None:
             )
 
 
-def restored_network(folder: Path, learnt: Learnt, preset: str, device: torch.device) -> tuple[LabelledUNet, UNetShape]:
+def restored_network(
+    folder: Path, learnt: Learnt, preset: str, device: torch.device, *, augmentation_labels: int = 0
+) -> tuple[LabelledUNet, UNetShape]:
     """Return the trained network in evaluation mode, and its shape."""
     channels, rows, columns = learnt.image_shape
     shape = shape_of(preset, rows, columns)
     with seeded_globals(0, device):  # the weights drawn here are overwritten
-        network = LabelledUNet(shape, channels, len(learnt.class_names))
+        network = LabelledUNet(shape, channels, len(learnt.class_names), augmentation_labels=augmentation_labels)
     load_weights(folder, WEIGHTS, network)
     network.to(device).to(memory_format=memory_layout(device))  # pyright: ignore[reportCallIssue]
     return network.eval().requires_grad_(False), shape

@@ -19,22 +19,53 @@ __all__ = ["LabelledUNet", "Network", "cropped", "memory_layout", "padded", "pad
 class Network(Protocol):
     """What a diffusion model calls: a `LabelledUNet`, or it compiled."""
 
-    def __call__(self, images_BCHW: Tensor, times_B: Tensor, labels_B: Tensor) -> Tensor:
-        """Return a prediction of the images' shape. times_B: float32. labels_B: int64, that of none is the last."""
+    def __call__(
+        self, images_BCHW: Tensor, times_B: Tensor, labels_B: Tensor, augmentation_BL: Tensor | None = None
+    ) -> Tensor:
+        """Return a prediction of the images' shape. times_B: float32. labels_B: int64, that of none is the last.
+
+        augmentation_BL: what was changed of the images, float32; None: nothing.
+        """
         ...
+
+
+class _LabelAndChanges(nn.Module):
+    """The embedding of a class, and a linear map of what was changed of the image added to it.
+
+    Both come in one float32 tensor (B, 1 + L), the class first: diffusers hands one tensor on.
+    """
+
+    def __init__(self, classes: nn.Embedding, augmentation_labels: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.augmentation = nn.Linear(augmentation_labels, classes.embedding_dim, bias=False)
+
+    def forward(self, label_and_changes: Tensor) -> Tensor:
+        """Return what is added to the embedding of the time."""
+        return self.classes(label_and_changes[:, 0].long()) + self.augmentation(label_and_changes[:, 1:])
 
 
 class LabelledUNet(nn.Module):
     """diffusers' UNet2DModel, told a time and a label; one label more than there are classes stands for none.
 
+    augmentation_labels: numbers that it is told of what was changed of an image; 0: it knows of no changes.
     Its last layer begins at zero. It has no buffers, so that its parameters are all that an average has to hold.
     """
 
-    def __init__(self, shape: UNetShape, channels: int, class_count: int, dropout: float | None = None) -> None:
+    def __init__(
+        self,
+        shape: UNetShape,
+        channels: int,
+        class_count: int,
+        dropout: float | None = None,
+        *,
+        augmentation_labels: int = 0,
+    ) -> None:
         super().__init__()
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         self.null_label = class_count
+        self.augmentation_labels = augmentation_labels
         kinds = ["Attn" if has_attention else "" for has_attention in shape.attention]
         unet: Any = UNet2DModel(
             in_channels=channels,
@@ -52,10 +83,18 @@ class LabelledUNet(nn.Module):
         )
         nn.init.zeros_(unet.conv_out.weight)
         nn.init.zeros_(unet.conv_out.bias)
+        if augmentation_labels:
+            unet.class_embedding = _LabelAndChanges(unet.class_embedding, augmentation_labels)
         self.unet = unet
 
-    def forward(self, images_BCHW: Tensor, times_B: Tensor, labels_B: Tensor) -> Tensor:
+    def forward(
+        self, images_BCHW: Tensor, times_B: Tensor, labels_B: Tensor, augmentation_BL: Tensor | None = None
+    ) -> Tensor:
         """Return predictions_BCHW. times_B must be float: the embedding would cut whole numbers off."""
+        if self.augmentation_labels:
+            if augmentation_BL is None:
+                augmentation_BL = images_BCHW.new_zeros(len(labels_B), self.augmentation_labels)
+            labels_B = torch.cat([labels_B[:, None].float(), augmentation_BL], dim=1)
         return self.unet(images_BCHW, times_B, labels_B, return_dict=False)[0]
 
 

@@ -8,7 +8,8 @@ With pixels x in -1..1 of standard deviation d, noise of level s and the network
 and trained to minimise w |D(x + s n; s, y) - x|^2 with w = (s^2 + d^2) / (s d)^2 and ln s ~ N(-1.2, 1.2^2). Labels are
 those of the data, a tenth of them hidden; with guidance g an image is denoised by D_none + g (D_y - D_none) (Ho and
 Salimans 2021). Images come from Heun's method over s_i = (80^(1/7) + i/(N-1) (0.002^(1/7) - 80^(1/7)))^7, then 0, in
-float64 (their algorithm 1). F is diffusers' U-Net instead of DDPM++, and there is no augmentation pipe.
+float64 (their algorithm 1). F is diffusers' U-Net instead of DDPM++. With `augmentation` images are changed, and F is
+told how (`edm_augmentation`), by numbers added where diffusers adds the class, behind the layers that embed the time.
 
 Axis suffixes: N training images, B images of a batch, C channels, H rows, W columns.
 """
@@ -38,6 +39,7 @@ from balancebench_gmaug.diffusion_drawing import (
 from balancebench_gmaug.diffusion_network import LabelledUNet, Network
 from balancebench_gmaug.diffusion_options import shape_of
 from balancebench_gmaug.diffusion_training import Loss, drop_labels, train_network
+from balancebench_gmaug.edm_augmentation import Changes, changed
 from balancebench_gmaug.edm_options import EdmOptions
 
 __all__ = ["Edm", "Scaling", "denoised", "edm_loss", "guided", "heun", "noise_levels", "scaling"]
@@ -63,8 +65,12 @@ class Edm(GeneratorBalancer[EdmOptions]):
         shape = shape_of(options.preset, rows, columns)
         deviation = _pixel_deviation(train) if options.sigma_data == "images" else options.sigma_data
         with seeded_run(context) as random:
-            network = LabelledUNet(shape, channels, train.class_count, options.dropout)
-            loss = edm_loss(deviation, network.null_label, options.label_dropout, context.precision)
+            network = LabelledUNet(
+                shape, channels, train.class_count, options.dropout, augmentation_labels=options.augmentation_labels
+            )
+            loss = edm_loss(
+                deviation, network.null_label, options.label_dropout, context.precision, options.augmentation
+            )
             train_network(
                 network,
                 loss,
@@ -80,7 +86,9 @@ class Edm(GeneratorBalancer[EdmOptions]):
     def restore_generator(self, folder: Path, device: str) -> DiffusionGenerator:
         """Return the generator in evaluation mode."""
         learnt, options = Learnt.read(folder), self.options
-        network, unet_shape = restored_network(folder, learnt, options.preset, torch.device(device))
+        network, unet_shape = restored_network(
+            folder, learnt, options.preset, torch.device(device), augmentation_labels=options.augmentation_labels
+        )
         _, rows, columns = learnt.image_shape
         levels = noise_levels(options.levels(rows, columns))
 
@@ -113,27 +121,40 @@ def denoised(
     labels_B: Tensor,
     deviation: float,
     precision: Literal["fp32", "bf16"],
+    augmentation_BL: Tensor | None = None,
 ) -> Tensor:
-    """Return D of float32 images, float32. The network alone runs in bf16; what scales around it would lose pixels."""
+    """Return D of float32 images, float32. The network alone runs in bf16; what scales around it would lose pixels.
+
+    augmentation_BL: what was changed of the images; None: nothing.
+    """
+    told = (labels_B,) if augmentation_BL is None else (labels_B, augmentation_BL)
     scales = scaling(level_B[:, None, None, None], deviation)
     with torch.autocast(noisy_BCHW.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        predicted_BCHW = network(scales.into * noisy_BCHW, level_B.log() / 4, labels_B)
+        predicted_BCHW = network(scales.into * noisy_BCHW, level_B.log() / 4, *told)
     return scales.skip * noisy_BCHW + scales.out * predicted_BCHW.float()
 
 
 def edm_loss(
-    deviation: float, null_label: int, label_dropout: float, precision: Literal["fp32", "bf16"]
+    deviation: float,
+    null_label: int,
+    label_dropout: float,
+    precision: Literal["fp32", "bf16"],
+    augmentation: float = 0.0,
 ) -> Loss[LabelledUNet]:
-    """Return the loss of a batch: the mean over its pixels of w (D - x)^2."""
+    """Return the loss of a batch: the mean over its pixels of w (D - x)^2. augmentation: p, 0: images as they are."""
 
     def loss(network: Network, images_BCHW: Tensor, labels_B: Tensor, random: Generator) -> Tensor:
         device = images_BCHW.device
+        augmentation_BL = None
+        if augmentation > 0:
+            changes = Changes.draw(len(images_BCHW), augmentation, random)
+            images_BCHW, augmentation_BL = changed(images_BCHW, changes), changes.labels_BL
         normal_B = torch.randn(len(images_BCHW), generator=random, device=device)
         level_B = (LEVEL_MEAN + LEVEL_DEVIATION * normal_B).exp()
         noise_BCHW = torch.randn(images_BCHW.shape, generator=random, device=device)
         seen_B = drop_labels(labels_B, null_label, label_dropout, random)
         noisy_BCHW = images_BCHW + level_B[:, None, None, None] * noise_BCHW
-        denoised_BCHW = denoised(network, noisy_BCHW, level_B, seen_B, deviation, precision)
+        denoised_BCHW = denoised(network, noisy_BCHW, level_B, seen_B, deviation, precision, augmentation_BL)
         weight_B = scaling(level_B, deviation).weight
         return (weight_B * (denoised_BCHW - images_BCHW).square().mean(dim=(1, 2, 3))).mean()
 

@@ -16,6 +16,7 @@ RECIPES: dict[NetworkPreset, Recipe] = {
     "small": Recipe(images=4_000_000, batch_size=128, learning_rate=5e-4, ramp_images=200_000, ema_images=100_000),
     "paper": Recipe(images=20_000_000, batch_size=256, learning_rate=5e-4, ramp_images=1_000_000, ema_images=200_000),
 }
+AUGMENTATION_LABELS = 9
 SMALL_SIDE, STEPS_SMALL, STEPS_LARGE = 32, 18, 40
 
 
@@ -31,6 +32,13 @@ class EdmOptions(DiffusionOptions):
         default="images",
         description="standard deviation of the pixels in -1..1 that the network is scaled by: that of the kept images, "
         "or a number (the paper's is 0.5)",
+    )
+    augmentation: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability of each change (upside down, scale, turn, stretch, shift; half of the images are "
+        "mirrored) of which the network is told, so that it draws none; 0: none. The authors take 0.12 for CIFAR",
     )
     sampler_steps: Annotated[int, Field(ge=2, strict=True)] | None = Field(
         default=None,
@@ -63,6 +71,11 @@ class EdmOptions(DiffusionOptions):
         if self.guidance_from >= self.guidance_to:
             raise ValueError("guidance_from must be below guidance_to")
         return self
+
+    @property
+    def augmentation_labels(self) -> int:
+        """Numbers that the network is told of what was changed of an image."""
+        return AUGMENTATION_LABELS if self.augmentation > 0 else 0
 
     @property
     def recipe(self) -> Recipe:

@@ -12,12 +12,16 @@ again, so that X_r replaces X_(r-1). With alpha = 0 nothing is judged and nothin
 Left open by the paper and chosen here: the first candidates that pass are taken, in the order in which they are made;
 where fewer pass than a class needs, the most probable of the others fill it, or it stays short (`shortage`).
 
+An interrupted step goes on from the rounds it finished: what they chose, and all candidates drawn so far, are kept with
+its checkpoints.
+
 Axis suffixes: N images, B candidates of a chunk, K classes.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -37,32 +41,14 @@ from balancebench import (
 from balancebench.synthesis.curves import Curves
 from balancebench.synthesis.target import missing_counts
 from balancebench_gmaug.candidates import CHUNK, Candidates, candidates_of
+from balancebench_gmaug.finished_rounds import Acceptance, FinishedRounds, Round
 from balancebench_gmaug.hold_out import balanced_accuracy, hold_out
 from balancebench_gmaug.selection_options import GmAugOptions
 
-__all__ = ["Acceptance", "GmAug", "Judge"]
+__all__ = ["GmAug", "Judge"]
 
 BY_CLASS = "acceptance_by_class.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """What became of a class's candidates in a round.
-
-    missing: images the class is short of. judged: candidates looked at. passed: those of them that reach alpha; of
-    these `missing` at most are added. filled: images below alpha that were added all the same.
-    """
-
-    class_name: str
-    missing: int
-    judged: int
-    passed: int
-    filled: int
-
-    @property
-    def share(self) -> float:
-        """The part of the judged that passed."""
-        return self.passed / self.judged
+NAMED = 4  # classes in a warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,36 +103,66 @@ class GmAug(Balancer[GmAugOptions]):
             validation = context.validation()
             if validation is None:
                 learnt, validation = hold_out(train, context.rng)
-        curves, rows = Curves(context.artefacts), []
-        judge = self._judge(learnt, None, base, context)
-        accuracy = None if validation is None else balanced_accuracy(judge.predictor, validation)
-        for index in range(options.rounds):
-            context.progress(index, options.rounds, f"round {index + 1}/{options.rounds}")
+        curves = Curves(context.artefacts)
+        finished = self._go_on(train, curves, context)
+        while True:
+            judge = self._judge(learnt, finished.chosen, base, context)
+            accuracy = None if validation is None else balanced_accuracy(judge.predictor, validation)
+            if finished.chosen is not None and self._is_over(finished, accuracy, context):
+                return self._told(finished.chosen, finished.rounds[-1], context)
+            count = len(finished.rounds) + 1
+            context.progress(count - 1, options.rounds, f"round {count}/{options.rounds}")
             chosen, acceptances = self._chosen(candidates, train, missing_K, judge)
-            rows.append(
-                {"round": index + 1, "validation_accuracy": accuracy, "classes": list(map(asdict, acceptances))}
+            rounds = (*finished.rounds, Round(validation_accuracy=accuracy, classes=tuple(acceptances)))
+            _write_acceptance(options.alpha, rounds, context)
+            curves.add(count - 1, **_shares(rounds[-1]))
+            if count == options.rounds and validation is None:
+                return self._told(chosen, rounds[-1], context)
+            finished = FinishedRounds(
+                rounds=rounds,
+                chosen=chosen,
+                random=dict(context.rng.bit_generator.state),
+                counted=context.counted(),
             )
-            text = json.dumps({"alpha": options.alpha, "rounds": rows}, indent=1)
-            (context.artefacts / BY_CLASS).write_text(text, encoding="utf-8")
-            curves.add(index, **_shares(acceptances))
-            if filled := sum(acceptance.filled for acceptance in acceptances):
-                context.logger.warning(
-                    "round %d: %d of the %d images that are added lie below alpha %g, as too few reach it",
-                    index + 1,
-                    filled,
-                    len(chosen),
-                    options.alpha,
-                )
-            is_last = index + 1 == options.rounds
-            if is_last and validation is None:
-                return chosen
-            judge = self._judge(learnt, chosen, base, context)
-            if validation is not None and accuracy is not None and options.epsilon_points is not None:
-                before, accuracy = accuracy, balanced_accuracy(judge.predictor, validation)
-                if is_last or 100 * (accuracy - before) < options.epsilon_points:
-                    context.logger.info("round %d: validation accuracy %.4f after %.4f", index + 1, accuracy, before)
-                    return chosen
-        raise AssertionError("there is at least one round")
+            context.checkpoints.save(finished.write)
+
+    def _go_on(self, train: LabelledImages, curves: Curves, context: SynthesisContext) -> FinishedRounds:
+        """Return the rounds that an earlier attempt finished, written down again; none where there was none."""
+        saved = context.checkpoints.latest()
+        if saved is None:
+            return FinishedRounds(rounds=(), chosen=None, random={}, counted=(0, 0))
+        finished = FinishedRounds.read(saved, train)
+        context.rng.bit_generator.state = finished.random
+        context.count(*finished.counted)
+        _write_acceptance(self.options.alpha, finished.rounds, context)
+        for index, finished_round in enumerate(finished.rounds):
+            curves.add(index, **_shares(finished_round))
+        return finished
+
+    def _is_over(self, finished: FinishedRounds, accuracy: float | None, context: SynthesisContext) -> bool:
+        """Say whether the last round was the last. accuracy: on validation images, of the classifier trained on it."""
+        before, count = finished.rounds[-1].validation_accuracy, len(finished.rounds)
+        if accuracy is None or before is None or self.options.epsilon_points is None:
+            return False
+        is_over = count == self.options.rounds or 100 * (accuracy - before) < self.options.epsilon_points
+        if is_over:
+            context.logger.info("round %d: validation accuracy %.4f after %.4f", count, accuracy, before)
+        return is_over
+
+    def _told(self, chosen: LabelledImages, last: Round, context: SynthesisContext) -> LabelledImages:
+        """Return what is added, after saying what of it lies below alpha."""
+        alpha = self.options.alpha
+        if filled := sum(acceptance.filled for acceptance in last.classes):
+            context.logger.warning(
+                "%d of the %d images that are added lie below alpha %g, as too few reach it", filled, len(chosen), alpha
+            )
+        without = [acceptance.class_name for acceptance in last.classes if acceptance.passed == 0]
+        if without and self.options.shortage == "top":
+            context.warn(
+                f"no image of {len(without)} of {len(last.classes)} filled classes reached alpha {alpha:g} "
+                f"({_named(without)}): all that were added there lie below it"
+            )
+        return chosen
 
     def _judge(
         self, train: LabelledImages, chosen: LabelledImages | None, base: Base, context: SynthesisContext
@@ -221,8 +237,21 @@ class GmAug(Balancer[GmAugOptions]):
         return (concatenate(parts) if parts else None), np.concatenate(probabilities)
 
 
-def _shares(acceptances: list[Acceptance]) -> dict[str, float]:
+def _write_acceptance(alpha: float, rounds: Sequence[Round], context: SynthesisContext) -> None:
+    """Write what became of each class's candidates, in the rounds so far."""
+    rows = [{"round": number, **asdict(one)} for number, one in enumerate(rounds, start=1)]
+    text = json.dumps({"alpha": alpha, "rounds": rows}, indent=1)
+    (context.artefacts / BY_CLASS).write_text(text, encoding="utf-8")
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:NAMED]))
+    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
+
+
+def _shares(finished_round: Round) -> dict[str, float]:
     """Return the share of judged candidates that passed: of all together, and of the classes at either end."""
+    acceptances = finished_round.classes
     shares = [acceptance.share for acceptance in acceptances]
     judged = sum(acceptance.judged for acceptance in acceptances)
     return {

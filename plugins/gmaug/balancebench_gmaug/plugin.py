@@ -36,7 +36,13 @@ def balancebench_metrics() -> Sequence[MetricComponent[Any]]:
 @hookimpl
 def balancebench_advisors() -> Sequence[Advisor]:
     """Declare what is known of generated images on data as alike as these."""
-    return [Advisor(name="similarity", build="balancebench_gmaug.advice:advise_on_similarity")]
+    return [
+        Advisor(
+            name="similarity",
+            build="balancebench_gmaug.similarity_advice:advise_on_similarity",
+            relation="balancebench_gmaug.curve:RELATION",
+        )
+    ]
 
 
 @hookimpl

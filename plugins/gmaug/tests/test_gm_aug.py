@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,26 @@ def test_a_class_that_is_short_is_filled_with_the_most_probable_of_the_others(tm
     assert "5 of the 6 images that are added lie below alpha 0.9" in caplog.text
     (entry, _) = json.loads((context.artefacts / "acceptance_by_class.json").read_text())["rounds"]
     assert entry["classes"] == [{"class_name": "b", "missing": 6, "judged": 6, "passed": 1, "filled": 5}]
+
+
+@pytest.mark.parametrize(("shortage", "levels"), [("top", (10, 95, 20)), ("short", (10, 95, 20))])
+def test_no_warning_where_an_image_of_each_class_passed(tmp_path, shortage, levels):
+    assert warnings_of(tmp_path, levels, shortage) == []
+
+
+def test_readers_are_warned_where_nothing_of_a_class_passed_and_all_of_it_was_filled(tmp_path):
+    assert warnings_of(tmp_path, (10, 85, 20), "top") == [
+        "no image of 1 of 1 filled classes reached alpha 0.9 ('b'): all that were added there lie below it"
+    ]
+
+
+def warnings_of(tmp_path, levels, shortage):
+    warned = []
+    context = synthesis_context(tmp_path, train_classifier=Trainings(), base=base_of(StubGenerator(levels)))
+    context = replace(context, warn=warned.append)
+    options = GmAugOptions(base={"use": "stub"}, alpha=0.9, surplus=2, rounds=1, shortage=shortage)
+    GmAug(options).synthesise(training_set([12, 6]), context)
+    return warned
 
 
 def test_the_fill_takes_the_most_probable(tmp_path):

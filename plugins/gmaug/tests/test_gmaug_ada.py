@@ -115,8 +115,8 @@ def test_constant_images_stay_constant_under_moves_and_geometry():
 
 def test_twice_the_side_and_back_keeps_smooth_images():
     images = smooth(4, 3, side=32)
-    back = adaptive_augmentation._halved(adaptive_augmentation._doubled(images))
-    assert adaptive_augmentation._doubled(images).shape == (4, 3, 64, 64)
+    back = adaptive_augmentation.halved(adaptive_augmentation.doubled(images))
+    assert adaptive_augmentation.doubled(images).shape == (4, 3, 64, 64)
     assert (back - images)[:, :, 3:-3, 3:-3].abs().max() < 0.02
 
 

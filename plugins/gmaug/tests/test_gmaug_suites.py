@@ -17,6 +17,7 @@ from balancebench.registry import load_registry
 from balancebench.store import Store
 from balancebench.suite.bind import bind_suite
 from balancebench_gmaug.curve import PUBLISHED
+from balancebench_gmaug.gm_aug import GmAug
 
 SUITES = Path(__file__).parents[3] / "suites"
 
@@ -108,7 +109,7 @@ def test_the_local_suite_trains_each_generator_once_for_all_its_rows(profile):
     assert trained == {"mlp_cgan": seeds, "transitional_cgan": seeds, "edm": seeds}
 
 
-def test_a_choice_among_a_generators_images_runs_as_the_harness_runs_it(tmp_path):
+def test_a_choice_among_a_generators_images_runs_as_the_harness_runs_it(tmp_path, monkeypatch):
     gan = '{ use = "mlp_cgan", epochs = 1 }'
     path = tmp_path / "suite.toml"
     path.write_text(
@@ -128,8 +129,19 @@ def test_a_choice_among_a_generators_images_runs_as_the_harness_runs_it(tmp_path
         encoding="utf-8",
     )
     plan, store = expand(bind_suite(path, load_registry(), None)), Store.open(tmp_path / "store")
-    outcome = run_plan(plan, store, executor="inline", device="cpu")
-    assert not outcome.failed
+    real_judge, judges = GmAug._judge, []
+
+    def judge(*arguments):
+        judges.append(arguments)
+        if len(judges) == 2:
+            raise RuntimeError("interrupted in the second round")
+        return real_judge(*arguments)
+
+    monkeypatch.setattr(GmAug, "_judge", judge)
+    first, *_ = run_plan(plan, store, executor="inline", device="cpu").failed
+    assert "interrupted in the second round" in first.message
+    assert not run_plan(plan, store, executor="inline", device="cpu").failed
+    assert len(judges) == 3  # the first round's was not trained again
     trained = [step for step in plan.steps.values() if step.stage == "train_generator"]
     assert len(trained) == 1
     (cell,) = (cell for cell in plan.cells if cell.balancer == "chosen")
@@ -144,4 +156,6 @@ def test_a_choice_among_a_generators_images_runs_as_the_harness_runs_it(tmp_path
     assert counts["chosen"] == counts["all"]
     assert counts["cas"] == [8] * 10
     record = store.read(cell.steps["synthesise"])
-    assert record.optimiser_steps == 2 * 2  # two rounds, a classifier of two steps each
+    assert record.optimiser_steps == 2 * 2  # two rounds, a classifier of two steps each, the first before the failure
+    assert any("filled classes reached alpha 0.5" in text for text in record.warnings)  # what learnt 2 steps is unsure
+    assert set(record.warnings) <= set(store.read(cell.steps["score"]).warnings)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balancebench import Balancer, BalancerError, LabelledImages, Origin, SynthesisContext
+from balancebench import Balancer, BalancerError, LabelledImages, Origin, Parents, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.target import missing_counts
 from balancebench_imagegen.options import AugmentationOptions
@@ -98,17 +98,20 @@ class Augmentation(Balancer[AugmentationOptions]):
         if min(size) < 2:
             raise BalancerError(f"perspective needs images of at least 2x2 pixels; these have {size[1]}x{size[0]}")
 
+        sources: list[NDArray[np.int64]] = []
+
         def make(labels_B: NDArray[np.int64]) -> NDArray[np.uint8]:
             sources_B = np.empty_like(labels_B)
             for label in np.unique(labels_B):
                 chosen = labels_B == label
                 sources_B[chosen] = context.rng.choice(members_K[label], int(chosen.sum()))
+            sources.append(sources_B)
             draws = Draws.draw(context.rng, len(labels_B), size, self.options)
             images_BCHW = torch.from_numpy(train.images_NCHW[sources_B]).to(device)
             return augment(images_BCHW, draws, threshold=self.options.threshold_levels).cpu().numpy()
 
         pixels = BATCH_PIXELS if device.type == "cpu" else BATCH_PIXELS_CUDA
-        return fill_classes(
+        filled = fill_classes(
             train,
             missing_K,
             make,
@@ -116,6 +119,7 @@ class Augmentation(Balancer[AugmentationOptions]):
             progress=context.progress,
             origin=Origin.AUGMENTED,
         )
+        return filled and replace(filled, parents=Parents.single(np.concatenate(sources)))
 
 
 @torch.no_grad()

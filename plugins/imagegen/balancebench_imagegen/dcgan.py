@@ -38,8 +38,8 @@ from balancebench.synthesis.frechet import Moments, frechet_distance, moments_of
 from balancebench.synthesis.generator_balancer import GeneratorBalancer
 from balancebench.synthesis.seeded_run import from_unit_range, load_weights, save_weights, seeded_run, to_unit_range
 from balancebench.training.reproducibility import seeded_globals
+from balancebench_imagegen.dcgan_features import Features, load_features
 from balancebench_imagegen.dcgan_networks import build_discriminator, build_generator
-from balancebench_imagegen.features import Features, load_features
 from balancebench_imagegen.options import DcganOptions
 from balancebench_imagegen.resize import stretched
 

@@ -20,8 +20,8 @@ from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.image_fit import fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
 from balancebench_imagegen.generated_pool import MANIFEST, GeneratedPool
-from balancebench_imagegen.image_files import list_class_folders
 from balancebench_imagegen.options import ImagePoolOptions
+from balancebench_imagegen.pool_files import list_class_folders
 
 __all__ = ["ImagePool"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Pipeline:
     """A text-to-image or image-to-image pipeline on a device."""
 
     def __init__(self, folder: Path, options: StableDiffusionOptions, device: torch.device) -> None:
-        """Load it; raises BalancerError where diffusers cannot."""
+        """Load it; raises BalancerError where diffusers cannot, or the pipeline cannot do what the options ask."""
         diffusers: Any = import_module("diffusers")  # it exports its names late, which its types do not tell
         loader = (
             diffusers.AutoPipelineForText2Image if options.source == "text" else diffusers.AutoPipelineForImage2Image
@@ -47,7 +48,18 @@ class Pipeline:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BalancerError(f"diffusers cannot load the pipeline at {folder}: {error}") from error
+        kind = type(loaded).__name__
+        accepted = signature(type(loaded).__call__).parameters
+        if options.source == "kept" and "strength" not in accepted:
+            raise BalancerError(
+                f'{kind} cannot be led away from an image by a strength: source = "text", or another model'
+            )
         if options.pipeline_scheduler != "own":
+            if "FlowMatch" in type(loaded.scheduler).__name__:
+                raise BalancerError(
+                    f"scheduler = {options.pipeline_scheduler!r} is of noise in steps, and {kind} follows a flow: "
+                    'leave scheduler out, or "own"'
+                )
             scheduler = getattr(diffusers, SCHEDULERS[options.pipeline_scheduler])
             loaded.scheduler = scheduler.from_config(loaded.scheduler.config)
         loaded.set_progress_bar_config(disable=True)
@@ -55,13 +67,16 @@ class Pipeline:
             loaded.watermark = None  # SDXL's would be in every image where its package is installed, and nowhere else
         # Transformers (SD3, Flux) overflow in float16; they are trained in bfloat16.
         halved = torch.bfloat16 if hasattr(loaded, "transformer") else torch.float16
-        loaded.vae.enable_slicing()  # decoded one by one: the decoder's memory would otherwise set the batch size
+        if hasattr(loaded, "vae"):
+            loaded.vae.enable_slicing()  # decoded one by one: the decoder's memory would otherwise set the batch size
         # Here and not at loading: diffusers is renaming the argument, and warns of one name or fails at the other.
         loaded.to(device, halved if half else torch.float32)
         if device.type == "cuda" and hasattr(loaded, "unet"):
             loaded.unet.to(memory_format=torch.channels_last)
         self._pipeline = loaded
         self._options = options
+        # Some that start from images take a size nevertheless, and make images of their own size where it is left out.
+        self._takes_size = "height" in accepted
 
     @torch.no_grad()
     def __call__(
@@ -73,11 +88,9 @@ class Pipeline:
         sources_BCHW: RGB in 0..1, what image-to-image starts from.
         """
         rows, columns = self._options.pipeline_size
-        start: dict[str, Any] = (
-            {"height": rows, "width": columns}
-            if sources_BCHW is None
-            else {"image": sources_BCHW, "strength": self._options.strength}
-        )
+        start: dict[str, Any] = {"height": rows, "width": columns} if self._takes_size else {}
+        if sources_BCHW is not None:
+            start |= {"image": sources_BCHW, "strength": self._options.strength}
         output = self._pipeline(
             prompt=list(prompts),
             num_inference_steps=self._options.pipeline_steps,

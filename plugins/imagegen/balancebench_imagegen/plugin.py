@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from balancebench import BalancerComponent, Classifier, Component, hookimpl
-from balancebench_imagegen.image_files import pool_identity
 from balancebench_imagegen.options import (
     AugmentationOptions,
     DcganOptions,
@@ -14,6 +13,7 @@ from balancebench_imagegen.options import (
     ResNet18Options,
     dcgan_ready,
 )
+from balancebench_imagegen.pool_files import pool_identity
 from balancebench_imagegen.stable_diffusion_options import (
     StableDiffusionOptions,
     model_identity,

@@ -5,15 +5,14 @@ class and i alone. The first of them that the safety checker lets pass, as many 
 images: what is flagged is dropped, and the next candidate, with a new prompt, takes its place. So neither the batch
 size nor an interruption decides which images come out.
 
-Each batch is written to the step's checkpoints; an attempt that follows a failed or interrupted one makes only what is
-missing. Axis suffixes: B images of a batch, C channels, H rows, W columns, K classes.
+Each candidate is written to the step's checkpoints; an attempt that follows a failed or interrupted one makes only what
+is missing. Axis suffixes: B images of a batch, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from balancebench import JSON, Balancer, BalancerError, LabelledImages, SynthesisContext
+from balancebench import JSON, Balancer, BalancerError, LabelledImages, Parents, SynthesisContext
 from balancebench.synthesis.fill import fill_classes
 from balancebench.synthesis.image_fit import fit_image, fit_made_image, pixels_CHW
 from balancebench.synthesis.target import missing_counts
 from balancebench.training.reproducibility import seeded_globals
 from balancebench_imagegen.clip_similarity import ClassSimilarity, vague_classes
+from balancebench_imagegen.finished_candidates import Candidate, FinishedCandidates
 from balancebench_imagegen.generated_pool import GeneratedImage, GeneratedPool
 from balancebench_imagegen.pipeline import Pipeline, as_pictures, repeatable
 from balancebench_imagegen.prompts import candidate_seed
@@ -43,44 +43,18 @@ FLAGGED_TO_PASSED = 10
 
 @dataclass(slots=True)
 class _Class:
-    """How far a class is: its accepted images and their prompts, and how many candidates were tried."""
+    """How far a class is: its accepted images, their prompts and numbers, and how many candidates were tried."""
 
     name: str
     missing: int
     images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
     prompts: list[str] = field(default_factory=list[str])
+    numbers: list[int] = field(default_factory=list[int])
     tried: int = 0
 
     @property
     def flagged(self) -> int:
         return self.tried - len(self.images)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """Candidates that were made: labels, prompts and flags, and the images at the training images' size."""
-
-    labels: list[int]
-    prompts: list[str]
-    flagged: list[bool]
-    images_BCHW: NDArray[np.uint8]
-
-    def write(self, folder: Path, number: int) -> None:
-        """Write it; the file that is renamed last is the one that is looked for."""
-        temporary = folder / "unfinished.npy"
-        np.save(temporary, self.images_BCHW, allow_pickle=False)
-        temporary.replace(folder / f"batch_{number:06d}.npy")
-        text = json.dumps({"labels": self.labels, "prompts": self.prompts, "flagged": self.flagged})
-        temporary = folder / "unfinished.json"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / f"batch_{number:06d}.json")
-
-    @classmethod
-    def read_all(cls, folder: Path) -> Iterator[_Batch]:
-        """Yield the batches of earlier attempts, in their order."""
-        for path in sorted(folder.glob("batch_*.json")):
-            described = json.loads(path.read_text(encoding="utf-8"))
-            yield cls(**described, images_BCHW=np.load(path.with_suffix(".npy"), allow_pickle=False))
 
 
 class StableDiffusion(Balancer[StableDiffusionOptions]):
@@ -108,7 +82,8 @@ class StableDiffusion(Balancer[StableDiffusionOptions]):
             taken += len(labels_B)
             return generated_MCHW[taken - len(labels_B) : taken]
 
-        return fill_classes(train, missing_K, make, batch_size=len(generated_MCHW), progress=context.progress)
+        filled = fill_classes(train, missing_K, make, batch_size=len(generated_MCHW), progress=context.progress)
+        return filled and replace(filled, parents=generation.parents())
 
 
 class _Generation:
@@ -137,24 +112,22 @@ class _Generation:
         self._judge = (
             None if options.clip_folder is None else ClassSimilarity(options.clip_folder, train.class_names, device)
         )
-        self._similarities: dict[int, list[NDArray[np.float32]]] = {}
+        self._similarities: dict[int, list[tuple[float, ...]]] = {}
+        self._finished = FinishedCandidates(context.checkpoints.folder, train.images_NCHW.shape[1:])
         self._batches = 0
-        self._resumed = 0
+        self._of_earlier_attempts = 0
         first = FIRST_BATCH_SIZE.get(device.type, FIRST_BATCH_SIZE_ELSEWHERE)
         self._batch_size = first if options.batch_size == "auto" else options.batch_size
 
     def run(self) -> None:
         """Take what earlier attempts left, then make the rest."""
-        for batch in _Batch.read_all(self._context.checkpoints.folder):
-            self._take(batch)
-        self._resumed = self._batches
+        for candidate, image_CHW in self._finished.read():
+            self._take(candidate, image_CHW)
+            self._of_earlier_attempts += 1
         while candidates := self._next_candidates():
-            batch = self._make(candidates)
-            if batch is None:
-                continue
-            batch.write(self._context.checkpoints.folder, self._batches)
-            self._take(batch)
-            self._report()
+            if self._make(candidates):
+                self._batches += 1
+                self._report()
 
     def describe(self, path: Path) -> None:
         """Write what was made."""
@@ -165,13 +138,24 @@ class _Generation:
             "flagged": sum(image_class.flagged for image_class in requested),
             "flagged_by_class": {image_class.name: image_class.flagged for image_class in requested},
             "batches": self._batches,
-            "batches_of_earlier_attempts": self._resumed,
+            "candidates_of_earlier_attempts": self._of_earlier_attempts,
             "batch_size": self._batch_size,
             "from_pool": self._from_pool,
             "clip_similarity": None if self._judge is None else self._similarity_report(),
             "prompts": {image_class.name: image_class.prompts for image_class in requested},
         }
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+    def parents(self) -> Parents | None:
+        """Return the real images that the accepted ones, class by class, began with; None where that was noise."""
+        if self._options.source == "text":
+            return None
+        rows = [
+            self._source_row(label, number)
+            for label, image_class in enumerate(self.classes)
+            for number in image_class.numbers
+        ]
+        return Parents.single(np.array(rows, dtype=np.int64))
 
     def _next_candidates(self) -> list[tuple[int, int]]:
         """Return (label, number) of the candidates of the next batch, at most as many as are still missing."""
@@ -181,8 +165,8 @@ class _Generation:
             candidates += [(label, image_class.tried + ahead) for ahead in range(room)]
         return candidates
 
-    def _make(self, candidates: list[tuple[int, int]]) -> _Batch | None:
-        """Make a batch; None where memory did not hold it, and the next one is to be half as large."""
+    def _make(self, candidates: list[tuple[int, int]]) -> bool:
+        """Make a batch and take it; False where memory did not hold it, and the next one is to be half as large."""
         images = [self._image(label, number) for label, number in candidates]
         there = [None if self._pool is None else self._pool.find(image) for image in images]
         lacking = [index for index, one in enumerate(there) if one is None]
@@ -193,7 +177,7 @@ class _Generation:
             generated = self._generated([candidates[index] for index in lacking], [images[index] for index in lacking])
             if generated is None:
                 self._from_pool -= len(candidates) - len(lacking)
-                return None
+                return False
             for index, picture, flag in zip(lacking, *generated, strict=True):
                 pictures[index], flagged[index] = picture, flag
                 if self._pool is not None:
@@ -201,16 +185,21 @@ class _Generation:
         rows, columns = self._options.pipeline_size
         whole = [picture or Image.new("RGB", (columns, rows)) for picture in pictures]
         labels = [label for label, _ in candidates]
-        flagged = self._also_unlike(whole, labels, flagged)
         channels, rows, columns = self._train.images_NCHW.shape[1:]
-        pixels_BCHW = np.stack(
-            [
-                pixels_CHW(fit_made_image(picture, (rows, columns), self._options, self._context.seed), channels)
-                for picture in whole
-            ]
-        )
-        prompts = [image.prompt for image in images]
-        return _Batch(labels=labels, prompts=prompts, flagged=flagged, images_BCHW=pixels_BCHW)
+        for picture, image, label, flag, similarities in zip(
+            whole, images, labels, flagged, self._similarities_of(whole, flagged), strict=True
+        ):
+            candidate = Candidate(
+                label=label,
+                prompt=image.prompt,
+                flagged=flag or self._is_unlike(label, similarities),
+                similarities=similarities,
+            )
+            fitted = fit_made_image(picture, (rows, columns), self._options, self._context.seed)
+            image_CHW = pixels_CHW(fitted, channels)
+            self._finished.add(candidate, image_CHW)
+            self._take(candidate, image_CHW)
+        return True
 
     def _image(self, label: int, number: int) -> GeneratedImage:
         """Return what a candidate is made from."""
@@ -249,19 +238,19 @@ class _Generation:
             return None
         return as_pictures(generated_BCHW), flagged
 
-    def _also_unlike(self, pictures: list[Image.Image], labels: list[int], flagged: list[bool]) -> list[bool]:
-        """Return which images are flagged, those that CLIP finds unlike the name of their class included."""
+    def _similarities_of(self, pictures: list[Image.Image], flagged: list[bool]) -> list[tuple[float, ...] | None]:
+        """Return CLIP's similarities of each picture to the names of all classes; None of flagged ones."""
         if self._judge is None:
-            return flagged
+            return [None] * len(pictures)
         similarities_BK = self._judge(pictures)
-        for label, similarities_K, flag in zip(labels, similarities_BK, flagged, strict=True):
-            if not flag:
-                self._similarities.setdefault(label, []).append(similarities_K)
+        return [
+            None if flag else tuple(of_one_K.tolist()) for of_one_K, flag in zip(similarities_BK, flagged, strict=True)
+        ]
+
+    def _is_unlike(self, label: int, similarities: tuple[float, ...] | None) -> bool:
+        """Say whether CLIP finds an image too unlike the name of its class."""
         least = self._options.least_similarity
-        if least is None:
-            return flagged
-        own_B = similarities_BK[np.arange(len(labels)), labels]
-        return [flag or bool(own < least) for flag, own in zip(flagged, own_B, strict=True)]
+        return least is not None and similarities is not None and similarities[label] < least
 
     def _similarity_report(self) -> JSON:
         """Return the mean similarity of each class's images to its own name, and the classes of vague names."""
@@ -281,11 +270,7 @@ class _Generation:
         """Return a real image of its class for each candidate, RGB in 0..1 at the pipeline's size."""
         if self._options.source == "text":
             return None
-        chosen: list[int] = []
-        for label, number in candidates:
-            members_N = np.flatnonzero(self._train.labels_N == label)
-            rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
-            chosen.append(int(members_N[rng.integers(len(members_N))]))
+        chosen = [self._source_row(label, number) for label, number in candidates]
         real_BHWC = np.asarray(self._train.images_NCHW[chosen]).transpose(0, 2, 3, 1)
         pictures = [
             Image.fromarray(real_HWC if real_HWC.shape[2] == 3 else real_HWC.repeat(3, axis=2))
@@ -295,24 +280,29 @@ class _Generation:
         fitted_BCHW = np.stack([pixels_CHW(picture, 3) for picture in fitted])
         return torch.from_numpy(fitted_BCHW).to(self._device).float() / 255
 
-    def _take(self, batch: _Batch) -> None:
-        self._batches += 1
-        for label, prompt, flagged, image_CHW in zip(
-            batch.labels, batch.prompts, batch.flagged, batch.images_BCHW, strict=True
-        ):
-            image_class = self.classes[label]
-            image_class.tried += 1
-            if not flagged:
-                image_class.images.append(image_CHW)
-                image_class.prompts.append(prompt)
-        for image_class in self.classes:
-            passed = len(image_class.images)
-            if image_class.flagged >= FLAGGED_AT_LEAST and image_class.flagged >= FLAGGED_TO_PASSED * passed:
-                by = "the safety checker" if self._options.least_similarity is None else "safety checker and CLIP"
-                raise BalancerError(
-                    f"{by} flagged {image_class.flagged} of {image_class.tried} images of class "
-                    f"{image_class.name!r}: other `templates` or `words`, or another model, may help"
-                )
+    def _source_row(self, label: int, number: int) -> int:
+        """Return the training image that a candidate starts from."""
+        members_N = np.flatnonzero(self._train.labels_N == label)
+        rng = np.random.default_rng(candidate_seed(self._context.seed, "source", self.classes[label].name, number))
+        return int(members_N[rng.integers(len(members_N))])
+
+    def _take(self, candidate: Candidate, image_CHW: NDArray[np.uint8]) -> None:
+        image_class = self.classes[candidate.label]
+        image_class.tried += 1
+        if candidate.similarities is not None:
+            self._similarities.setdefault(candidate.label, []).append(candidate.similarities)
+        if not candidate.flagged:
+            image_class.images.append(image_CHW)
+            image_class.prompts.append(candidate.prompt)
+            image_class.numbers.append(image_class.tried - 1)
+            return
+        passed = len(image_class.images)
+        if image_class.flagged >= FLAGGED_AT_LEAST and image_class.flagged >= FLAGGED_TO_PASSED * passed:
+            by = "the safety checker" if self._options.least_similarity is None else "safety checker and CLIP"
+            raise BalancerError(
+                f"{by} flagged {image_class.flagged} of {image_class.tried} images of class "
+                f"{image_class.name!r}: other `templates` or `words`, or another model, may help"
+            )
 
     def _report(self) -> None:
         done, total = (sum(counts) for counts in zip(*((len(c.images), c.missing) for c in self.classes), strict=True))

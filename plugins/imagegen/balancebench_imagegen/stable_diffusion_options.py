@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from balancebench import JSON, BalancerError
 from balancebench.synthesis.fit_options import SyntheticFitOptions
 from balancebench.synthesis.target import Target
-from balancebench_imagegen.image_files import digest_of_files
+from balancebench_imagegen.pool_files import digest_of_files
 from balancebench_imagegen.prompts import CAT_WORDS, TEMPLATES, Prompts, read_prompts, read_words
 
 __all__ = ["PRESETS", "StableDiffusionOptions", "model_folder", "model_identity", "model_ready", "outside_data"]
@@ -274,7 +274,7 @@ def model_identity(options: StableDiffusionOptions) -> JSON:
 
 def _digest_of_model(folder: Path) -> str:
     """Return a digest of the files that a model is loaded from."""
-    files = [path for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".safetensors")]
+    files = [path for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".model", ".safetensors")]
     return digest_of_files(folder, files, edge_bytes=EDGE_BYTES)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["save_tiny_pipeline"]
+__all__ = ["save_tiny_pipeline", "tiny_tokenizer"]
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 HIDDEN = 16
@@ -29,21 +29,16 @@ def save_tiny_pipeline(folder: Path, *, concept_threshold: float = 2.0) -> None:
     checkers: Any = import_module("diffusers.pipelines.stable_diffusion.safety_checker")
     transformers: Any = import_module("transformers")
 
-    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
-    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters), START, END]
-    files = folder / "tokenizer_files"
-    files.mkdir(parents=True)
-    (files / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(vocabulary)}))
-    (files / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(str(files), model_max_length=77)
+    tokenizer = tiny_tokenizer(folder / "tokenizer_files")
+    vocabulary = tokenizer.get_vocab()
     sizes = {"hidden_size": HIDDEN, "intermediate_size": HIDDEN, "num_hidden_layers": 1, "num_attention_heads": 2}
     text_encoder = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             **sizes,
             vocab_size=len(vocabulary),
-            bos_token_id=vocabulary.index(START),
-            eos_token_id=vocabulary.index(END),
-            pad_token_id=vocabulary.index(END),
+            bos_token_id=vocabulary[START],
+            eos_token_id=vocabulary[END],
+            pad_token_id=vocabulary[END],
         )
     )
     vision = transformers.CLIPVisionConfig(**sizes, image_size=16, patch_size=8)
@@ -85,3 +80,14 @@ def save_tiny_pipeline(folder: Path, *, concept_threshold: float = 2.0) -> None:
         requires_safety_checker=True,
     )
     pipeline.save_pretrained(str(folder), safe_serialization=True)
+
+
+def tiny_tokenizer(folder: Path) -> Any:
+    """Return CLIP's tokenizer with letters, digits and punctuation for its words; its files are written to `folder`."""
+    transformers: Any = import_module("transformers")
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters), START, END]
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(vocabulary)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return transformers.CLIPTokenizer.from_pretrained(str(folder), model_max_length=77)

@@ -17,6 +17,7 @@ from torchvision.transforms import functional as reference
 
 from balancebench import BalancerError, LabelledImages, Origin
 from balancebench.testing import synthesis_context
+from balancebench_imagegen import augmentation
 from balancebench_imagegen.augmentation import Augmentation, Draws, augment, corners
 from balancebench_imagegen.options import AugmentationOptions
 
@@ -144,6 +145,13 @@ def test_classes_grow_to_the_largest_from_their_own_images(train, tmp_path):
     assert (synthetic.images_NCHW[synthetic.labels_N == 1] == 0).all()
     images = synthetic.images_NCHW[synthetic.labels_N == 2]
     assert len({image.tobytes() for image in images}) == len(images)  # each drawn for itself
+
+
+def test_each_image_names_the_one_that_was_changed(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(augmentation, "BATCH_PIXELS", 16 * 16 * 5)  # several batches
+    synthetic = Augmentation(only()).synthesise(train, synthesis_context(tmp_path))
+    np.testing.assert_array_equal(synthetic.images_NCHW, train.images_NCHW[synthetic.parents.first_N])
+    assert (synthetic.parents.second_N == -1).all()
 
 
 def test_a_class_without_images_is_refused_by_name(train, tmp_path):

@@ -15,8 +15,8 @@ from balancebench.synthesis.frechet import frechet_distance, moments_of
 from balancebench.testing import synthesis_context, trained_and_drawn
 from balancebench_imagegen import plugin
 from balancebench_imagegen.dcgan import Dcgan, TrainedModels, wrapped
+from balancebench_imagegen.dcgan_features import load_features
 from balancebench_imagegen.dcgan_networks import build_discriminator, build_generator
-from balancebench_imagegen.features import load_features
 from balancebench_imagegen.options import DcganOptions
 
 TINY = {"latent": 8, "generator_width": 4, "discriminator_width": 4, "batch_size": 4, "features": "pixels"}

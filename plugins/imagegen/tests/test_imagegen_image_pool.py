@@ -16,9 +16,9 @@ from balancebench import BalancerError, LabelledImages
 from balancebench.synthesis.fit_options import FitOptions
 from balancebench.synthesis.image_fit import fit_image
 from balancebench.testing import synthesis_context
-from balancebench_imagegen.image_files import pool_identity
 from balancebench_imagegen.image_pool import ImagePool
 from balancebench_imagegen.options import ImagePoolOptions
+from balancebench_imagegen.pool_files import pool_identity
 from balancebench_imagegen.resize import stretched
 
 

@@ -27,7 +27,7 @@ from balancebench import Balancer, Batch, BatchSource, BatchTransform, LabelledI
 from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
 from balancebench_longtail.mixing import BetaShares, draw_partners
 from balancebench_longtail.options import CmoOptions, CutMixOptions
-from balancebench_longtail.planning import mixed_plan
+from balancebench_longtail.wrapped_plans import mixed_plan
 
 __all__ = ["Cmo", "CutMix", "cmo_transform", "cutmix_transform", "inside_box", "pasted"]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from balancebench import Balancer, BalancerError, LabelledImages, Phase, PlanContext, Restart, TrainingPlan
 from balancebench_longtail.class_statistics import class_counts_of, image_sampling_weights
 from balancebench_longtail.options import CrtOptions, TauNormOptions
-from balancebench_longtail.planning import base_plan
+from balancebench_longtail.wrapped_plans import base_plan
 
 __all__ = ["ClassifierRetraining", "TauNormalisation", "tau_normalised"]
 

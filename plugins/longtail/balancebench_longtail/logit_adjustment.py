@@ -30,7 +30,7 @@ from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, Tra
 from balancebench.training.step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of, log_prior
 from balancebench_longtail.options import LogitAdjustmentOptions, PosteriorRecalibrationOptions
-from balancebench_longtail.planning import base_plan
+from balancebench_longtail.wrapped_plans import base_plan
 
 __all__ = [
     "LogitAdjustment",

@@ -26,7 +26,7 @@ from balancebench import Balancer, Batch, BatchSource, BatchTransform, LabelledI
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of
 from balancebench_longtail.mixing import BetaShares, draw_partners
 from balancebench_longtail.options import MixupOptions, RemixOptions
-from balancebench_longtail.planning import mixed_plan
+from balancebench_longtail.wrapped_plans import mixed_plan
 
 __all__ = ["Mixup", "Remix", "interpolated", "mixup_transform", "remix_label_share", "remix_transform"]
 

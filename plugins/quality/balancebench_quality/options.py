@@ -16,6 +16,7 @@ __all__ = [
     "DistanceOptions",
     "FrechetOptions",
     "KynkaanniemiOptions",
+    "LikelihoodOptions",
     "NaeemOptions",
     "OverlapOptions",
     "PairOptions",
@@ -108,6 +109,17 @@ class DataCopyingOptions(CopyOptions):
     )
     least_share: float = Field(
         default=0.0, ge=0, lt=1, description="cells count that hold more than this share of the synthetic images"
+    )
+
+
+class LikelihoodOptions(CopyOptions):
+    """Options of fld."""
+
+    images: int = Field(
+        default=2000,
+        ge=2,
+        description="at most so many images of each side, drawn evenly from the classes; per_class: of each. Time and "
+        "memory grow with its square",
     )
 
 

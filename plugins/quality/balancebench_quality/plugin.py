@@ -14,6 +14,7 @@ from balancebench_quality.options import (
     DistanceOptions,
     FrechetOptions,
     KynkaanniemiOptions,
+    LikelihoodOptions,
     NaeemOptions,
     PairOptions,
     needs_classifier,
@@ -38,7 +39,7 @@ METRICS: Sequence[MetricComponent[Any]] = (
         name="fid",
         summary="Frechet distance between features of real and synthetic images.",
         options=FrechetOptions,
-        build="balancebench_quality.frechet:Fid",
+        build="balancebench_quality.frechet_metric:Fid",
         citation=HEUSEL,
         higher_is_better=False,
     ),
@@ -114,6 +115,15 @@ METRICS: Sequence[MetricComponent[Any]] = (
         build="balancebench_quality.data_copying:DataCopying",
         citation="Meehan et al., A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020",
         higher_is_better=None,  # 0 is right
+        revision=1,
+    ),
+    declare(
+        name="fld",
+        summary="How unlikely test images are under a density around synthetic ones: high for bad images and copies.",
+        options=LikelihoodOptions,
+        build="balancebench_quality.feature_likelihood:Fld",
+        citation="Jiralerspong et al., Feature Likelihood Divergence, NeurIPS 2023",
+        higher_is_better=False,
         revision=1,
     ),
 )

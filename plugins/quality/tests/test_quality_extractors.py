@@ -10,7 +10,7 @@ import torch
 
 from balancebench import DataError, Origin
 from balancebench_quality.copies import NearestNeighbourDistance
-from balancebench_quality.frechet import Fid
+from balancebench_quality.frechet_metric import Fid
 from balancebench_quality.kernel import Kid
 from balancebench_quality.options import DistanceOptions, FrechetOptions, PairOptions, ready
 from balancebench_quality.timm_models import timm_features, timm_network

@@ -8,7 +8,7 @@ import torch
 
 from balancebench_quality import blocks
 from balancebench_quality.blocks import kth_neighbour_distances, nearest_distances, neighbours_within
-from balancebench_quality.frechet import Fid
+from balancebench_quality.frechet_metric import Fid
 from balancebench_quality.kernel import Kid
 from balancebench_quality.manifold import Coverage, Density, GenerativePrecision, GenerativeRecall
 from balancebench_quality.options import FrechetOptions, KynkaanniemiOptions, NaeemOptions, PairOptions
@@ -61,10 +61,10 @@ def test_fid_of_few_images_is_too_high_and_the_extrapolated_one_is_nearer_to_the
 
 
 def test_extrapolated_fid_is_the_intercept_over_one_by_n(monkeypatch, make_features):
-    from balancebench_quality import frechet
+    from balancebench_quality import frechet_metric
 
-    monkeypatch.setattr(frechet, "moments_of", len)
-    monkeypatch.setattr(frechet, "frechet_distance", lambda _, count: 2.5 + 30 / count)
+    monkeypatch.setattr(frechet_metric, "moments_of", len)
+    monkeypatch.setattr(frechet_metric, "frechet_distance", lambda _, count: 2.5 + 30 / count)
     assert fid(make_features(30), make_features(100), "extrapolated") == pytest.approx(2.5)
 
 

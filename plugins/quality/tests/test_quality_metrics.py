@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from balancebench import Origin, PartlyUndefined, Undefined
-from balancebench_quality.frechet import Fid
+from balancebench_quality.frechet_metric import Fid
 from balancebench_quality.kernel import Kid
 from balancebench_quality.options import FrechetOptions, PairOptions
 from balancebench_quality.plugin import METRICS

@@ -5,19 +5,24 @@ Axis suffixes: N images, C channels, H rows, W columns, P pixels of an image (C 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from balancebench import BalancerError, LabelledImages, Origin
+from balancebench import BalancerError, LabelledImages, Origin, Parents
 
 __all__ = ["new_images", "refuse_unfit"]
 
 
-def new_images(sampler: Any, train: LabelledImages) -> LabelledImages:
+def new_images(
+    sampler: Any, train: LabelledImages, parents: Callable[[], Parents | None] = lambda: None
+) -> LabelledImages:
     """Return what an imbalanced-learn sampler adds to `train`, rounded to whole grey levels, origin SYNTHETIC.
+
+    parents: asked afterwards which images the new ones lie between.
 
     The sampler sees float32 rows of P pixels, values 0..255: differences of uint8 would wrap around. It returns the
     rows it was given and the new ones after them.
@@ -30,6 +35,7 @@ def new_images(sampler: Any, train: LabelledImages) -> LabelledImages:
         images_NCHW=new_NP.reshape(-1, *train.images_NCHW.shape[1:]),
         labels_N=labels_N[len(train) :],
         origin_N=np.full(len(new_NP), Origin.SYNTHETIC, dtype=np.uint8),
+        parents=parents(),
     )
 
 

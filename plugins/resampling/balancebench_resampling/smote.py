@@ -13,6 +13,7 @@ from balancebench import Balancer, LabelledImages, SynthesisContext
 from balancebench.synthesis.target import missing_counts
 from balancebench_resampling.options import SmoteOptions
 from balancebench_resampling.pixels import new_images, refuse_unfit
+from balancebench_resampling.smote_parents import listen
 
 __all__ = ["Smote"]
 
@@ -40,4 +41,4 @@ class Smote(Balancer[SmoteOptions]):
             k_neighbors=self.options.neighbours,
             random_state=context.seed % 2**32,  # it seeds NumPy's legacy generator, which takes 32 bits
         )
-        return new_images(sampler, train)
+        return new_images(sampler, train, listen(sampler, train.labels_N))

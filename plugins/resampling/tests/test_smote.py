@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from balancebench import BalancerError, LabelledImages, Origin, PlanContext, SynthesisContext
 from balancebench.synthesis.target import OversamplingTarget
+from balancebench_resampling import smote_parents
 from balancebench_resampling.options import SmoteOptions
 from balancebench_resampling.smote import Smote
 
@@ -74,6 +75,29 @@ def test_every_new_image_lies_between_an_image_and_one_of_its_nearest_of_the_sam
         ]
         point = image.reshape(48).astype(np.float64)
         assert min(distance_to_segment(point, start, end) for start, end in segments) <= rounding
+
+
+def test_the_parents_and_their_weights_say_what_each_image_is(make_train: MakeTrain, smote: Synthesise):
+    train = make_train(15, 8, 5)
+    synthetic = smote(train, neighbours=2)
+    parents = synthetic.parents
+    assert parents is not None
+    np.testing.assert_array_equal(train.labels_N[parents.first_N], synthetic.labels_N)
+    np.testing.assert_array_equal(train.labels_N[parents.second_N], synthetic.labels_N)
+    first, second = (train.images_NCHW[rows_N].astype(np.float64) for rows_N in (parents.first_N, parents.second_N))
+    between = first + parents.second_weight_N[:, None, None, None] * (second - first)
+    np.testing.assert_allclose(synthetic.images_NCHW, between, atol=0.501)
+
+
+def test_parents_are_unknown_where_imbalanced_learn_cannot_be_listened_to(
+    make_train: MakeTrain, smote: Synthesise, monkeypatch: pytest.MonkeyPatch
+):
+    train = make_train(15, 8, 5)
+    images_NCHW = smote(train, neighbours=2).images_NCHW
+    monkeypatch.setattr(smote_parents, "STEP", "_a_step_that_a_later_version_may_have")
+    synthetic = smote(train, neighbours=2)
+    assert synthetic.parents is None
+    np.testing.assert_array_equal(synthetic.images_NCHW, images_NCHW)
 
 
 def test_between_two_images_of_one_pixel_new_ones_take_the_levels_between(grey_train: MakeTrain, smote: Synthesise):
