@@ -25,7 +25,7 @@ def draw_gains(source: Path, figure: Path, registry: Registry) -> None:
         raise BalancebenchError(f"{figure} exists already, and is not written over: name another file")
     if figure.suffix != ".svg":
         raise BalancebenchError(f"--figure writes SVG: name the file {figure.with_suffix('.svg')}")
-    relations = [found for advisor in registry.advisors if (found := advisor.published_relation()) is not None]
+    relations = [one for advisor in registry.advisors if (one := advisor.published_relation()) is not None]
     if not relations:
         raise BalancebenchError("no plugin here brings a published relation; balancebench-gmaug has one")
     relation = relations[0]

@@ -192,12 +192,12 @@ def test_made_images_name_the_files_they_come_from_as_far_as_the_balancer_knows(
         labels_N=np.array([0, 1, 1]),
         class_names=("dark", "light"),
     )
-    made = train.take(np.array([1, 1, 0]), origin=Origin.SYNTHETIC)
+    generated = train.take(np.array([1, 1, 0]), origin=Origin.SYNTHETIC)
     parents = Parents(
         first_N=np.array([1, 2, -1]), second_N=np.array([2, -1, -1]), second_weight_N=np.array([1 / 3, 0, 0])
     )
     unknown = train.take(np.array([0]), origin=Origin.AUGMENTED)
-    balanced = concatenate([train, replace(made, parents=parents), unknown])
+    balanced = concatenate([train, replace(generated, parents=parents), unknown])
     request.work.mkdir(parents=True)
     write_folder(request, train, ["dark/a.png", "light/a.png", "light/b.png"], balanced, "a test", lambda *_: None)
     rows = [(row["parent"], row["second_parent"], row["second_weight"]) for row in manifest(tmp_path / "out")]
@@ -209,8 +209,8 @@ def test_made_images_name_the_files_they_come_from_as_far_as_the_balancer_knows(
 
 def test_parents_that_are_not_in_the_folder_are_an_error_of_the_balancer(call, photos, monkeypatch):
     def synthesise(_self, train, _context):
-        made = train.take(np.array([0]), origin=Origin.SYNTHETIC)
-        return replace(made, parents=Parents.single(np.array([7])))
+        generated = train.take(np.array([0]), origin=Origin.SYNTHETIC)
+        return replace(generated, parents=Parents.single(np.array([7])))
 
     monkeypatch.setattr("balancebench_fakes.Generating.synthesise", synthesise)
     code, _, err = balance(call, photos)

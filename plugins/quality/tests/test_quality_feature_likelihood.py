@@ -57,16 +57,20 @@ def test_samples_too_near_the_middle_are_not_told_from_fresh_ones():
 
 
 def test_the_scale_and_origin_of_the_features_do_not_matter():
-    train, test, made = points(80, 0), points(80, 1), points(80, 2)
+    train, test, generated = points(80, 0), points(80, 1), points(80, 2)
     factor, offset = np.linspace(0.1, 9, 16, dtype=np.float32), np.float32(5)
-    moved = feature_likelihood(*(features * factor + offset for features in (made, train, test)), "cpu")
-    assert moved == pytest.approx(feature_likelihood(made, train, test, "cpu"), abs=1e-2)
+    moved = feature_likelihood(*(features * factor + offset for features in (generated, train, test)), "cpu")
+    assert moved == pytest.approx(feature_likelihood(generated, train, test, "cpu"), abs=1e-2)
 
 
 def test_a_feature_that_is_the_same_in_all_training_images_is_left_out():
-    train, test, made = points(80, 0), points(80, 1), points(80, 2)
-    wider = [np.concatenate([features, np.full((80, 1), 7, np.float32)], axis=1) for features in (made, train, test)]
-    assert feature_likelihood(*wider, "cpu") == pytest.approx(feature_likelihood(made, train, test, "cpu"), abs=1e-6)
+    train, test, generated = points(80, 0), points(80, 1), points(80, 2)
+    wider = [
+        np.concatenate([features, np.full((80, 1), 7, np.float32)], axis=1) for features in (generated, train, test)
+    ]
+    assert feature_likelihood(*wider, "cpu") == pytest.approx(
+        feature_likelihood(generated, train, test, "cpu"), abs=1e-6
+    )
 
 
 def test_one_centre_has_the_mean_square_of_the_distances_for_its_variance():
@@ -103,10 +107,10 @@ def measure(evaluation, **options):
 def test_copies_are_told_by_class(evaluate):
     kept, test = images(90, 0, classes=3), images(90, 1, classes=3)
     test = test.take(np.flatnonzero((test.labels_N < 2) | (np.arange(90) < 30)))
-    made = images(90, 2, Origin.SYNTHETIC, classes=3)
-    of_first = np.flatnonzero(made.labels_N == 0)
-    made.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)]
-    evaluation = evaluate(kept=kept, test=test, synthetic=made)
+    generated = images(90, 2, Origin.SYNTHETIC, classes=3)
+    of_first = np.flatnonzero(generated.labels_N == 0)
+    generated.images_NCHW[of_first] = kept.images_NCHW[np.flatnonzero(kept.labels_N == 0)]
+    evaluation = evaluate(kept=kept, test=test, synthetic=generated)
     by_class = measure(evaluation, per_class=True)
     assert by_class.values_K[0] > 1000
     assert abs(by_class.values_K[1]) < 40
