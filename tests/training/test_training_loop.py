@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from balancebench import Batch, ClassifierError, Phase, Restart, TrainingPlan
+from balancebench.training import loop
 from balancebench.training.loop import ImageSets, Run, train
 from balancebench.training.model import build_model
 from balancebench.training.normalise import make_normaliser
@@ -290,6 +291,15 @@ def test_epochs_are_numbered_through_and_counted(make_run, make_images, recorded
     assert recorded.counts == [(40, 4), (40, 4), (20, 2), (20, 2)]
     assert recorded.progress[-1][:2] == (12, 12)
     assert recorded.progress[-1][2].startswith("epoch 4/4 loss ")
+
+
+def test_progress_within_an_epoch_names_the_epoch_that_goes_on(make_run, make_images, recorded, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    options = TrainingOptions(epochs=2, batch_size=10, learning_rate=0.05)
+    phases = (Phase(images=make_images(20)),)
+    train(make_run(phases, options), phases)
+    of_steps = {done: message.split(" loss ")[0] for done, _, message in reversed(recorded.progress)}
+    assert of_steps == {1: "epoch 1/2", 2: "epoch 1/2", 3: "epoch 2/2", 4: "epoch 2/2"}
 
 
 def test_a_weighted_phase_sees_the_images_of_weight_above_zero_alone(make_run, make_images):
