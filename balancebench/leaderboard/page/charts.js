@@ -31,9 +31,9 @@ function rangeOf(marks) {
  * Dots, mean and intervals of a row on the axis of all rows.
  * @param {{dots: number[], mean: number | null, thick: number[] | null, thin: number[] | null, aboutZero: boolean}} mark
  */
-function intervalChart(mark, range, words) {
+function intervalChart(mark, range, words, wide) {
   const { height, edge } = CHART;
-  const width = window.matchMedia("(min-width: 1260px)").matches ? CHART.wide : CHART.narrow;
+  const width = wide ? CHART.wide : CHART.narrow;
   const x = (value) => edge + ((value - range[0]) / (range[1] - range[0])) * (width - 2 * edge);
   const clipped = (value) => Math.min(width - edge, Math.max(edge, x(value)));
   const middle = height / 2;

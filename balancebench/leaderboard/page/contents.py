@@ -37,6 +37,7 @@ from balancebench.leaderboard.format import (
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
+from balancebench.leaderboard.page.csv_columns import csv_columns
 from balancebench.leaderboard.page.image_counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.page_data import (
     SIGNIFICANT_DIGITS,
@@ -138,7 +139,7 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
     counts = class_counts(table, outcomes_of_task(outcomes, loaded), list(subsets.values()))
     ranked_by = next((index for index, metric in enumerate(table.metrics) if metric.label == table.ranked_by), None)
     roles = {row.role for row in table.rows}
-    csv_head, csv_of_rows = csv_lines(board, table, SIGNIFICANT_DIGITS)
+    rows = tuple(_row(board, table, row, cells) for row, cells in zip(table.rows, cells_of, strict=True))
     return PageTable(
         id=table_id(table),
         task=str(table.task),
@@ -161,17 +162,14 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
         train_K=table.train_counts_K,
         seeds=tuple(dict.fromkeys(key for row in table.rows for key in row.score_keys)),
         floor=next((index for index, row in enumerate(table.rows) if row.role == "floor"), None),
-        rows=tuple(
-            _row(board, table, row, cells, lines)
-            for row, cells, lines in zip(table.rows, cells_of, csv_of_rows, strict=True)
-        ),
+        rows=rows,
         counts=None if isinstance(counts, str) else counts,
         counts_reason=counts if isinstance(counts, str) else "",
-        csv_head=csv_head,
+        csv=csv_columns(*csv_lines(board, table, SIGNIFICANT_DIGITS), rows, SIGNIFICANT_DIGITS),
     )
 
 
-def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult], csv_text: str) -> PageRow:
+def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult]) -> PageRow:
     ranking = next((metric for metric in table.metrics if metric.label == table.ranked_by), None)
     return PageRow(
         id=row_id(row),
@@ -203,7 +201,6 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
         identities=_identities(cells),
         citation=board.suite.citations.get(row.balancer, ""),
         numbers=tuple(_numbers(row, table.metrics)),
-        csv=csv_text,
     )
 
 
@@ -220,7 +217,7 @@ def _metric(row: Row, metric: MetricHeader) -> MetricCells:
         score=CellText(
             text=NOTHING if over_seeds.mean is None else summary_text(over_seeds, metric.unit),
             value=over_seeds.mean,
-            reason=_reasons(summary) or over_seeds.reason,
+            reason=_reasons(summary) or (over_seeds.reason if over_seeds.mean is None else ""),
         ),
         difference=_difference(row, summary, metric),
         gap=_gap(row, summary),
@@ -233,7 +230,8 @@ def _metric(row: Row, metric: MetricHeader) -> MetricCells:
 
 
 def _bounds(interval: Interval | None) -> tuple[float, float] | None:
-    return None if interval is None else (interval.low, interval.high)
+    """Return the bounds to six digits: their last ones are the machine's."""
+    return None if interval is None else (float(f"{interval.low:.6g}"), float(f"{interval.high:.6g}"))
 
 
 def _difference(row: Row, summary: MetricSummary, metric: MetricHeader) -> CellText:

@@ -128,7 +128,7 @@ function imageMoments(counts, a, b, weights) {
 function intervalOf(difference) {
   if (difference.values.length < 2) {
     if (difference.covers !== "run") return null;
-    const half = normalQuantile(0.025) * Math.sqrt(difference.variance.images);
+    const half = quantilesOf(0.025, 1)[1] * Math.sqrt(difference.variance.images);
     return [difference.mean - half, difference.mean + half];
   }
   const half = halfWidth(difference.variance);
@@ -148,7 +148,7 @@ function pOf(difference) {
 }
 
 /**
- * Ranks of rows under a mix, and what is told apart: a map from positions in table.rows.
+ * Ranks of rows under a mix, and what is told apart: a map from rows of the table; scores: by positions in counts.rows.
  * Only rows that have a rank in the table take part; ranges are null with one seed or too few images.
  */
 function standingsUnder(table, weights) {
@@ -161,23 +161,24 @@ function standingsUnder(table, weights) {
   const untold = whyNotToldApart(table, weights);
   const above = untold ? null : toldApart(counts, ranked, weights, scores);
   const standings = new Map();
+  const rowOf = (position) => table.rows[counts.rows[position]];
   ranked.forEach((row, place) => {
-    const rank = 1 + ranked.findIndex((other) => rounded(other) === rounded(row));
+    const rank = place > 0 && rounded(ranked[place - 1]) === rounded(row) ? standings.get(rowOf(ranked[place - 1])).rank : place + 1;
     const count = (told) => above.filter(told).length;
     const lowest = above && 1 + count(([, worse]) => worse === place);
     const highest = above && ranked.length - count(([better]) => better === place);
-    standings.set(counts.rows[row], {
+    standings.set(rowOf(row), {
       rank,
       range: above && ranked.length > 1 ? [Math.min(rank, lowest), Math.max(rank, highest)] : null,
       level: above !== null && count(([better, worse]) => better === 0 && worse === place) === 0,
       scores: scores[row],
     });
   });
-  counts.rows.forEach((index, row) => {
-    if (!standings.has(index)) standings.set(index, { rank: null, range: null, level: false, scores: scores[row] });
+  counts.rows.forEach((_, row) => {
+    if (!standings.has(rowOf(row))) standings.set(rowOf(row), { rank: null, range: null, level: false, scores: scores[row] });
   });
   const pairs = (ranked.length * (ranked.length - 1)) / 2;
-  return { standings, untold, separated: above === null ? null : above.length, pairs };
+  return { standings, scores, untold, separated: above === null ? null : above.length, pairs };
 }
 
 /** Why rows cannot be told apart under a mix, "" where they can. */
@@ -195,8 +196,7 @@ function toldApart(counts, ranked, weights, scores) {
   const pairs = [];
   const pValues = [];
   // A pair with p >= 0.05 is never told apart, whatever its p: that of most pairs need not be computed.
-  const t = tQuantile(SEPARATED / 2, Math.max(1, counts.seeds.length - 1));
-  const z = normalQuantile(SEPARATED / 2);
+  const [t, z] = quantilesOf(SEPARATED / 2, Math.max(1, counts.seeds.length - 1));
   ranked.forEach((a, i) => {
     for (let j = i + 1; j < ranked.length; j += 1) {
       const difference = differenceOf(counts, a, ranked[j], weights, scores);

@@ -109,14 +109,22 @@ function tQuantile(tail, df) {
   return Math.exp(logT);
 }
 
+const quantiles = new Map();
+
+/** The t and z that leave this tail, looked up: a table asks for few of them many times. */
+function quantilesOf(tail, df) {
+  const key = `${tail} ${df}`;
+  if (!quantiles.has(key)) quantiles.set(key, [tQuantile(tail, df), normalQuantile(tail)]);
+  return quantiles.get(key);
+}
+
 /**
  * Half of the width of an interval: sqrt(max(t^2 V, z^2 r) + z^2 v).
  * @param {{seeds: number, df: number, images: number, rest: number}} variance V, its degrees of freedom, v and r
  */
 function halfWidth(variance, level = 0.95) {
   const tail = (1 - level) / 2;
-  const t = tQuantile(tail, variance.df);
-  const z = normalQuantile(tail);
+  const [t, z] = quantilesOf(tail, variance.df);
   return Math.sqrt(Math.max(t * t * variance.seeds, z * z * variance.rest) + z * z * variance.images);
 }
 

@@ -6,16 +6,21 @@ suffixes: R rows, S seeds, K classes, P pairs of rows.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict
 
 from balancebench.evaluation import Report
 from balancebench.leaderboard.results import MetricHeader
 
 __all__ = [
+    "COUNT_ARRAYS",
     "SIGNIFICANT_DIGITS",
     "Aggregate",
     "CellText",
     "ClassCounts",
+    "CsvColumn",
+    "CsvField",
     "Identity",
     "Mark",
     "MetricCells",
@@ -28,6 +33,8 @@ __all__ = [
 ]
 
 SIGNIFICANT_DIGITS = 8  # of what is embedded; leaderboard.csv and records.json have them all
+
+COUNT_ARRAYS = ("right_RSK", "confusion_RKK", "squares_PK", "sums_PK")  # of ClassCounts, packed in this order
 
 
 class _Frozen(BaseModel):
@@ -79,7 +86,8 @@ class PublishedNumber(_Frozen):
 class MetricCells(_Frozen):
     """A metric of a row: its value, the difference from the floor, the share of the gap, and values by seeds.
 
-    seeds_interval, full_interval: of the difference, low and high, in the metric's unit; None where not known.
+    seeds_interval, full_interval: of the difference, low and high, in the metric's unit, to six digits as in
+    leaderboard.csv; None where not known.
     """
 
     score: CellText
@@ -107,8 +115,7 @@ class PageRow(_Frozen):
     """One row. id: of its role and label, the same in every table. metrics: in the order of the table's.
 
     range: first and last rank that it may have. level: with the first. verdict: against the floor. problem: why it has
-    no number at all, in few words, "" where it has. optimism: empty but for the report best_test. sorting: its place in
-    the table. csv: its lines of leaderboard.csv.
+    no number at all, in few words, "" where it has. optimism: empty but for the report best_test.
     """
 
     id: str
@@ -133,7 +140,34 @@ class PageRow(_Frozen):
     identities: tuple[Identity, ...]
     citation: str
     numbers: tuple[PublishedNumber, ...]
-    csv: str
+
+
+CsvField: TypeAlias = Literal[
+    "mean",
+    "difference_mean",
+    "difference_low",
+    "difference_high",
+    "gap_closed",
+    "duration_seconds",
+    "images_seen",
+    "optimiser_steps",
+    "peak_memory_bytes",
+]
+"""Columns of leaderboard.csv that the page's rows may hold anyway."""
+
+
+class CsvColumn(_Frozen):
+    """A column of leaderboard.csv, a line for each row and metric, in one of five ways.
+
+    field: what the rows hold. all: one text. rows: a text a row. metrics: a text a metric. lines: a text a line.
+    """
+
+    name: str
+    field: CsvField | None = None
+    all: str | None = None
+    rows: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
+    lines: tuple[str, ...] | None = None
 
 
 class ClassCounts(_Frozen):
@@ -191,7 +225,7 @@ class PageTable(_Frozen):
     rows: tuple[PageRow, ...]
     counts: ClassCounts | None
     counts_reason: str
-    csv_head: str
+    csv: tuple[CsvColumn, ...]
 
 
 class Aggregate(_Frozen):

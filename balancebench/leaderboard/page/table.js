@@ -14,7 +14,7 @@ function nothing(reason) {
 function columnsOf(table, metric, mix) {
   const unit = table.metrics[metric].unit;
   const isRanking = metric === table.ranked_by;
-  const standingOf = (row) => (mix ? mix.standings.get(table.rows.indexOf(row)) ?? null : null);
+  const standingOf = (row) => (mix ? mix.standings.get(row) ?? null : null);
   const columns = [
     {
       key: "rank",
@@ -100,61 +100,104 @@ function chartMark(table, row, metric, mix) {
   return { dots, mean: dots.length ? mean : null, thick: cells.seeds_interval, thin: cells.full_interval, aboutZero: table.floor !== null };
 }
 
-/** The body's rows and the heading of a table; `shown` are the rows in their order. */
-function boardElement(table, view, columns, shown, mix, actions) {
+/** What stands of a table: its elements, and of each cell what it was made from, so that only what differs is made anew. */
+const board = { layout: "", heading: "", caption: null, head: null, body: null, lines: new Map() };
+
+/** Brings the table in `frame` to the rows `shown`, in their order. Lines are kept, as are cells that say the same. */
+function drawBoard(frame, table, view, columns, shown, mix) {
   const marks = new Map(table.rows.map((row) => [row, chartMark(table, row, view.metric, mix)]));
   const axis = rangeOf(table.rows.filter((row) => row.role !== "ceiling").map((row) => marks.get(row)));
-  const [sortKey, direction] = view.sort.split(":");
   const classOf = (column) => {
     const asked = view.columns.get(column.key);
     return `p${column.priority}${asked === undefined ? "" : asked ? " shown" : " gone"}`;
   };
-  const heads = columns.map((column) => {
+  const classes = columns.map(classOf);
+  const layout = JSON.stringify([table.id, columns.map((column) => column.key), classes]);
+  if (layout !== board.layout || !frame.contains(board.body)) setBoard(frame, layout);
+  drawHead(table, view, columns, classes);
+  const wide = window.matchMedia("(min-width: 1260px)").matches;
+  shown.forEach((row) => {
+    const level = mix ? Boolean(mix.standings.get(row)?.level) : row.level;
+    const line = board.lines.get(row.id) ?? newLine(row);
+    const kinds = [row.role, level && "level", row.rank.value === null && row.role !== "ceiling" && "unranked", row.id === view.row && "chosen"];
+    setClass(line.element, kinds.filter(Boolean).join(" "));
+    line.box.checked = row.id === view.a || row.id === view.b;
+    columns.forEach((column, index) => {
+      const [key, made] = column.key === "chart" ? chartCell(table, view, row, marks.get(row), axis, mix, wide) : textCell(table, view, row, column, level, mix);
+      if (line.keys[index] === key) return;
+      const cell = made(classes[index]);
+      if (line.cells[index]) line.cells[index].replaceWith(cell);
+      else line.element.insertBefore(cell, line.tick);
+      line.keys[index] = key;
+      line.cells[index] = cell;
+    });
+  });
+  const lines = shown.map((row) => board.lines.get(row.id).element);
+  const stands = board.body.children;
+  if (stands.length !== lines.length || lines.some((line, index) => stands[index] !== line)) board.body.replaceChildren(...lines);
+}
+
+function setBoard(frame, layout) {
+  Object.assign(board, { layout, heading: "", caption: element("caption"), head: element("thead"), body: element("tbody"), lines: new Map() });
+  frame.replaceChildren(element("table", { class: "board" }, board.caption, board.head, board.body));
+}
+
+function setClass(node, name) {
+  if (node.className !== name) node.className = name;
+}
+
+function newLine(row) {
+  const box = element("input", { type: "checkbox", "aria-label": `compare ${row.name}`, "data-compare": row.id });
+  const tick = element("td", { class: "compared" }, element("label", { class: "tick" }, box));
+  const line = { element: element("tr", { "data-row": row.id }, tick), tick, box, keys: [], cells: [] };
+  board.lines.set(row.id, line);
+  return line;
+}
+
+function drawHead(table, view, columns, classes) {
+  const heading = JSON.stringify([view.sort, view.reports > 1, columns.map((column) => column.title)]);
+  if (heading === board.heading) return;
+  board.heading = heading;
+  const [sortKey, direction] = view.sort.split(":");
+  const heads = columns.map((column, index) => {
     const isSorted = column.key === sortKey;
     const sorted = isSorted ? (direction === "down" ? "descending" : "ascending") : null;
     const arrow = isSorted ? (direction === "down" ? " ▾" : " ▴") : "";
     const content = column.cell ? element("button", { type: "button", "data-sort": column.key }, breakable(column.title), arrow) : column.title;
-    return element("th", { scope: "col", "aria-sort": sorted, class: `${classOf(column)}${column.key === "name" ? " name" : ""}` }, content);
+    return element("th", { scope: "col", "aria-sort": sorted, class: `${classes[index]}${column.key === "name" ? " name" : ""}` }, content);
   });
-  const compared = element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"));
-  const body = shown.map((row) => {
-    const level = mix ? Boolean(mix.standings.get(table.rows.indexOf(row))?.level) : row.level;
-    const unranked = row.rank.value === null && row.role !== "ceiling";
-    const classes = [row.role, level && "level", unranked && "unranked", row.id === view.row && "chosen"];
-    const cells = columns.map((column) => boardCell(table, view, row, column, { classes: classOf(column), marks, axis, level, mix, actions }));
-    const box = element("input", { type: "checkbox", "aria-label": `compare ${row.name}`, "data-compare": row.id });
-    box.checked = row.id === view.a || row.id === view.b;
-    const tick = element("td", { class: "compared" }, element("label", { class: "tick" }, box));
-    return element("tr", { class: classes.filter(Boolean).join(" "), "data-row": row.id }, cells, tick);
-  });
-  return element(
-    "table",
-    { class: "board" },
-    element("caption", {}, `${table.task}${view.reports > 1 ? `, ${table.report_title.toLowerCase()}` : ""}`),
-    element("thead", {}, element("tr", {}, heads, compared)),
-    element("tbody", {}, body),
-  );
+  board.caption.textContent = `${table.task}${view.reports > 1 ? `, ${table.report_title.toLowerCase()}` : ""}`;
+  board.head.replaceChildren(element("tr", {}, heads, element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"))));
 }
 
-function boardCell(table, view, row, column, { classes, marks, axis, level, mix, actions }) {
-  if (column.key === "chart") {
-    const mark = marks.get(row);
+/** What the picture of a row is made from, and a function that makes its cell. */
+function chartCell(table, view, row, mark, axis, mix, wide) {
+  const made = (classes) => {
     const words = chartWords(row, mark, mix ? "%" : table.metrics[view.metric].unit);
-    return element("td", { class: classes }, mark.dots.length ? intervalChart(mark, axis, words) : [DASH, unseen(row.problem || "no seed to compare")]);
-  }
+    return element("td", { class: classes }, mark.dots.length ? intervalChart(mark, axis, words, wide) : [DASH, unseen(row.problem || "no seed to compare")]);
+  };
+  return [JSON.stringify([mark, axis, wide]), made];
+}
+
+/** What a cell is made from, and a function that makes it. */
+function textCell(table, view, row, column, level, mix) {
+  if (column.key === "name") return [String(row.id === view.row), (classes) => nameCell(row, view, classes)];
   const cell = column.cell(row);
-  if (column.key === "name") return nameCell(row, view, classes, actions);
-  const content = [cell.text];
-  if (column.key === "rank" && level) content.push(unseen(", level with the first"));
-  if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
-  if (column.key === "difference" && cell.value !== null) {
-    const [mean, ...bounds] = cell.text.split(" ["); // bounds may be followed by "this run only"
-    const verdict = mix ? "" : view.metric === table.ranked_by ? row.verdict : "";
-    const kind = verdict.startsWith("better") ? "better" : verdict.startsWith("worse") ? "worse" : "";
-    content.splice(0, 1, element("span", { class: kind }, mean), bounds.length ? element("span", { class: "bounds" }, ` [${bounds[0]}`) : "");
-    if (kind) content.push(unseen(`, ${verdict}`));
-  }
-  return element("td", { class: `number ${classes}`, title: cell.reason || null }, content);
+  const isLevel = column.key === "rank" && level;
+  const verdict = column.key === "difference" && !mix && view.metric === table.ranked_by ? row.verdict : "";
+  const made = (classes) => {
+    const content = [cell.text];
+    if (isLevel) content.push(unseen(", level with the first"));
+    if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
+    if (column.key === "difference" && cell.value !== null) {
+      const [mean, ...bounds] = cell.text.split(" ["); // bounds may be followed by "this run only"
+      const kind = verdict.startsWith("better") ? "better" : verdict.startsWith("worse") ? "worse" : "";
+      content.splice(0, 1, element("span", { class: kind }, mean), bounds.length ? element("span", { class: "bounds" }, ` [${bounds[0]}`) : "");
+      if (kind) content.push(unseen(`, ${verdict}`));
+    }
+    return element("td", { class: classes, title: cell.reason || null }, content);
+  };
+  return [`${cell.text}\n${cell.reason}\n${isLevel}\n${verdict}`, made];
 }
 
 function chartWords(row, mark, unit) {
@@ -165,13 +208,12 @@ function chartWords(row, mark, unit) {
   return parts.join(", ");
 }
 
-function nameCell(row, view, classes, actions) {
+function nameCell(row, view, classes) {
   const button = element(
     "button",
     { type: "button", "aria-expanded": String(row.id === view.row), "aria-controls": "detail", "data-open": row.id },
     breakable(row.name),
   );
-  button.addEventListener("click", () => actions.open(row.id));
   return element(
     "th",
     { scope: "row", class: `name ${classes}` },

@@ -2,18 +2,7 @@
 
 const FINE_MIX = /^(reversed|100|[1-9]?[05])$/;
 const suite = JSON.parse(part("index").textContent);
-const tables = new Map();
 const view = { task: "", metric: 0, row: "", a: "", b: "", mix: "", sort: "", find: "", unmarked: false, columns: new Map(), reports: 1 };
-
-/** Inflates and parses the block of a table; kept once it is there. */
-async function tableOf(id) {
-  if (!tables.has(id)) {
-    const bytes = Uint8Array.from(atob(part(`data-${id}`).textContent.trim()), (sign) => sign.charCodeAt(0));
-    const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    tables.set(id, JSON.parse(await new Response(inflated).text()));
-  }
-  return tables.get(id);
-}
 
 /** Takes over what a link asks for, as far as it exists here. */
 function readLink(table) {
@@ -51,11 +40,13 @@ function mixOf(table) {
   const floor = table.floor === null ? -1 : counts.rows.indexOf(table.floor);
   const ceilingRow = table.rows.findIndex((row) => row.role === "ceiling");
   const ceiling = counts.rows.indexOf(ceilingRow);
+  const room = ceiling >= 0 && floor >= 0 ? differenceOf(counts, ceiling, floor, weights, under.scores).mean : null;
+  const positions = new Map(counts.rows.map((index, position) => [table.rows[index], position]));
   const differences = new Map();
   const from = (row) => {
-    const position = counts.rows.indexOf(table.rows.indexOf(row));
-    if (position < 0 || floor < 0 || position === floor) return null;
-    if (!differences.has(row)) differences.set(row, differenceOf(counts, position, floor, weights));
+    const position = positions.get(row);
+    if (position === undefined || floor < 0 || position === floor) return null;
+    if (!differences.has(row)) differences.set(row, differenceOf(counts, position, floor, weights, under.scores));
     return differences.get(row);
   };
   const reason = "not every seed of it has its test images recorded";
@@ -71,15 +62,13 @@ function mixOf(table) {
     },
     gapOf: (row) => {
       const difference = from(row);
-      const room = ceiling >= 0 && floor >= 0 ? differenceOf(counts, ceiling, floor, weights).mean : null;
       if (!difference || room === null) return nothing("there is no floor or no ceiling to compare with");
       if (room <= 0 || Math.abs(difference.mean) > 10 * room) return nothing("the gap between floor and ceiling is too small here");
       return { text: `${((100 * difference.mean) / room).toFixed(0)} %`, value: difference.mean / room, reason: "" };
     },
     markOf: (row) => {
-      const position = counts.rows.indexOf(table.rows.indexOf(row));
       const difference = from(row);
-      if (position === floor && floor >= 0) return { dots: counts.seeds.map(() => 0), mean: 0, thick: null, thin: null, aboutZero: true };
+      if (positions.get(row) === floor) return { dots: counts.seeds.map(() => 0), mean: 0, thick: null, thin: null, aboutZero: true };
       if (!difference) return { dots: [], mean: null, thick: null, thin: null, aboutZero: true };
       const thin = enough && difference.covers === "both" ? intervalOf(difference) : null;
       return { dots: difference.values, mean: difference.mean, thick: seedsIntervalOf(difference), thin, aboutZero: true };
@@ -98,15 +87,9 @@ function shownRows(table, columns, mix) {
 
 let leader = "";
 
-/** Draws everything anew. */
+/** Draws everything; what is the same as before stays as it is. */
 function draw(table) {
-  const mix = mixOf(table);
-  const columns = columnsOf(table, view.metric, mix);
-  const shown = shownRows(table, columns, mix);
-  part("frame").replaceChildren(boardElement(table, view, columns, shown, mix, { open: (id) => openRow(table, id) }));
-  for (const button of part("frame").querySelectorAll("[data-sort]")) button.addEventListener("click", () => sortBy(table, button.dataset.sort));
-  for (const box of part("frame").querySelectorAll("[data-compare]")) box.addEventListener("change", () => chooseCompared(table, box.dataset.compare, box.checked));
-  part("said").textContent = saidOf(table, shown, mix);
+  const { mix, columns } = drawRows(table);
   part("table-warning").textContent = table.warning;
   part("table-warning").hidden = !table.warning;
   const measures = table.measures.length ? [`Training images before balancing: ${table.measures.join(", ")}.`] : [];
@@ -117,13 +100,29 @@ function draw(table) {
   writeLink(table);
 }
 
+/** Draws the rows and the sentence above them. */
+function drawRows(table) {
+  const mix = mixOf(table);
+  const columns = columnsOf(table, view.metric, mix);
+  const shown = shownRows(table, columns, mix);
+  drawBoard(part("frame"), table, view, columns, shown, mix);
+  part("said").textContent = saidOf(table, shown, mix);
+  return { mix, columns };
+}
+
+/** Draws what a slide moves, once a frame; links and controls follow when it ends. */
+function drawSlide(table) {
+  const { mix } = drawRows(table);
+  if (view.a && view.b) drawComparison(table, mix);
+}
+
 function saidOf(table, shown, mix) {
   const filtered = shown.length < table.rows.length ? ` ${shown.length} of ${table.rows.length} rows shown.` : "";
   if (!mix) {
     leader = "";
     return table.summary + filtered;
   }
-  const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([position]) => table.rows[position].name).join(" and ");
+  const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([row]) => row.name).join(" and ");
   const before = leader && leader !== first ? ` (it was ${leader})` : "";
   leader = first;
   const separated = mix.separated === null ? mix.rangeReason : `${mix.separated} of ${mix.pairs} pairs of rows are told apart`;
@@ -251,9 +250,20 @@ function listen() {
   part("mix-share").addEventListener("input", () => {
     cancelAnimationFrame(asked);
     asked = requestAnimationFrame(() => {
+      const slides = /^\d+$/.test(view.mix);
       view.mix = part("mix-share").value;
-      draw(current());
+      if (slides) drawSlide(current());
+      else draw(current());
     });
+  });
+  changed("mix-share", "change", (control) => { view.mix = control.value; });
+  part("frame").addEventListener("click", ({ target }) => {
+    const button = target instanceof Element ? target.closest("button") : null;
+    if (button?.dataset.sort) sortBy(current(), button.dataset.sort);
+    else if (button?.dataset.open) openRow(current(), button.dataset.open);
+  });
+  part("frame").addEventListener("change", ({ target }) => {
+    if (target instanceof HTMLInputElement && target.dataset.compare) chooseCompared(current(), target.dataset.compare, target.checked);
   });
   const rows = () => {
     const table = current();
@@ -287,11 +297,6 @@ function taskOfLink() {
 
 async function start() {
   if (!suite.tables.length) return;
-  if (!("DecompressionStream" in window)) {
-    part("trouble").textContent = "This browser is too old for the interactive table (it lacks DecompressionStream): the plain one stands below.";
-    part("trouble").hidden = false;
-    return;
-  }
   part("task").replaceChildren(...suite.tables.map((table) => {
     const several = suite.tables.some((other) => other.report !== table.report);
     return element("option", { value: table.id }, several ? `${table.task}, ${table.report_title.toLowerCase()}` : table.task);

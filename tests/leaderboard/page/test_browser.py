@@ -77,6 +77,13 @@ def test_every_column_sorts_both_ways_and_says_so(browse, measured, data, key):
     assert names_of(page) == before
 
 
+def test_a_score_has_no_reason_and_a_missing_one_does(browse, measured, data):
+    page = browse(measured.html)
+    scores = page.locator("#frame tbody tr td:nth-child(5)")
+    assert scores.count() == 7
+    assert scores.evaluate_all("cells => cells.map(cell => cell.title)") == [""] * 7
+
+
 def test_find_keeps_rows_by_name_and_by_mark(browse, measured):
     page = browse(measured.html)
     page.fill("#find", "TWIN")

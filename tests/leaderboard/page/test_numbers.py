@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from balancebench.leaderboard.intervals import Estimates, full_intervals, half_widths, p_values, seeds_intervals
+from balancebench.leaderboard.page import image_counts
+from balancebench.leaderboard.page.build import page_html
 from balancebench.leaderboard.separation import adjusted, holm
 
 SOURCES = Path(__file__).parents[3] / "balancebench" / "leaderboard" / "page"
@@ -16,9 +18,9 @@ CASES = 1000
 
 @pytest.fixture(scope="module")
 def evaluate(chromium):
-    """Evaluate an expression of one argument where numbers.js and estimates.js are loaded."""
+    """Evaluate an expression of one argument where numbers.js, estimates.js and tables.js are loaded."""
     page = chromium.new_page()
-    for name in ("numbers.js", "estimates.js"):
+    for name in ("numbers.js", "estimates.js", "tables.js"):
         page.add_script_tag(content=(SOURCES / name).read_text(encoding="utf-8"))
     yield page.evaluate
     page.close()
@@ -96,7 +98,8 @@ def test_ranks_and_ranges_under_the_mix_that_was_scored_are_the_boards(evaluate,
     for table, data in zip(measured.board.tables, parts(measured.html).tables.values(), strict=True):
         standings = evaluate(
             "(table) => { const under = standingsUnder(table, mixWeights('0', table));"
-            " return [[...under.standings], under.separated, under.pairs]; }",
+            " const of = [...under.standings].map(([row, standing]) => [table.rows.indexOf(row), standing]);"
+            " return [of, under.separated, under.pairs]; }",
             data,
         )
         of_rows = dict(standings[0])
@@ -141,6 +144,20 @@ def test_mixes_are_weights_that_sum_to_one(evaluate, measured, parts):
     assert mixes["100"] == pytest.approx(train)
     assert mixes["reversed"] == pytest.approx(train[::-1])
     assert mixes["50"] == pytest.approx([(1 / 3 + share) / 2 for share in train])
+
+
+@pytest.mark.parametrize("most_pair_numbers", [60_000, 0])
+def test_counts_that_python_packed_are_read_again(evaluate, measured, parts, monkeypatch, most_pair_numbers):
+    monkeypatch.setattr(image_counts, "MOST_PAIR_NUMBERS", most_pair_numbers)
+    page = parts(page_html(measured.board, measured.cells, measured.outcomes))
+    for name, data in page.tables.items():
+        counts = data["counts"]
+        assert len(counts["squares_PK"]) == (21 if most_pair_numbers else 6)
+        packed = {key: value for key, value in counts.items() if not key.endswith(("SK", "KK", "PK"))}
+        content = list(page.blocks[f"counts-{name}"])
+        read = evaluate("([counts, bytes]) => countsOf(counts, Uint8Array.from(bytes))", [packed, content])
+        assert read == {key: counts[key] for key in read}
+        assert sorted(read) == ["confusion_RKK", "right_RSK", "squares_PK", "sums_PK"]
 
 
 def test_one_seed_and_hand_worked_classes_give_the_numbers_worked_by_hand(evaluate):
