@@ -128,7 +128,7 @@ function imageMoments(counts, a, b, weights) {
 function intervalOf(difference) {
   if (difference.values.length < 2) {
     if (difference.covers !== "run") return null;
-    const half = quantilesOf(0.025, 1)[1] * Math.sqrt(difference.variance.images);
+    const half = quantilesOf(0.025, 1).z * Math.sqrt(difference.variance.images);
     return [difference.mean - half, difference.mean + half];
   }
   const half = halfWidth(difference.variance);
@@ -160,17 +160,23 @@ function standingsUnder(table, weights) {
   ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
   const untold = whyNotToldApart(table, weights);
   const above = untold ? null : toldApart(counts, ranked, weights, scores);
+  const [better, worse] = [ranked, ranked].map(() => new Array(ranked.length).fill(0)); // how many are above and below a place
+  const belowFirst = new Set();
+  for (const [high, low] of above ?? []) {
+    better[low] += 1;
+    worse[high] += 1;
+    if (high === 0) belowFirst.add(low);
+  }
   const standings = new Map();
   const rowOf = (position) => table.rows[counts.rows[position]];
   ranked.forEach((row, place) => {
     const rank = place > 0 && rounded(ranked[place - 1]) === rounded(row) ? standings.get(rowOf(ranked[place - 1])).rank : place + 1;
-    const count = (told) => above.filter(told).length;
-    const lowest = above && 1 + count(([, worse]) => worse === place);
-    const highest = above && ranked.length - count(([better]) => better === place);
+    const lowest = above && 1 + better[place];
+    const highest = above && ranked.length - worse[place];
     standings.set(rowOf(row), {
       rank,
       range: above && ranked.length > 1 ? [Math.min(rank, lowest), Math.max(rank, highest)] : null,
-      level: above !== null && count(([better, worse]) => better === 0 && worse === place) === 0,
+      level: above !== null && !belowFirst.has(place),
       scores: scores[row],
     });
   });
@@ -191,22 +197,26 @@ function whyNotToldApart(table, weights) {
   return counts.pair_with === null ? "" : "the page has too many rows to carry what ranges of a mix need";
 }
 
-/** The pairs of places in `ranked` (best first) that are told apart, the better one first. */
+/**
+ * The pairs of places in `ranked` (best first) that are told apart, the better one first: those that Benjamini and
+ * Hochberg's procedure rejects. It rejects the most pairs k of m that have p < 0.05 k / m; whether a p lies below a bound
+ * is told by the interval of that level, so that no p is computed.
+ */
 function toldApart(counts, ranked, weights, scores) {
   const pairs = [];
-  const pValues = [];
-  // A pair with p >= 0.05 is never told apart, whatever its p: that of most pairs need not be computed.
-  const [t, z] = quantilesOf(SEPARATED / 2, Math.max(1, counts.seeds.length - 1));
   ranked.forEach((a, i) => {
     for (let j = i + 1; j < ranked.length; j += 1) {
-      const difference = differenceOf(counts, a, ranked[j], weights, scores);
-      const { seeds, images, rest } = difference.variance;
-      const half = Math.sqrt(Math.max(t * t * seeds, z * z * rest) + z * z * images);
-      pairs.push(difference.mean >= 0 ? [i, j] : [j, i]);
-      pValues.push(Math.abs(difference.mean) > half ? pOf(difference) : 1);
+      const { mean, variance } = differenceOf(counts, a, ranked[j], weights, scores);
+      pairs.push({ size: Math.abs(mean), variance, places: mean >= 0 ? [i, j] : [j, i] });
     }
   });
-  return benjaminiHochberg(pValues).flatMap((q, pair) => (q < SEPARATED ? [pairs[pair]] : []));
+  const isBelow = (bound) => ({ size, variance }) => size > halfWidth(variance, 1 - bound);
+  let told = pairs.filter(isBelow(SEPARATED));
+  for (let before = pairs.length; told.length < before; ) {
+    before = told.length;
+    told = told.filter(isBelow((SEPARATED * before) / pairs.length));
+  }
+  return told.map(({ places }) => places);
 }
 
 /** The differences of each class that has test images between two rows, with Holm's p over the classes. */

@@ -109,13 +109,12 @@ function tQuantile(tail, df) {
   return Math.exp(logT);
 }
 
-const quantiles = new Map();
+let quantiles = { tail: 0, df: 0, t: 0, z: 0 };
 
-/** The t and z that leave this tail, looked up: a table asks for few of them many times. */
+/** The t and z that leave this tail; those of the last call are kept, for all pairs of a table ask for the same. */
 function quantilesOf(tail, df) {
-  const key = `${tail} ${df}`;
-  if (!quantiles.has(key)) quantiles.set(key, [tQuantile(tail, df), normalQuantile(tail)]);
-  return quantiles.get(key);
+  if (quantiles.tail !== tail || quantiles.df !== df) quantiles = { tail, df, t: tQuantile(tail, df), z: normalQuantile(tail) };
+  return quantiles;
 }
 
 /**
@@ -124,7 +123,7 @@ function quantilesOf(tail, df) {
  */
 function halfWidth(variance, level = 0.95) {
   const tail = (1 - level) / 2;
-  const [t, z] = quantilesOf(tail, variance.df);
+  const { t, z } = quantilesOf(tail, variance.df);
   return Math.sqrt(Math.max(t * t * variance.seeds, z * z * variance.rest) + z * z * variance.images);
 }
 

@@ -103,8 +103,11 @@ function chartMark(table, row, metric, mix) {
 /** What stands of a table: its elements, and of each cell what it was made from, so that only what differs is made anew. */
 const board = { layout: "", heading: "", caption: null, head: null, body: null, lines: new Map() };
 
-/** Brings the table in `frame` to the rows `shown`, in their order. Lines are kept, as are cells that say the same. */
-function drawBoard(frame, table, view, columns, shown, mix) {
+/**
+ * Brings the table in `frame` to the rows `shown`, in their order. Lines are kept, as are cells that say the same.
+ * sliding: lines far off the screen keep what they say until they are drawn without.
+ */
+function drawBoard(frame, table, view, columns, shown, mix, sliding = false) {
   const marks = new Map(table.rows.map((row) => [row, chartMark(table, row, view.metric, mix)]));
   const axis = rangeOf(table.rows.filter((row) => row.role !== "ceiling").map((row) => marks.get(row)));
   const classOf = (column) => {
@@ -116,7 +119,9 @@ function drawBoard(frame, table, view, columns, shown, mix) {
   if (layout !== board.layout || !frame.contains(board.body)) setBoard(frame, layout);
   drawHead(table, view, columns, classes);
   const wide = window.matchMedia("(min-width: 1260px)").matches;
-  shown.forEach((row) => {
+  const [first, last] = sliding ? placesInSight(shown.length) : [0, shown.length];
+  shown.forEach((row, place) => {
+    if ((place < first || place > last) && board.lines.has(row.id)) return;
     const level = mix ? Boolean(mix.standings.get(row)?.level) : row.level;
     const line = board.lines.get(row.id) ?? newLine(row);
     const kinds = [row.role, level && "level", row.rank.value === null && row.role !== "ceiling" && "unranked", row.id === view.row && "chosen"];
@@ -126,20 +131,23 @@ function drawBoard(frame, table, view, columns, shown, mix) {
       const [key, made] = column.key === "chart" ? chartCell(table, view, row, marks.get(row), axis, mix, wide) : textCell(table, view, row, column, level, mix);
       if (line.keys[index] === key) return;
       const cell = made(classes[index]);
-      if (line.cells[index]) line.cells[index].replaceWith(cell);
-      else line.element.insertBefore(cell, line.tick);
       line.keys[index] = key;
-      line.cells[index] = cell;
+      line.cells[index] = line.cells[index] ? renewed(line.cells[index], cell) : line.element.insertBefore(cell, line.tick);
     });
   });
-  const lines = shown.map((row) => board.lines.get(row.id).element);
-  const stands = board.body.children;
-  if (stands.length !== lines.length || lines.some((line, index) => stands[index] !== line)) board.body.replaceChildren(...lines);
+  setOrder(board.body, shown.map((row) => board.lines.get(row.id).element));
 }
 
 function setBoard(frame, layout) {
   Object.assign(board, { layout, heading: "", caption: element("caption"), head: element("thead"), body: element("tbody"), lines: new Map() });
   frame.replaceChildren(element("table", { class: "board" }, board.caption, board.head, board.body));
+}
+
+/** The places of the first and last line near the screen. */
+function placesInSight(lines) {
+  const { top, height } = board.body.getBoundingClientRect();
+  const place = (y) => Math.round(((y - top) / (height || 1)) * lines);
+  return [place(-innerHeight / 4), place(1.25 * innerHeight)];
 }
 
 function setClass(node, name) {

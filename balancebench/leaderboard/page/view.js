@@ -101,18 +101,18 @@ function draw(table) {
 }
 
 /** Draws the rows and the sentence above them. */
-function drawRows(table) {
+function drawRows(table, sliding = false) {
   const mix = mixOf(table);
   const columns = columnsOf(table, view.metric, mix);
   const shown = shownRows(table, columns, mix);
-  drawBoard(part("frame"), table, view, columns, shown, mix);
+  drawBoard(part("frame"), table, view, columns, shown, mix, sliding);
   part("said").textContent = saidOf(table, shown, mix);
   return { mix, columns };
 }
 
-/** Draws what a slide moves, once a frame; links and controls follow when it ends. */
+/** Draws what a slide moves, once a frame; lines off the screen, links and controls follow when it ends. */
 function drawSlide(table) {
-  const { mix } = drawRows(table);
+  const { mix } = drawRows(table, true);
   if (view.a && view.b) drawComparison(table, mix);
 }
 

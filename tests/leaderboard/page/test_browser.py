@@ -231,6 +231,44 @@ def test_the_mix_of_classes_reorders_the_rows_says_who_leads_and_comes_back(brow
     assert "mix=" not in page.url
 
 
+def test_a_slide_keeps_lines_and_the_cells_that_say_the_same(browse, measured):
+    page = browse(measured.html)
+    page.check("#mix-slides")
+    page.evaluate(
+        "window.made = []; window.lines = [...document.querySelectorAll('#frame tbody tr')];"
+        "new MutationObserver(all => all.forEach(({addedNodes}) => window.made.push(...addedNodes)))"
+        ".observe(document.querySelector('#frame'), {subtree: true, childList: true});"
+    )
+    page.locator("#mix-share").focus()
+    page.keyboard.press("End")
+    page.locator("#said", has_text="training mix").wait_for()
+    assert page.evaluate("document.querySelectorAll('#frame tbody tr').length") == 7
+    assert page.evaluate("[...document.querySelectorAll('#frame tbody tr')].every(line => window.lines.includes(line))")
+    # What was added are lines that moved, which is fewer than all of them, and no cell.
+    kinds = page.evaluate("window.made.map(node => node.nodeName)")
+    assert "TD" not in kinds
+    assert kinds.count("TR") < 7
+
+
+def test_lines_off_the_screen_follow_when_the_slider_is_let_go(browse, make):
+    rng = np.random.default_rng(4)
+    labels_N = np.repeat([0, 1, 2], [80, 60, 60])
+    right = {name: rng.random((2, 200)) > rng.random() / 2 for name in ("none", *(f"m{row}" for row in range(80)))}
+    of = make.tested(right, labels_N)
+    html = page_html(build_leaderboard(of.suite, of.cells, of.outcomes), of.cells, of.outcomes)
+    page = browse(html)
+    page.check("#mix-slides")
+    page.evaluate(
+        "part => { part.value = 100; part.dispatchEvent(new Event('input')); }", page.query_selector("#mix-share")
+    )
+    page.locator("#said", has_text="training mix").wait_for()
+    ranks = [int(text.split(",")[0]) for text in page.locator("#frame tbody td:first-child").all_inner_texts()]
+    assert ranks[:10] == sorted(ranks[:10])
+    assert ranks != sorted(ranks)
+    page.locator("#mix-share").dispatch_event("change")
+    assert page.locator("#frame").inner_text() == browse(html, hash_="mix=100").locator("#frame").inner_text()
+
+
 def test_a_link_opens_the_same_view(browse, measured, data):
     page = browse(measured.html)
     page.select_option("#task", data[1]["id"])
