@@ -27,8 +27,9 @@ from balancebench.leaderboard.page.page_data import COUNT_ARRAYS, SIGNIFICANT_DI
 from balancebench.leaderboard.page.whole_numbers import packed_pairs, packed_rows
 from balancebench.leaderboard.records import without_folders
 from balancebench.leaderboard.results import CellResult
+from balancebench.leaderboard.training_curves import Curves
 
-__all__ = ["comparable", "page_html", "render"]
+__all__ = ["comparable", "page_html", "render", "unpacked_block"]
 
 SCRIPTS = (
     "numbers.js",
@@ -37,23 +38,31 @@ SCRIPTS = (
     "tables.js",
     "charts.js",
     "table.js",
+    "curves.js",
     "detail.js",
     "compare.js",
     "downloads.js",
     "view.js",
 )
-BLOCK = re.compile(r'(<script type="application/octet-stream" id="[^"]*">)([A-Za-z0-9+/=]*)(</script>)')
+BLOCK = re.compile(r'(<script type="application/octet-stream" id="[^"]*">)([^<]*)(</script>)')
+# Signs of base 85 that markup is made of, and what stands for them: blocks are not escaped.
+SIGNS, STAND_INS = "<>&", ".,:"
 COMMENT = re.compile(r"^\s*/\*.*?\*/", re.MULTILINE | re.DOTALL)
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
-def page_html(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None) -> str:
+def page_html(
+    board: Leaderboard,
+    cells: Sequence[CellResult] = (),
+    outcomes: Outcomes | None = None,
+    curves: Curves | None = None,
+) -> str:
     """Return the page of a leaderboard; the same results give the same text.
 
-    cells, outcomes: what the leaderboard was built from; without them the page lacks what it would show of them, and
-    says why. Absolute paths in messages and options lose their folders.
+    cells, outcomes: what the leaderboard was built from; curves: of the cells' trainings. Without them the page lacks
+    what it would show of them, and says why. Absolute paths in messages and options lose their folders.
     """
-    page = Page.model_validate(without_folders(page_of(board, cells, outcomes).model_dump(mode="json")))
+    page = Page.model_validate(without_folders(page_of(board, cells, outcomes, curves).model_dump(mode="json")))
     tables = [table.model_dump(mode="json", include={"id", "task", "report", "report_title"}) for table in page.tables]
     program = _program("\n".join(_text(name) for name in SCRIPTS))
     return render(
@@ -65,6 +74,10 @@ def page_html(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Ou
         blocks=[
             ("program", _compressed(program.encode())),
             *(block for table in page.tables for block in _blocks(table)),
+            *(
+                (f"curves-{name}", _compressed_json({row: of.model_dump(mode="json") for row, of in of_rows.items()}))
+                for name, of_rows in page.curves.items()
+            ),
         ],
     )
 
@@ -108,7 +121,7 @@ def comparable(text: str) -> str:
 
     def inflated(match: re.Match[str]) -> str:
         try:
-            return match[1] + zlib.decompress(base64.b64decode(match[2]), -zlib.MAX_WBITS).decode("latin-1") + match[3]
+            return match[1] + unpacked_block(match[2]).decode("latin-1") + match[3]
         except (ValueError, zlib.error):
             return match[0]
 
@@ -127,8 +140,7 @@ def _blocks(table: PageTable) -> Iterator[tuple[str, str]]:
     if data["counts"] is not None:
         arrays = {name: np.array(data["counts"].pop(name) or [], dtype=np.int64) for name in COUNT_ARRAYS}
         yield f"counts-{table.id}", _compressed(_packed_counts(arrays, data["counts"]))
-    text = json.dumps(_rounded(data), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    yield f"data-{table.id}", _compressed(text.encode())
+    yield f"data-{table.id}", _compressed_json(data)
 
 
 def _packed_counts(arrays: Mapping[str, NDArray[np.int64]], counts: Mapping[str, Any]) -> bytes:
@@ -146,9 +158,20 @@ def _packed_counts(arrays: Mapping[str, NDArray[np.int64]], counts: Mapping[str,
     )
 
 
+def _compressed_json(value: object) -> str:
+    text = json.dumps(_rounded(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _compressed(text.encode())
+
+
 def _compressed(content: bytes) -> str:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return base64.b64encode(packer.compress(content) + packer.flush()).decode("ascii")
+    text = base64.b85encode(packer.compress(content) + packer.flush()).decode("ascii")
+    return text.translate(str.maketrans(SIGNS, STAND_INS))
+
+
+def unpacked_block(text: str) -> bytes:
+    """Return what a block of a page holds; raise ValueError or zlib.error where it is none."""
+    return zlib.decompress(base64.b85decode(text.translate(str.maketrans(STAND_INS, SIGNS))), -zlib.MAX_WBITS)
 
 
 def _rounded(value: Any) -> Any:

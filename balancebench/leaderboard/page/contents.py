@@ -51,6 +51,7 @@ from balancebench.leaderboard.page.page_data import (
     PageTable,
     PublishedNumber,
 )
+from balancebench.leaderboard.page.row_curves import NO_CURVES, cross_fitted_cell, row_curves
 from balancebench.leaderboard.page.words import (
     BEST_TEST,
     LEGEND,
@@ -60,6 +61,7 @@ from balancebench.leaderboard.page.words import (
     verdict_words,
 )
 from balancebench.leaderboard.results import CellResult, MetricHeader
+from balancebench.leaderboard.training_curves import Curves
 from balancebench.plan import CellRole, Task
 
 __all__ = ["page_of", "row_id", "table_id"]
@@ -71,15 +73,26 @@ STAGES_OF_A_ROW = ("train_generator", "synthesise", "train")
 RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
 
 
-def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None) -> Page:
+def page_of(
+    board: Leaderboard,
+    cells: Sequence[CellResult] = (),
+    outcomes: Outcomes | None = None,
+    curves: Curves | None = None,
+) -> Page:
     """Return what the page of a leaderboard holds.
 
     cells: those that the leaderboard is of; without them rows do not say what they were made by. outcomes: of the
-    cells; without them nothing is shown by class.
+    cells; without them nothing is shown by class. curves: of their trainings; without them nothing by epoch.
     """
     by_row: dict[tuple[Task, CellRole, str], list[CellResult]] = {}
     for cell in cells:
         by_row.setdefault((cell.task, cell.role, cell.balancer), []).append(cell)
+    curves = curves or {}
+    of_tasks = {
+        task_id(table): {row_id(row): by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows}
+        for table in board.tables
+    }
+    drawn = {name: row_curves(cells_of, curves) for name, cells_of in of_tasks.items()}
     suite = board.suite
     total = sum(board.counts.values())
     statuses = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
@@ -96,7 +109,10 @@ def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outc
         facts=tuple(facts),
         command=rerun_command(board),
         aggregates=tuple(_aggregate(board, table) for table in board.aggregates),
-        tables=tuple(_table(board, table, by_row, outcomes or {}) for table in board.tables),
+        tables=tuple(
+            _table(board, table, by_row, outcomes or {}, curves, bool(drawn[task_id(table)])) for table in board.tables
+        ),
+        curves={name: of_rows for name, of_rows in drawn.items() if of_rows},
         legend=LEGEND,
     )
 
@@ -105,6 +121,12 @@ def table_id(table: TaskTable) -> str:
     """Return what a link calls a table: of its task and report, whatever its place in the suite."""
     task = table.task
     return _digest(task.dataset, task.imbalancer, task.classifier, table.report)
+
+
+def task_id(table: TaskTable) -> str:
+    """Return what is called the same in all reports of a task."""
+    task = table.task
+    return _digest(task.dataset, task.imbalancer, task.classifier)
 
 
 def row_id(row: Row) -> str:
@@ -127,7 +149,9 @@ def _aggregate(board: Leaderboard, table: AggregateTable) -> Aggregate:
     )
 
 
-def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes) -> PageTable:
+def _table(
+    board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes, curves: Curves, has_curves: bool
+) -> PageTable:
     cells_of = [by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows]
     loaded = {cell.steps["load"] for of_row in cells_of for cell in of_row if cell.status == "done"}
     subsets = {
@@ -139,7 +163,7 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
     counts = class_counts(table, outcomes_of_task(outcomes, loaded), list(subsets.values()))
     ranked_by = next((index for index, metric in enumerate(table.metrics) if metric.label == table.ranked_by), None)
     roles = {row.role for row in table.rows}
-    rows = tuple(_row(board, table, row, cells) for row, cells in zip(table.rows, cells_of, strict=True))
+    rows = tuple(_row(board, table, row, cells, curves) for row, cells in zip(table.rows, cells_of, strict=True))
     return PageTable(
         id=table_id(table),
         task=str(table.task),
@@ -157,6 +181,7 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
         ranked_by=ranked_by,
         has_gap={"floor", "ceiling"} <= roles,
         has_optimism=any(row.optimism is not None for row in table.rows),
+        has_cross_fit=any(row.cross_fitted.value is not None for row in rows),
         cost_names=COSTS if any(row.cost is not None for row in table.rows) else (),
         class_names=table.class_names,
         train_K=table.train_counts_K,
@@ -165,11 +190,13 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
         rows=rows,
         counts=None if isinstance(counts, str) else counts,
         counts_reason=counts if isinstance(counts, str) else "",
+        curves=task_id(table) if has_curves else "",
+        curves_reason="" if has_curves else NO_CURVES,
         csv=csv_columns(*csv_lines(board, table, SIGNIFICANT_DIGITS), rows, SIGNIFICANT_DIGITS),
     )
 
 
-def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult]) -> PageRow:
+def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult], curves: Curves) -> PageRow:
     ranking = next((metric for metric in table.metrics if metric.label == table.ranked_by), None)
     return PageRow(
         id=row_id(row),
@@ -186,6 +213,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
         exposure=exposure_text(row.exposure),
         metrics=tuple(_metric(row, metric) for metric in table.metrics),
         optimism=_optimism(row, ranking),
+        cross_fitted=cross_fitted_cell(table.report, cells, curves),
         cells=_cells(row),
         costs=_costs(row.cost),
         not_done=tuple(

@@ -17,6 +17,7 @@ function detailParts(table, row) {
       { class: "columns" },
       element("div", {}, element("h3", {}, "Who pays"), whoPays(table, position, table.floor)),
       element("div", {}, element("h3", {}, "What is taken for what"), confusion(table, position)),
+      element("div", {}, element("h3", {}, "Epochs"), crossFit(row), curvesPart(table, row)),
       element("div", {}, element("h3", {}, "Seeds"), seedsTable(table, row)),
       published(row),
       element("div", {}, element("h3", {}, "Cost"), costs(table, row)),
@@ -130,6 +131,18 @@ function share(count, total) {
 
 function bar(part) {
   return drawn("svg", { width: 40, height: 4, "aria-hidden": "true" }, drawn("rect", { class: "share", x: 0, y: 0, width: (40 * part).toFixed(2), height: 4 }));
+}
+
+/** The curves of a row: empty until their block is inflated. */
+function curvesPart(table, row) {
+  const place = element("div", { class: "by-epoch" });
+  drawCurves(place, table, row);
+  return place;
+}
+
+function crossFit(row) {
+  if (row.cross_fitted.value === null) return null;
+  return element("p", {}, `Cross-fitted best: ${row.cross_fitted.text} (${row.cross_fitted.reason}).`);
 }
 
 function seedsTable(table, row) {

@@ -21,6 +21,7 @@ __all__ = [
     "ClassCounts",
     "CsvColumn",
     "CsvField",
+    "CurveBand",
     "Identity",
     "Mark",
     "MetricCells",
@@ -29,6 +30,7 @@ __all__ = [
     "PageRow",
     "PageTable",
     "PublishedNumber",
+    "RowCurves",
     "Term",
 ]
 
@@ -115,7 +117,7 @@ class PageRow(_Frozen):
     """One row. id: of its role and label, the same in every table. metrics: in the order of the table's.
 
     range: first and last rank that it may have. level: with the first. verdict: against the floor. problem: why it has
-    no number at all, in few words, "" where it has. optimism: empty but for the report best_test.
+    no number at all, in few words, "" where it has. optimism, cross_fitted: empty but for the report best_test.
     """
 
     id: str
@@ -132,6 +134,7 @@ class PageRow(_Frozen):
     exposure: str
     metrics: tuple[MetricCells, ...]
     optimism: CellText
+    cross_fitted: CellText
     cells: CellText
     costs: tuple[CellText, ...]
     not_done: tuple[NotDone, ...]
@@ -194,11 +197,31 @@ class ClassCounts(_Frozen):
     sums_PK: list[list[int]]
 
 
+class CurveBand(_Frozen):
+    """Mean, least and most over trainings of each epoch (E); None where that of a training is not finite."""
+
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+class RowCurves(_Frozen):
+    """A row by epoch. epochs: those that bands are of, counted from 1. trainings: how many they are over. left_out:
+    trainings of another length. bands: by what they are of; accuracies 0..1.
+    """
+
+    epochs: tuple[int, ...]
+    trainings: int
+    left_out: int
+    bands: dict[str, CurveBand]
+
+
 class PageTable(_Frozen):
     """One task under one report. id: of both. ranked_by: position in metrics, None where nothing ranks.
 
     summary: one sentence of how much the table tells apart. warning: about the whole table. cost_names: headings of
-    costs. floor: position of the floor's row. counts_reason: why there are no counts by class.
+    costs. floor: position of the floor's row. counts_reason: why there are no counts by class. curves: what the task's
+    curves are called, "" where there are none, and curves_reason says why. csv: the columns of leaderboard.csv.
     """
 
     id: str
@@ -217,6 +240,7 @@ class PageTable(_Frozen):
     ranked_by: int | None
     has_gap: bool
     has_optimism: bool
+    has_cross_fit: bool
     cost_names: tuple[str, ...]
     class_names: tuple[str, ...]
     train_K: tuple[float, ...]
@@ -225,6 +249,8 @@ class PageTable(_Frozen):
     rows: tuple[PageRow, ...]
     counts: ClassCounts | None
     counts_reason: str
+    curves: str
+    curves_reason: str
     csv: tuple[CsvColumn, ...]
 
 
@@ -241,7 +267,7 @@ class Aggregate(_Frozen):
 class Page(_Frozen):
     """One suite. facts: what stands below the title. tables: in the suite's order. legend: how to read it.
 
-    aggregates: one a report, of suites with two or more tasks.
+    aggregates: one a report, of suites with two or more tasks. curves: by what tables call them, rows by id.
     """
 
     name: str
@@ -252,4 +278,5 @@ class Page(_Frozen):
     command: str
     aggregates: tuple[Aggregate, ...]
     tables: tuple[PageTable, ...]
+    curves: dict[str, dict[str, RowCurves]]
     legend: tuple[Term, ...]

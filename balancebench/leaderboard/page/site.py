@@ -16,6 +16,7 @@ from balancebench.leaderboard.page.contents import row_id, table_id
 from balancebench.leaderboard.page.words import summary_words, verdict_words
 from balancebench.leaderboard.records import Records
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import Curves
 
 __all__ = ["SuiteSource", "write_site"]
 
@@ -28,6 +29,7 @@ class SuiteSource:
 
     records: Records
     outcomes: Outcomes
+    curves: Curves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def write_site(folder: Path, suites: Mapping[str, SuiteSource]) -> Path:
         for name, source in suites.items()
     }
     pages = {
-        f"{name}/{INDEX}": page_html(boards[name], source.records.cells, source.outcomes)
+        f"{name}/{INDEX}": page_html(boards[name], source.records.cells, source.outcomes, source.curves)
         for name, source in suites.items()
     }
     pages[INDEX] = render(

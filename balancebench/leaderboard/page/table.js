@@ -45,6 +45,9 @@ function columnsOf(table, metric, mix) {
   if (table.has_optimism && isRanking && !mix) {
     columns.push({ key: "optimism", title: "vs last epoch", priority: 2, cell: (row) => row.optimism });
   }
+  if (table.has_cross_fit && !mix) {
+    columns.push({ key: "crossfit", title: "accuracy, cross-fitted (%)", priority: 4, cell: (row) => row.cross_fitted });
+  }
   if (!mix && table.rows.some((row) => row.metrics[metric].published.value !== null)) {
     columns.push({ key: "published", title: "published", priority: 2, cell: (row) => row.metrics[metric].published });
     columns.push({ key: "ours", title: "ours - published", priority: 2, cell: (row) => row.metrics[metric].ours_minus_published });

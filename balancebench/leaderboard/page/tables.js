@@ -2,13 +2,6 @@
 
 const tables = new Map();
 
-/** The bytes of a block of the page. */
-async function inflated(id) {
-  const bytes = Uint8Array.from(atob(part(id).textContent.trim()), (sign) => sign.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 /** A table with its counts. */
 async function tableOf(id) {
   if (!tables.has(id)) {
@@ -17,6 +10,14 @@ async function tableOf(id) {
     tables.set(id, table);
   }
   return tables.get(id);
+}
+
+const curves = new Map();
+
+/** The curves of a task, by the ids of its rows. */
+async function curvesOf(id) {
+  if (!curves.has(id)) curves.set(id, JSON.parse(new TextDecoder().decode(await inflated(`curves-${id}`))));
+  return curves.get(id);
 }
 
 /** The arrays of counts, of bytes that balancebench/leaderboard/page/whole_numbers.py wrote. */

@@ -1,16 +1,14 @@
 """Pages as tests look at them: their parts in Python, and opened in Chromium without a network."""
 
-import base64
 import json
 import re
 import shutil
-import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from balancebench.leaderboard.page.build import page_html
+from balancebench.leaderboard.page.build import page_html, unpacked_block
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import PublishedNumbers
 
@@ -22,7 +20,7 @@ def parts_of(html):
     """The style, the loader, the script, the index and the tables of a page, their counts put back."""
     index = re.search(r'<script type="application/json" id="index">(.*?)</script>', html, re.DOTALL)
     found = re.findall(r'<script type="application/octet-stream" id="([a-z]+(?:-[0-9a-f]+)?)">([^<]*)</script>', html)
-    blocks = {name: zlib.decompress(base64.b64decode(block), -15) for name, block in found}
+    blocks = {name: unpacked_block(block) for name, block in found}
     tables = {name[5:]: json.loads(content) for name, content in blocks.items() if name.startswith("data-")}
     for name, table in tables.items():
         if table["counts"] is not None:

@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from balancebench.leaderboard.crossfit import CrossFit
 from balancebench.leaderboard.export import csv_text
 from balancebench.leaderboard.page.build import page_html
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import TrainingCurves
 
 
 def names_of(page):
@@ -132,6 +134,67 @@ def test_the_detail_shows_confusion_seeds_costs_and_citation(browse, measured, d
     assert detail.locator("table", has_text="Values of each seed").locator("tbody tr").count() == 5
     assert detail.locator('a[href="https://example.org/smote"]').get_attribute("rel") == "noopener noreferrer"
     assert "12.0 s" in detail.inner_text()
+
+
+@pytest.fixture(scope="module")
+def with_curves(measured):
+    """A page whose trainings have curves of four epochs, but for those of `worse`; smote's seeds differ by 0.02."""
+    curves = {}
+    for cell in measured.cells:
+        shift = 0.01 * cell.seeds.subset if cell.balancer == "smote" else 0
+        if cell.balancer != "worse":
+            values = {"training loss": (2.0, 0.5 + shift, 0.25, 0.3), "test accuracy": (0.2, 0.5, 0.6 + shift, 0.55)}
+            curves[cell.steps["train"]] = TrainingCurves(epochs=4, values=values)
+    return page_html(measured.board, measured.cells, measured.outcomes, curves)
+
+
+def test_a_row_is_shown_by_epoch_with_its_range_the_floor_and_the_best_epoch(browse, with_curves, data):
+    page = browse(with_curves, hash_=f"row={row_ids(data[0])['smote']}")
+    part = page.locator("#detail .by-epoch")
+    part.locator("svg").first.wait_for()
+    assert part.locator("figcaption").all_inner_texts() == [
+        "training loss: last 0.300, best 0.250 in epoch 3",
+        "test accuracy: last 55.00, best 62.00 in epoch 3",
+    ]
+    assert part.inner_text().startswith("Mean of 5 trainings, and the range between them; dashed: none (floor).")
+    assert part.locator("svg").last.locator("path.floor-line").count() == 1
+    part.locator("summary").click()
+    lines = [line.split("\t") for line in part.locator("tbody").inner_text().split("\n")]
+    assert lines[1] == ["2", "0.52 [0.5, 0.54]", "0.5", "50.00 [50.00, 50.00]", "50.00"]
+    assert lines[2][3:] == ["62.00 [60.00, 64.00]", "60.00"]
+    # The ring and the dot stand on the line of means: x is even over four epochs, y goes from the least to the most.
+    ring, dot = (part.locator(f"svg >> nth=1 >> circle.{kind}") for kind in ("best", "last"))
+    assert float(ring.get_attribute("cx")) == pytest.approx(46 + 2 / 3 * (430 - 56))
+    assert float(ring.get_attribute("cy")) == pytest.approx(12 + (0.64 - 0.62) / 0.44 * (190 - 36))
+    assert float(dot.get_attribute("cx")) == pytest.approx(420)
+
+
+def test_a_row_without_curves_and_records_without_any_say_why(browse, with_curves, measured, data):
+    page = browse(with_curves, hash_=f"row={row_ids(data[0])['worse']}")
+    page.locator("#detail .by-epoch", has_text="Not shown: no training of it is done, or none reported").wait_for()
+    page = browse(measured.html, hash_=f"row={row_ids(data[0])['smote']}")
+    page.locator(
+        "#detail .by-epoch", has_text="Not shown: these records were made without the values of each"
+    ).wait_for()
+
+
+def test_a_cross_fitted_best_stands_beside_what_the_test_set_chose(browse, make):
+    cells = [
+        *make.row("none", [0.5, 0.6], role="floor"),
+        *make.row("smote", [0.6, 0.7]),
+    ]
+    cells = [replace(cell, scores={"best_test": cell.scores["last"]}) for cell in cells]
+    fit = CrossFit(last=0.7, best=0.76, cross_fitted=0.75)
+    curves = {cell.steps["train"]: TrainingCurves(epochs=1, values={}, cross_fit=fit) for cell in cells}
+    suite = make.suite().model_copy(update={"reports": ("best_test",)})
+    page = browse(page_html(build_leaderboard(suite, cells), cells, None, curves), width=1500)
+    assert column(page, "accuracy, cross-fitted (%)") == ["75.00", "75.00"]
+    page.locator("#frame button", has_text="smote").click()
+    said = "Cross-fitted best: 75.00 (accuracy, where halves of the test images choose the epoch for each other; the "
+    assert (
+        said + "choice by all of them adds +1.00, and stopping early gains +5.00"
+        in page.locator("#detail").inner_text()
+    )
 
 
 def test_two_rows_are_compared_in_words(browse, measured, data):
