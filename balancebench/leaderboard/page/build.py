@@ -34,6 +34,7 @@ __all__ = ["comparable", "page_html", "render", "unpacked_block"]
 SCRIPTS = (
     "numbers.js",
     "estimates.js",
+    "mixes.js",
     "elements.js",
     "tables.js",
     "charts.js",

@@ -1,8 +1,5 @@
 // All that is known of one row: who pays, what is taken for what, its seeds, costs and origins.
 
-const MOST_CLASSES = 20;
-const GROUPS = [["many", 101, Infinity], ["medium", 20, 100], ["few", 0, 19]]; // training images of a class
-
 /** Fills the section of a row. position: of the row in table.rows. */
 function detailParts(table, row) {
   const position = table.rows.indexOf(row);
@@ -90,15 +87,13 @@ function whoPays(table, position, other) {
 /** The differences of groups of classes by their training images; rows are positions in counts.rows. */
 function groupDifferences(table, a, b) {
   const { counts } = table;
-  return GROUPS.flatMap(([name, least, most]) => {
-    const members = counts.test_K.map((images, label) => Number(images > 0 && table.train_K[label] >= least && table.train_K[label] <= most));
-    const size = members.reduce((sum, member) => sum + member, 0);
-    if (!size) return [];
-    const weights = normalised(members, counts);
+  return groupsOf(table).map(({ name, labels }) => {
+    const members = new Set(labels);
+    const weights = normalised(counts.test_K.map((_, label) => Number(members.has(label))), counts);
     const difference = differenceOf(counts, a, b, weights);
     const [to, from] = [a, b].map((row) => meanOf(scoresBySeed(counts, row, weights)));
     const interval = difference.covers === "both" ? intervalOf(difference) : null;
-    return [{ name, train: `${size} classes`, from, to, verdict: "", interval }];
+    return { name, train: `${labels.length} classes`, from, to, verdict: "", interval };
   });
 }
 

@@ -23,22 +23,6 @@ function normalised(weights, counts) {
   return kept.map((weight) => weight / total);
 }
 
-/** The classes' weights of a mix: "0" uniform to "100" the training images', or "reversed". */
-function mixWeights(mix, table) {
-  const total = table.train_K.reduce((sum, count) => sum + count, 0);
-  const train = table.train_K.map((count) => count / total);
-  if (mix === "reversed") {
-    const order = train.map((_, label) => label).sort((a, b) => train[a] - train[b] || a - b);
-    const reversed = new Array(train.length);
-    order.forEach((label, place) => {
-      reversed[label] = train[order[order.length - 1 - place]];
-    });
-    return normalised(reversed, table.counts);
-  }
-  const share = Number(mix) / 100;
-  return normalised(train.map((part) => share * part + (1 - share) / train.length), table.counts);
-}
-
 /** How many images of the mix itself would tell as much as the test images do. */
 function effectiveImages(weights, counts) {
   return 1 / weights.reduce((sum, weight, label) => sum + (weight > 0 ? weight ** 2 / counts.test_K[label] : 0), 0);

@@ -1,6 +1,5 @@
 // What is shown and how it is changed: controls, links to a view, and the first drawing.
 
-const FINE_MIX = /^(reversed|100|[1-9]?[05])$/;
 const suite = JSON.parse(part("index").textContent);
 const view = { task: "", metric: 0, row: "", a: "", b: "", mix: "", sort: "", find: "", unmarked: false, columns: new Map(), reports: 1 };
 
@@ -14,7 +13,7 @@ function readLink(table) {
   view.row = known("row");
   view.a = known("a");
   view.b = known("b") === view.a ? "" : known("b");
-  view.mix = table.counts && FINE_MIX.test(asked.get("mix") ?? "") ? asked.get("mix") : "";
+  view.mix = isMix(asked.get("mix") ?? "", table) ? asked.get("mix") : "";
   view.sort = /^[a-z]+\d*(:down)?$/.test(asked.get("sort") ?? "") ? asked.get("sort") : "";
   view.find = (asked.get("find") ?? "").slice(0, 200);
   view.unmarked = asked.get("unmarked") === "1";
@@ -126,8 +125,7 @@ function saidOf(table, shown, mix) {
   const before = leader && leader !== first ? ` (it was ${leader})` : "";
   leader = first;
   const separated = mix.separated === null ? mix.rangeReason : `${mix.separated} of ${mix.pairs} pairs of rows are told apart`;
-  const name = view.mix === "reversed" ? "the training mix reversed" : view.mix === "0" ? "a uniform mix" : view.mix === "100" ? "the training mix" : `${view.mix} % of the way to the training mix`;
-  return `First under ${name}: ${first}${before}; ${separated}.${filtered}`;
+  return `First under ${mixName(view.mix)}: ${first}${before}; ${separated}.${filtered}`;
 }
 
 function drawControls(table, columns) {
@@ -139,6 +137,8 @@ function drawControls(table, columns) {
   part("mix-tested").checked = !view.mix;
   part("mix-slides").checked = slides;
   part("mix-reversed").checked = view.mix === "reversed";
+  part("mix-own").checked = view.mix.startsWith("w");
+  drawWeights(part("mix-weights"), table, view.mix);
   if (slides) part("mix-share").value = view.mix;
   part("mix-offered").hidden = table.counts === null;
   part("mix-withheld").hidden = table.counts !== null;
@@ -237,7 +237,7 @@ function listen() {
     const id = part("task").value;
     const table = await tableOf(id);
     if (view.metric >= table.metrics.length) view.metric = table.ranked_by ?? 0;
-    if (table.counts === null) view.mix = "";
+    if (!isMix(view.mix, table)) view.mix = "";
     await show(id);
   });
   changed("metric", "change", (control) => { view.metric = Number(control.value); });
@@ -246,15 +246,25 @@ function listen() {
   changed("mix-tested", "change", () => { view.mix = ""; });
   changed("mix-slides", "change", () => { view.mix = part("mix-share").value; });
   changed("mix-reversed", "change", () => { view.mix = "reversed"; });
+  changed("mix-own", "change", () => { view.mix = ownMix(view.mix, current()); });
   let asked = 0;
-  part("mix-share").addEventListener("input", () => {
+  const slide = (mixAsked) => {
     cancelAnimationFrame(asked);
     asked = requestAnimationFrame(() => {
-      const slides = /^\d+$/.test(view.mix);
-      view.mix = part("mix-share").value;
-      if (slides) drawSlide(current());
+      const mix = mixAsked();
+      if (!isMix(mix, current())) return;
+      const before = view.mix;
+      view.mix = mix;
+      if (before) drawSlide(current());
       else draw(current());
     });
+  };
+  part("mix-share").addEventListener("input", () => slide(() => part("mix-share").value));
+  part("mix-weights").addEventListener("input", () => slide(() => mixOfFields(part("mix-weights"))));
+  part("mix-weights").addEventListener("change", () => {
+    const mix = mixOfFields(part("mix-weights"));
+    if (isMix(mix, current())) view.mix = mix;
+    draw(current());
   });
   changed("mix-share", "change", (control) => { view.mix = control.value; });
   part("frame").addEventListener("click", ({ target }) => {

@@ -294,6 +294,31 @@ def test_the_mix_of_classes_reorders_the_rows_says_who_leads_and_comes_back(brow
     assert "mix=" not in page.url
 
 
+def test_own_weights_start_from_the_mix_shown_rank_rows_and_stay_in_the_link(browse, measured):
+    page = browse(measured.html)
+    assert page.locator("#mix-weights").is_hidden()
+    page.check("#mix-reversed")
+    page.check("#mix-own")
+    fields = page.locator("#mix-weights input")
+    assert page.locator("#mix-weights label").all_inner_texts() == ["c0", "c1", "c2"]
+    assert [field.input_value() for field in fields.all()] == ["6.25", "31.25", "62.5"]
+    for field, value in zip(fields.all(), ("0", "0", "1"), strict=True):
+        field.fill(value)
+    fields.last.blur()
+    page.locator("#said", has_text="First under a mix of your own: trader").wait_for()
+    assert "mix=w0%7E0%7E1" in page.url
+    few = page.evaluate("[...document.querySelectorAll('#frame tbody tr')].map(line => line.children[4].textContent)")
+    again = browse(measured.html, hash_=page.url.split("#", 1)[1])
+    assert again.locator("#frame").inner_text() == page.locator("#frame").inner_text()
+    assert [field.input_value() for field in again.locator("#mix-weights input").all()] == ["0", "0", "1"]
+    again.check("#mix-tested")  # only the last class counts in few-shot accuracy
+    again.select_option("#metric", "2")
+    scores = again.evaluate(
+        "[...document.querySelectorAll('#frame tbody tr')].map(line => line.children[4].textContent)"
+    )
+    assert sorted(scores) == sorted(few)
+
+
 def test_a_slide_keeps_lines_and_the_cells_that_say_the_same(browse, measured):
     page = browse(measured.html)
     page.check("#mix-slides")
@@ -354,6 +379,7 @@ def test_a_link_opens_the_same_view(browse, measured, data):
     [
         "task=__proto__&row=constructor&a=__proto__&b=toString&metric=__proto__&mix=1e9&sort=__proto__",
         "find=<img src=x onerror=alert(1)>&row=<script>alert(1)</script>&mix=-5&sort=name:sideways",
+        "mix=w1~1&unmarked=0&row=__proto__",
         "%E0%A4%A&&&=&mix=NaN&sort=score%00&unmarked=yes",
     ],
 )
