@@ -28,6 +28,7 @@ from balancebench.leaderboard.outcomes import (
     read_committed_outcomes,
 )
 from balancebench.leaderboard.page.build import comparable, page_html
+from balancebench.leaderboard.page.embedded_pictures import pictures_beside
 from balancebench.leaderboard.page.site import SuiteSource
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import Records, read_records, records_text
@@ -169,6 +170,7 @@ def read_suites(folder: Path) -> dict[str, SuiteSource]:
             records=records,
             outcomes=read_committed_outcomes(path.parent, records),
             curves=read_committed_curves(path.parent, records),
+            folder=path.parent,
         )
     return suites
 
@@ -191,7 +193,7 @@ def _tables(
     return {
         "leaderboard.md": markdown(board, shown_pictures(folder, board)),
         "leaderboard.csv": csv_text(board),
-        PAGE: page_html(board, cells, outcomes, curves),
+        PAGE: page_html(board, cells, outcomes, curves, pictures_beside(folder, board)),
     }
 
 

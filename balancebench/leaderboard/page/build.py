@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.outcomes import Outcomes
 from balancebench.leaderboard.page.contents import page_of
+from balancebench.leaderboard.page.embedded_pictures import EmbeddedPicture, embedded
 from balancebench.leaderboard.page.page_data import COUNT_ARRAYS, SIGNIFICANT_DIGITS, Page, PageTable
 from balancebench.leaderboard.page.whole_numbers import packed_pairs, packed_rows
 from balancebench.leaderboard.records import without_folders
@@ -40,6 +41,7 @@ SCRIPTS = (
     "charts.js",
     "table.js",
     "curves.js",
+    "pictures.js",
     "detail.js",
     "compare.js",
     "downloads.js",
@@ -57,13 +59,17 @@ def page_html(
     cells: Sequence[CellResult] = (),
     outcomes: Outcomes | None = None,
     curves: Curves | None = None,
+    pictures: Sequence[EmbeddedPicture] = (),
 ) -> str:
     """Return the page of a leaderboard; the same results give the same text.
 
-    cells, outcomes: what the leaderboard was built from; curves: of the cells' trainings. Without them the page lacks
-    what it would show of them, and says why. Absolute paths in messages and options lose their folders.
+    cells, outcomes: what the leaderboard was built from; curves: of the cells' trainings; pictures: that lie beside it.
+    Without them the page lacks what it would show of them, and says why. Absolute paths in messages and options lose
+    their folders.
     """
-    page = Page.model_validate(without_folders(page_of(board, cells, outcomes, curves).model_dump(mode="json")))
+    page = Page.model_validate(
+        without_folders(page_of(board, cells, outcomes, curves, pictures).model_dump(mode="json"))
+    )
     tables = [table.model_dump(mode="json", include={"id", "task", "report", "report_title"}) for table in page.tables]
     program = _program("\n".join(_text(name) for name in SCRIPTS))
     return render(
@@ -79,6 +85,7 @@ def page_html(
                 (f"curves-{name}", _compressed_json({row: of.model_dump(mode="json") for row, of in of_rows.items()}))
                 for name, of_rows in page.curves.items()
             ),
+            *([("pictures", _compressed_json(files))] if (files := embedded(pictures)) else []),
         ],
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
 
 from balancebench.evaluation import Cost
 from balancebench.leaderboard.aggregate_columns import (
@@ -38,20 +37,22 @@ from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
 from balancebench.leaderboard.page.csv_columns import csv_columns
+from balancebench.leaderboard.page.embedded_pictures import EmbeddedPicture, embedded, pictures_of
 from balancebench.leaderboard.page.image_counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.page_data import (
     SIGNIFICANT_DIGITS,
     Aggregate,
     CellText,
-    Identity,
     MetricCells,
     NotDone,
     Page,
+    PagePicture,
     PageRow,
     PageTable,
     PublishedNumber,
 )
 from balancebench.leaderboard.page.row_curves import NO_CURVES, cross_fitted_cell, row_curves
+from balancebench.leaderboard.page.row_identities import identities_of
 from balancebench.leaderboard.page.words import (
     BEST_TEST,
     LEGEND,
@@ -67,9 +68,7 @@ from balancebench.plan import CellRole, Task
 __all__ = ["page_of", "row_id", "table_id"]
 
 NOTHING = "-"
-KEY_DIGITS = 12  # of a key's 64: enough to find a step by
 COSTS = ("time", "images seen", "steps", "memory")
-STAGES_OF_A_ROW = ("train_generator", "synthesise", "train")
 RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
 
 
@@ -78,11 +77,13 @@ def page_of(
     cells: Sequence[CellResult] = (),
     outcomes: Outcomes | None = None,
     curves: Curves | None = None,
+    pictures: Sequence[EmbeddedPicture] = (),
 ) -> Page:
     """Return what the page of a leaderboard holds.
 
     cells: those that the leaderboard is of; without them rows do not say what they were made by. outcomes: of the
-    cells; without them nothing is shown by class. curves: of their trainings; without them nothing by epoch.
+    cells; without them nothing is shown by class. curves: of their trainings; without them nothing by epoch. pictures:
+    that lie beside it.
     """
     by_row: dict[tuple[Task, CellRole, str], list[CellResult]] = {}
     for cell in cells:
@@ -92,6 +93,7 @@ def page_of(
         task_id(table): {row_id(row): by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows}
         for table in board.tables
     }
+    files = embedded(pictures)
     drawn = {name: row_curves(cells_of, curves) for name, cells_of in of_tasks.items()}
     suite = board.suite
     total = sum(board.counts.values())
@@ -110,7 +112,16 @@ def page_of(
         command=rerun_command(board),
         aggregates=tuple(_aggregate(board, table) for table in board.aggregates),
         tables=tuple(
-            _table(board, table, by_row, outcomes or {}, curves, bool(drawn[task_id(table)])) for table in board.tables
+            _table(
+                board,
+                table,
+                by_row,
+                outcomes or {},
+                curves,
+                has_curves=bool(drawn[task_id(table)]),
+                pictures=pictures_of(table.task, pictures, files),
+            )
+            for table in board.tables
         ),
         curves={name: of_rows for name, of_rows in drawn.items() if of_rows},
         legend=LEGEND,
@@ -150,7 +161,14 @@ def _aggregate(board: Leaderboard, table: AggregateTable) -> Aggregate:
 
 
 def _table(
-    board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes, curves: Curves, has_curves: bool
+    board: Leaderboard,
+    table: TaskTable,
+    by_row: RowCells,
+    outcomes: Outcomes,
+    curves: Curves,
+    *,
+    has_curves: bool,
+    pictures: tuple[PagePicture, ...],
 ) -> PageTable:
     cells_of = [by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows]
     loaded = {cell.steps["load"] for of_row in cells_of for cell in of_row if cell.status == "done"}
@@ -192,6 +210,7 @@ def _table(
         counts_reason=counts if isinstance(counts, str) else "",
         curves=task_id(table) if has_curves else "",
         curves_reason="" if has_curves else NO_CURVES,
+        pictures=pictures,
         csv=csv_columns(*csv_lines(board, table, SIGNIFICANT_DIGITS), rows, SIGNIFICANT_DIGITS),
     )
 
@@ -226,7 +245,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
             if summary.undefined
         ),
         epochs={seeds: epoch + 1 for seeds, epoch in row.epochs.items()},
-        identities=_identities(cells),
+        identities=identities_of(cells),
         citation=board.suite.citations.get(row.balancer, ""),
         numbers=tuple(_numbers(row, table.metrics)),
     )
@@ -318,27 +337,3 @@ def _numbers(row: Row, metrics: Sequence[MetricHeader]) -> Iterable[PublishedNum
                 source=number.source,
                 protocol=number.protocol,
             )
-
-
-def _identities(cells: Sequence[CellResult]) -> tuple[Identity, ...]:
-    """Return what the stages of a row were made by; seeds that differ in their keys alone are one."""
-    identities: list[Identity] = []
-    for stage in STAGES_OF_A_ROW:
-        keys = {str(cell.seeds): cell.steps[stage][:KEY_DIGITS] for cell in cells if stage in cell.steps}
-        identity = next((cell.identities[stage] for cell in cells if stage in cell.identities), {})
-        for of_stage, reference in cast("dict[str, Any]", identity.get("components", {})).items():
-            distribution, _, component = str(reference.get("component", "")).rpartition(":")
-            identities.append(
-                Identity(
-                    stage=stage if of_stage == "component" else f"{stage}, {of_stage}",
-                    component=component,
-                    distribution=distribution,
-                    revision=str(reference.get("revision", "")),
-                    options={
-                        name: json.dumps(value, sort_keys=True)
-                        for name, value in sorted(reference.get("options", {}).items())
-                    },
-                    keys=keys,
-                )
-            )
-    return tuple(identities)

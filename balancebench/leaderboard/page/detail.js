@@ -16,6 +16,7 @@ function detailParts(table, row) {
       element("div", {}, element("h3", {}, "What is taken for what"), confusion(table, position)),
       element("div", {}, element("h3", {}, "Epochs"), crossFit(row), curvesPart(table, row)),
       element("div", {}, element("h3", {}, "Seeds"), seedsTable(table, row)),
+      picturesPart(table, row),
       published(row),
       element("div", {}, element("h3", {}, "Cost"), costs(table, row)),
       element("div", {}, element("h3", {}, "Where it comes from"), origins(row)),

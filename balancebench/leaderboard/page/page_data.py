@@ -27,6 +27,7 @@ __all__ = [
     "MetricCells",
     "NotDone",
     "Page",
+    "PagePicture",
     "PageRow",
     "PageTable",
     "PublishedNumber",
@@ -216,6 +217,17 @@ class RowCurves(_Frozen):
     bands: dict[str, CurveBand]
 
 
+class PagePicture(_Frozen):
+    """A picture beside the page. balancer: the row that it is of, "" of all. embedded: whether the page carries it."""
+
+    balancer: str
+    title: str
+    alt: str
+    caption: str
+    file: str
+    embedded: bool
+
+
 class PageTable(_Frozen):
     """One task under one report. id: of both. ranked_by: position in metrics, None where nothing ranks.
 
@@ -251,6 +263,7 @@ class PageTable(_Frozen):
     counts_reason: str
     curves: str
     curves_reason: str
+    pictures: tuple[PagePicture, ...]
     csv: tuple[CsvColumn, ...]
 
 

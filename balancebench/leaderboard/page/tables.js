@@ -20,6 +20,14 @@ async function curvesOf(id) {
   return curves.get(id);
 }
 
+let pictures = null;
+
+/** The PNG pictures that the page carries, in base 64 by their files. */
+async function picturesOf() {
+  pictures ??= JSON.parse(new TextDecoder().decode(await inflated("pictures")));
+  return pictures;
+}
+
 /** The arrays of counts, of bytes that balancebench/leaderboard/page/whole_numbers.py wrote. */
 function countsOf(counts, bytes) {
   const [rows, seeds, classes] = [counts.rows.length, counts.seeds.length, counts.test_K.length];
