@@ -2,7 +2,11 @@
 
 const CHART = { narrow: 210, wide: 280, height: 22, edge: 8 };
 
-/** Seeds as differences from the floor by a metric; as they are where there is no floor. */
+/**
+ * Seeds as differences from the floor by a metric; as they are where there is no floor.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function dotsOf(table, row, metric) {
   const values = row.metrics[metric].values;
   if (table.floor === null) return Object.values(values);

@@ -4,7 +4,11 @@ const CURVE = { width: 430, height: 190, left: 46, right: 10, top: 12, bottom: 2
 const CURVE_NAMES = ["training loss", "validation loss", "test loss", "test accuracy"];
 const LOSS = /loss$/;
 
-/** Fills `place` with the curves of a row, which are inflated when they are first asked for. */
+/**
+ * Fills `place` with the curves of a row, which are inflated when they are first asked for.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 async function drawCurves(place, table, row) {
   if (!table.curves) {
     place.replaceChildren(element("p", { class: "aside" }, `Not shown: ${table.curves_reason}.`));
@@ -23,7 +27,7 @@ async function drawCurves(place, table, row) {
   const floorWords = beside ? `; dashed: ${floor.name} (floor)` : "";
   const left = own.left_out ? ` ${own.left_out} of another length are left out.` : "";
   place.replaceChildren(
-    element("p", { class: "aside" }, `${over}${floorWords}. The dot is the last epoch, the ring the best one.${left}`),
+    element("p", { class: "aside" }, `${over}${floorWords}. The dot is the last epoch, the ring the lowest loss or highest accuracy.${left}`),
     element("div", { class: "curves" }, names.map((name) => curveFigure(name, own, beside))),
     element("details", {}, element("summary", {}, "as a table"), curveTable(row.name, names, own, beside)),
   );
@@ -55,7 +59,7 @@ function curveFigure(name, own, beside) {
   const y = (value) => top + ((most - value) / span) * (height - top - bottom);
   const unit = LOSS.test(name) ? "" : "%";
   const { last, best } = marksOfCurve(name, band.mean);
-  const said = last < 0 ? name : `${name}: last ${numberText(band.mean[last], unit)}, best ${numberText(band.mean[best], unit)} in epoch ${own.epochs[best]}`;
+  const said = last < 0 ? name : `${name}: last ${numberText(band.mean[last], unit)}, ${unit ? "highest" : "lowest"} ${numberText(band.mean[best], unit)} in epoch ${own.epochs[best]}`;
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
   for (const value of [least, (least + most) / 2, most]) {
     svg.append(

@@ -1,5 +1,6 @@
 // What is shown, as files. CSV has the lines of leaderboard.csv, of the rows shown.
 
+/** @param {PageTable} table */
 function csvText(table, rows) {
   const positions = new Map(table.rows.map((row, position) => [row, position]));
   const texts = (row, metric) => table.csv.map((column) => csvField(table, column, row, positions.get(row), metric));
@@ -7,7 +8,10 @@ function csvText(table, rows) {
   return lines.map((fields) => `${fields.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\n`).join("");
 }
 
-/** The text of a column in the line of a row and a metric; balancebench/leaderboard/page/csv_columns.py says which it holds. */
+/**
+ * The text of a column in the line of a row and a metric; balancebench/leaderboard/page/csv_columns.py says which it holds.
+ * @param {PageTable} table
+ */
 function csvField(table, column, row, position, metric) {
   if (column.all !== null) return column.all;
   if (column.rows !== null) return column.rows[position];
@@ -21,6 +25,7 @@ function csvField(table, column, row, position, metric) {
   return value === null || value === undefined ? "" : String(value);
 }
 
+/** @param {PageTable} table */
 function jsonText(suite, table, rows, mix) {
   const view = { suite: suite.name, task: table.task, report: table.report, metrics: table.metrics, rows };
   if (mix) {

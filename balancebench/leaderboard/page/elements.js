@@ -1,6 +1,9 @@
 // Elements and numbers as text. Nothing here reads markup: strings become text nodes.
 
-/** An element with attributes and children; a child that is a string is text, null is left out. */
+/**
+ * An element with attributes and children; a child that is a string is text, null is left out.
+ * @returns {any}
+ */
 function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
@@ -69,7 +72,10 @@ function longestRise(places) {
   return rise.reverse();
 }
 
-/** The element of the page that has this id. */
+/**
+ * The element of the page that has this id, of whatever kind the template makes it.
+ * @returns {any}
+ */
 function part(id) {
   return document.getElementById(id);
 }

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 EXPLANATIONS = "explanations"
-MOST_BYTES = 1_000_000  # of a page, as base 85; what is beyond is named with its file
+MOST_BYTES = 850_000  # of a page of 1 MB, as base 85; what is beyond is named with its file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

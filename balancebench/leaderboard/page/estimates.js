@@ -16,19 +16,28 @@ function varianceOf(values) {
   return values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1);
 }
 
-/** Weights of the classes that sum to 1; those without test images have none. */
+/**
+ * Weights of the classes that sum to 1; those without test images have none.
+ * @param {ClassCounts} counts
+ */
 function normalised(weights, counts) {
   const kept = weights.map((weight, label) => (counts.test_K[label] > 0 ? weight : 0));
   const total = kept.reduce((sum, weight) => sum + weight, 0);
   return kept.map((weight) => weight / total);
 }
 
-/** How many images of the mix itself would tell as much as the test images do. */
+/**
+ * How many images of the mix itself would tell as much as the test images do.
+ * @param {ClassCounts} counts
+ */
 function effectiveImages(weights, counts) {
   return 1 / weights.reduce((sum, weight, label) => sum + (weight > 0 ? weight ** 2 / counts.test_K[label] : 0), 0);
 }
 
-/** Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows. */
+/**
+ * Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows.
+ * @param {ClassCounts} counts
+ */
 function scoresBySeed(counts, row, weights) {
   return counts.right_RSK[row].map((right) => {
     let sum = 0;
@@ -39,7 +48,10 @@ function scoresBySeed(counts, row, weights) {
   });
 }
 
-/** Where the sums of a pair stand (first < second), -1 where they were left out. */
+/**
+ * Where the sums of a pair stand (first < second), -1 where they were left out.
+ * @param {ClassCounts} counts
+ */
 function pairIndex(counts, first, second) {
   const rows = counts.rows.length;
   if (counts.pair_with === null) return (first * (2 * rows - first - 1)) / 2 + (second - first - 1);
@@ -52,6 +64,7 @@ function pairIndex(counts, first, second) {
  * The difference of row a from row b: mean over seeds, values by seed, and variances, see `halfWidth`.
  * scores: those of all rows by seed, where they are known already.
  * covers: "both" seeds and test images, "seeds" alone, "run" for one seed (test images alone).
+ * @param {ClassCounts} counts
  */
 function differenceOf(counts, a, b, weights, scores = null) {
   const ofA = scores ? scores[a] : scoresBySeed(counts, a, weights);
@@ -73,7 +86,10 @@ function differenceOf(counts, a, b, weights, scores = null) {
   };
 }
 
-/** What test images say of a pair, null where their sums are not here or a class has fewer than two images. */
+/**
+ * What test images say of a pair, null where their sums are not here or a class has fewer than two images.
+ * @param {ClassCounts} counts
+ */
 function imageMoments(counts, a, b, weights) {
   const [first, second] = a < b ? [a, b] : [b, a];
   const pair = pairIndex(counts, first, second);
@@ -134,6 +150,7 @@ function pOf(difference) {
 /**
  * Ranks of rows under a mix, and what is told apart: a map from rows of the table; scores: by positions in counts.rows.
  * Only rows that have a rank in the table take part; ranges are null with one seed or too few images.
+ * @param {PageTable} table
  */
 function standingsUnder(table, weights) {
   const { counts } = table;
@@ -171,7 +188,10 @@ function standingsUnder(table, weights) {
   return { standings, scores, untold, separated: above === null ? null : above.length, pairs };
 }
 
-/** Why rows cannot be told apart under a mix, "" where they can. */
+/**
+ * Why rows cannot be told apart under a mix, "" where they can.
+ * @param {PageTable} table
+ */
 function whyNotToldApart(table, weights) {
   const { counts } = table;
   if (table.report === "best_test") return TEST_SET_CHOSE;
@@ -185,6 +205,7 @@ function whyNotToldApart(table, weights) {
  * The pairs of places in `ranked` (best first) that are told apart, the better one first: those that Benjamini and
  * Hochberg's procedure rejects. It rejects the most pairs k of m that have p < 0.05 k / m; whether a p lies below a bound
  * is told by the interval of that level, so that no p is computed.
+ * @param {ClassCounts} counts
  */
 function toldApart(counts, ranked, weights, scores) {
   const pairs = [];
@@ -203,7 +224,10 @@ function toldApart(counts, ranked, weights, scores) {
   return told.map(({ places }) => places);
 }
 
-/** The differences of each class that has test images between two rows, with Holm's p over the classes. */
+/**
+ * The differences of each class that has test images between two rows, with Holm's p over the classes.
+ * @param {ClassCounts} counts
+ */
 function classDifferences(counts, a, b) {
   const labels = counts.test_K.flatMap((images, label) => (images > 0 ? [label] : []));
   const differences = labels.map((label) =>

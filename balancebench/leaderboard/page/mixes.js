@@ -1,11 +1,15 @@
 // Mixes of the test classes: "0" uniform to "100" the training images', "reversed", or "w" and own weights: "w2~1~0.5".
 
 const MOST_CLASSES = 20; // that are shown one by one
+/** @type {[string, number, number][]} */
 const GROUPS = [["many", 101, Infinity], ["medium", 20, 100], ["few", 0, 19]]; // training images of a class
 const PRESET_MIX = /^(reversed|100|[1-9]?[05])$/;
 const OWN_MIX = /^w(\d{1,7}(\.\d{1,4})?~)*\d{1,7}(\.\d{1,4})?$/;
 
-/** What own weights are of: each class, or the groups of classes where there are many. labels: the classes of each. */
+/**
+ * What own weights are of: each class, or the groups of classes where there are many. labels: the classes of each.
+ * @param {PageTable} table
+ */
 function weighedParts(table) {
   const { test_K: tested } = table.counts;
   const labels = tested.flatMap((images, label) => (images > 0 ? [label] : []));
@@ -13,7 +17,10 @@ function weighedParts(table) {
   return groupsOf(table).map(({ name, labels: members }) => ({ name: `${name} (${members.length} classes)`, labels: members }));
 }
 
-/** The groups of classes by their training images, of those that have test images. */
+/**
+ * The groups of classes by their training images, of those that have test images.
+ * @param {PageTable} table
+ */
 function groupsOf(table) {
   const groups = GROUPS.map(([name, least, most]) => ({
     name,
@@ -22,7 +29,10 @@ function groupsOf(table) {
   return groups.filter(({ labels }) => labels.length);
 }
 
-/** Whether a mix, perhaps of a link, is one for this table. */
+/**
+ * Whether a mix, perhaps of a link, is one for this table.
+ * @param {PageTable} table
+ */
 function isMix(mix, table) {
   if (table.counts === null) return false;
   if (PRESET_MIX.test(mix)) return true;
@@ -31,7 +41,10 @@ function isMix(mix, table) {
   return weights.length === weighedParts(table).length && weights.some((weight) => weight > 0);
 }
 
-/** The classes' weights of a mix; the weight of a group is shared out evenly among its classes. */
+/**
+ * The classes' weights of a mix; the weight of a group is shared out evenly among its classes.
+ * @param {PageTable} table
+ */
 function mixWeights(mix, table) {
   const total = table.train_K.reduce((sum, count) => sum + count, 0);
   const train = table.train_K.map((count) => count / total);
@@ -53,7 +66,10 @@ function mixWeights(mix, table) {
   return normalised(train.map((part) => share * part + (1 - share) / train.length), table.counts);
 }
 
-/** Own weights that are those of a mix, in per cent. */
+/**
+ * Own weights that are those of a mix, in per cent.
+ * @param {PageTable} table
+ */
 function ownMix(mix, table) {
   const weights = mixWeights(mix || "0", table);
   const ofPart = ({ labels }) => 100 * labels.reduce((sum, label) => sum + weights[label], 0);
@@ -68,7 +84,10 @@ function mixName(mix) {
   return mix === "100" ? "the training mix" : `${mix} % of the way to the training mix`;
 }
 
-/** Shows the fields of own weights where they are asked for, and what they hold. */
+/**
+ * Shows the fields of own weights where they are asked for, and what they hold.
+ * @param {PageTable} table
+ */
 function drawWeights(place, table, mix) {
   place.hidden = !mix.startsWith("w");
   if (place.hidden) return;

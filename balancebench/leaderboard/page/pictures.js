@@ -1,6 +1,10 @@
 // Samples of made images and heat-maps: inflated when one is opened.
 
-/** The pictures of a row and of all rows of its table, folded; null where there are none. */
+/**
+ * The pictures of a row and of all rows of its table, folded; null where there are none.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function picturesPart(table, row) {
   const own = table.pictures.filter((picture) => !picture.balancer || picture.balancer === row.name);
   return own.length ? element("div", { class: "pictures" }, element("h3", {}, "Pictures"), own.map(foldedPicture)) : null;

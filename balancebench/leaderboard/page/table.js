@@ -10,6 +10,7 @@ function nothing(reason) {
 /**
  * The columns of a table for one metric. priority: 0 always, 1 from 720 pixels, 2 from 940, 3 from 1140, 4 from 1400, 5 only when asked for.
  * standing: what a mix makes of the rows, null where they are as scored.
+ * @param {PageTable} table
  */
 function columnsOf(table, metric, mix) {
   const unit = table.metrics[metric].unit;
@@ -65,6 +66,7 @@ function columnsOf(table, metric, mix) {
   return columns.map((column) => ({ ...column, unit }));
 }
 
+/** @param {PageTable} table @param {PageRow} row */
 function rangeCell(table, row, mix, standing) {
   const range = mix ? standing && standing.range : row.range;
   if (range) return { text: range[0] === range[1] ? String(range[0]) : range.join("-"), value: range[0] + range[1] / 1e6, reason: "" };
@@ -88,13 +90,17 @@ function sortedRows(rows, columns, sort) {
   const values = new Map(rows.map((row) => [row, column.cell(row).value]));
   const order = (a, b) => {
     const [first, second] = [values.get(a), values.get(b)];
-    if (first === null || second === null) return (first === null) - (second === null);
+    if (first === null || second === null) return Number(first === null) - Number(second === null);
     return sign * (typeof first === "string" ? first.localeCompare(second, "en") : first - second);
   };
   return [...rows].sort(order); // sorting is stable
 }
 
-/** What a picture of a row shows. */
+/**
+ * What a picture of a row shows.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function chartMark(table, row, metric, mix) {
   if (mix) return mix.markOf(row);
   const cells = row.metrics[metric];
@@ -109,6 +115,7 @@ const board = { layout: "", heading: "", caption: null, head: null, body: null, 
 /**
  * Brings the table in `frame` to the rows `shown`, in their order. Lines are kept, as are cells that say the same.
  * sliding: lines far off the screen keep what they say until they are drawn without.
+ * @param {PageTable} table
  */
 function drawBoard(frame, table, view, columns, shown, mix, sliding = false) {
   const marks = new Map(table.rows.map((row) => [row, chartMark(table, row, view.metric, mix)]));
@@ -121,7 +128,7 @@ function drawBoard(frame, table, view, columns, shown, mix, sliding = false) {
   const layout = JSON.stringify([table.id, columns.map((column) => column.key), classes]);
   if (layout !== board.layout || !frame.contains(board.body)) setBoard(frame, layout);
   drawHead(table, view, columns, classes);
-  const wide = window.matchMedia("(min-width: 1260px)").matches;
+  const wide = window.matchMedia("(min-width: 1600px)").matches;
   const [first, last] = sliding ? placesInSight(shown.length) : [0, shown.length];
   shown.forEach((row, place) => {
     if ((place < first || place > last) && board.lines.has(row.id)) return;
@@ -157,6 +164,7 @@ function setClass(node, name) {
   if (node.className !== name) node.className = name;
 }
 
+/** @param {PageRow} row */
 function newLine(row) {
   const box = element("input", { type: "checkbox", "aria-label": `compare ${row.name}`, "data-compare": row.id });
   const tick = element("td", { class: "compared" }, element("label", { class: "tick" }, box));
@@ -165,6 +173,7 @@ function newLine(row) {
   return line;
 }
 
+/** @param {PageTable} table */
 function drawHead(table, view, columns, classes) {
   const heading = JSON.stringify([view.sort, view.reports > 1, columns.map((column) => column.title)]);
   if (heading === board.heading) return;
@@ -181,7 +190,12 @@ function drawHead(table, view, columns, classes) {
   board.head.replaceChildren(element("tr", {}, heads, element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"))));
 }
 
-/** What the picture of a row is made from, and a function that makes its cell. */
+/**
+ * What the picture of a row is made from, and a function that makes its cell.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ * @returns {[string, (classes: string) => any]}
+ */
 function chartCell(table, view, row, mark, axis, mix, wide) {
   const made = (classes) => {
     const words = chartWords(row, mark, mix ? "%" : table.metrics[view.metric].unit);
@@ -190,7 +204,12 @@ function chartCell(table, view, row, mark, axis, mix, wide) {
   return [JSON.stringify([mark, axis, wide]), made];
 }
 
-/** What a cell is made from, and a function that makes it. */
+/**
+ * What a cell is made from, and a function that makes it.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ * @returns {[string, (classes: string) => any]}
+ */
 function textCell(table, view, row, column, level, mix) {
   if (column.key === "name") return [String(row.id === view.row), (classes) => nameCell(row, view, classes)];
   const cell = column.cell(row);
@@ -211,6 +230,7 @@ function textCell(table, view, row, column, level, mix) {
   return [`${cell.text}\n${cell.reason}\n${isLevel}\n${verdict}`, made];
 }
 
+/** @param {PageRow} row */
 function chartWords(row, mark, unit) {
   const parts = [`${mark.dots.length} ${mark.dots.length === 1 ? "seed" : "seeds"}`];
   if (mark.mean !== null) parts.push(`mean ${numberText(mark.mean, unit, mark.aboutZero)}`);
@@ -219,6 +239,7 @@ function chartWords(row, mark, unit) {
   return parts.join(", ");
 }
 
+/** @param {PageRow} row */
 function nameCell(row, view, classes) {
   const button = element(
     "button",

@@ -2,7 +2,10 @@
 
 const tables = new Map();
 
-/** A table with its counts. */
+/**
+ * A table with its counts.
+ * @returns {Promise<PageTable>}
+ */
 async function tableOf(id) {
   if (!tables.has(id)) {
     const table = JSON.parse(new TextDecoder().decode(await inflated(`data-${id}`)));
@@ -14,7 +17,10 @@ async function tableOf(id) {
 
 const curves = new Map();
 
-/** The curves of a task, by the ids of its rows. */
+/**
+ * The curves of a task, by the ids of its rows.
+ * @returns {Promise<Record<string, RowCurves>>}
+ */
 async function curvesOf(id) {
   if (!curves.has(id)) curves.set(id, JSON.parse(new TextDecoder().decode(await inflated(`curves-${id}`))));
   return curves.get(id);
@@ -28,7 +34,10 @@ async function picturesOf() {
   return pictures;
 }
 
-/** The arrays of counts, of bytes that balancebench/leaderboard/page/whole_numbers.py wrote. */
+/**
+ * The arrays of counts, of bytes that balancebench/leaderboard/page/whole_numbers.py wrote.
+ * @param {ClassCounts} counts
+ */
 function countsOf(counts, bytes) {
   const [rows, seeds, classes] = [counts.rows.length, counts.seeds.length, counts.test_K.length];
   let at = 0;

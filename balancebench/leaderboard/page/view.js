@@ -1,9 +1,13 @@
 // What is shown and how it is changed: controls, links to a view, and the first drawing.
 
+const MOST_REMARKS = 4; // beyond, all but three are folded
 const suite = JSON.parse(part("index").textContent);
 const view = { task: "", metric: 0, row: "", a: "", b: "", mix: "", sort: "", find: "", unmarked: false, columns: new Map(), reports: 1 };
 
-/** Takes over what a link asks for, as far as it exists here. */
+/**
+ * Takes over what a link asks for, as far as it exists here.
+ * @param {PageTable} table
+ */
 function readLink(table) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const ids = new Set(table.rows.map((row) => row.id));
@@ -19,6 +23,7 @@ function readLink(table) {
   view.unmarked = asked.get("unmarked") === "1";
 }
 
+/** @param {PageTable} table */
 function writeLink(table) {
   const asked = new URLSearchParams();
   if (view.task !== suite.tables[0].id) asked.set("task", view.task);
@@ -29,7 +34,10 @@ function writeLink(table) {
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-/** What a mix makes of a table, null where it is shown as scored. */
+/**
+ * What a mix makes of a table, null where it is shown as scored.
+ * @param {PageTable} table
+ */
 function mixOf(table) {
   if (!view.mix || table.counts === null) return null;
   const { counts } = table;
@@ -75,7 +83,10 @@ function mixOf(table) {
   };
 }
 
-/** The rows that are shown, in their order. */
+/**
+ * The rows that are shown, in their order.
+ * @param {PageTable} table
+ */
 function shownRows(table, columns, mix) {
   const wanted = view.find.trim().toLowerCase();
   let rows = table.rows.filter((row) => !wanted || [row.name, ...row.marks.map((mark) => mark.word)].some((text) => text.toLowerCase().includes(wanted)));
@@ -86,20 +97,28 @@ function shownRows(table, columns, mix) {
 
 let leader = "";
 
-/** Draws everything; what is the same as before stays as it is. */
+/**
+ * Draws everything; what is the same as before stays as it is.
+ * @param {PageTable} table
+ */
 function draw(table) {
   const { mix, columns } = drawRows(table);
   part("table-warning").textContent = table.warning;
   part("table-warning").hidden = !table.warning;
   const measures = table.measures.length ? [`Training images before balancing: ${table.measures.join(", ")}.`] : [];
-  part("remarks").replaceChildren(...[...measures, ...table.remarks].map((text) => element("li", {}, text)));
+  const remarks = [...measures, ...table.remarks].map((text) => element("li", {}, text));
+  const folded = remarks.splice(remarks.length > MOST_REMARKS ? MOST_REMARKS - 1 : MOST_REMARKS);
+  part("remarks").replaceChildren(...remarks, folded.length ? element("li", {}, element("details", {}, element("summary", {}, `${folded.length} more remarks`), element("ul", {}, folded))) : "");
   drawControls(table, columns);
   drawDetail(table);
   drawComparison(table, mix);
   writeLink(table);
 }
 
-/** Draws the rows and the sentence above them. */
+/**
+ * Draws the rows and the sentence above them.
+ * @param {PageTable} table
+ */
 function drawRows(table, sliding = false) {
   const mix = mixOf(table);
   const columns = columnsOf(table, view.metric, mix);
@@ -109,12 +128,16 @@ function drawRows(table, sliding = false) {
   return { mix, columns };
 }
 
-/** Draws what a slide moves, once a frame; lines off the screen, links and controls follow when it ends. */
+/**
+ * Draws what a slide moves, once a frame; lines off the screen, links and controls follow when it ends.
+ * @param {PageTable} table
+ */
 function drawSlide(table) {
   const { mix } = drawRows(table, true);
   if (view.a && view.b) drawComparison(table, mix);
 }
 
+/** @param {PageTable} table */
 function saidOf(table, shown, mix) {
   const filtered = shown.length < table.rows.length ? ` ${shown.length} of ${table.rows.length} rows shown.` : "";
   if (!mix) {
@@ -128,6 +151,7 @@ function saidOf(table, shown, mix) {
   return `First under ${mixName(view.mix)}: ${first}${before}; ${separated}.${filtered}`;
 }
 
+/** @param {PageTable} table */
 function drawControls(table, columns) {
   part("metric").replaceChildren(...table.metrics.map((_, index) => element("option", { value: index, selected: index === view.metric }, table.headings[index])));
   part("metric").disabled = Boolean(view.mix);
@@ -160,6 +184,7 @@ function isWideEnough(priority) {
   return priority < 5 && window.matchMedia(`(min-width: ${[0, 720, 940, 1140, 1400][priority]}px)`).matches;
 }
 
+/** @param {PageTable} table */
 function sortBy(table, key) {
   const order = ["rank", "range", "name"].includes(key) ? [key, `${key}:down`, ""] : [`${key}:down`, key, ""];
   view.sort = order[(order.indexOf(view.sort) + 1) % 3];
@@ -167,6 +192,7 @@ function sortBy(table, key) {
   part("frame").querySelector(`[data-sort="${key}"]`).focus();
 }
 
+/** @param {PageTable} table */
 function openRow(table, id) {
   view.row = view.row === id ? "" : id;
   draw(table);
@@ -188,6 +214,7 @@ function opened(title, close) {
   return element("div", { class: "opened" }, element("h2", {}, title), button);
 }
 
+/** @param {PageTable} table */
 function drawDetail(table) {
   const row = table.rows.find((candidate) => candidate.id === view.row);
   part("detail").hidden = !row;
@@ -197,6 +224,7 @@ function drawDetail(table) {
   return part("detail").replaceChildren(opened(row.name, () => openRow(table, row.id)), ...parts);
 }
 
+/** @param {PageTable} table */
 function drawComparison(table, mix) {
   const [a, b] = [view.a, view.b].map((id) => table.rows.find((row) => row.id === id));
   part("compare").hidden = !(a && b);
@@ -211,6 +239,7 @@ function drawComparison(table, mix) {
   return part("compare").replaceChildren(opened(`${a.name} against ${b.name}`, close), ...comparisonParts(table, a, b, view.metric, mix ? mix.weights : null));
 }
 
+/** @param {PageTable} table */
 function chooseCompared(table, id, wanted) {
   const others = [view.a, view.b].filter((other) => other && other !== id);
   const chosen = wanted ? [...others, id].slice(-2) : others;

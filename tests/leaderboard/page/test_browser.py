@@ -86,6 +86,21 @@ def test_a_score_has_no_reason_and_a_missing_one_does(browse, measured, data):
     assert scores.evaluate_all("cells => cells.map(cell => cell.title)") == [""] * 7
 
 
+def test_many_remarks_are_folded_behind_the_first_three(browse, make):
+    cells = [
+        *make.row("none", [0.5, 0.6], role="floor"),
+        *[make.cell(f"m{index}", 0, 0.5, warnings=(f"warning {index}",)) for index in range(8)],
+    ]
+    page = browse(page_html(build_leaderboard(make.suite(), cells), cells))
+    remarks = page.locator("#remarks > li")
+    assert remarks.count() == 4
+    folded = page.locator("#remarks details li")
+    assert page.locator("#remarks summary").inner_text() == f"{folded.count()} more remarks"
+    assert folded.first.is_hidden()
+    page.locator("#remarks summary").click()
+    assert "warning 7" in page.locator("#remarks").inner_text()
+
+
 def test_find_keeps_rows_by_name_and_by_mark(browse, measured):
     page = browse(measured.html)
     page.fill("#find", "TWIN")
@@ -153,8 +168,8 @@ def test_a_row_is_shown_by_epoch_with_its_range_the_floor_and_the_best_epoch(bro
     part = page.locator("#detail .by-epoch")
     part.locator("svg").first.wait_for()
     assert part.locator("figcaption").all_inner_texts() == [
-        "training loss: last 0.300, best 0.250 in epoch 3",
-        "test accuracy: last 55.00, best 62.00 in epoch 3",
+        "training loss: last 0.300, lowest 0.250 in epoch 3",
+        "test accuracy: last 55.00, highest 62.00 in epoch 3",
     ]
     assert part.inner_text().startswith("Mean of 5 trainings, and the range between them; dashed: none (floor).")
     assert part.locator("svg").last.locator("path.floor-line").count() == 1
