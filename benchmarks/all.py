@@ -36,6 +36,7 @@ CPU: dict[str, tuple[str, ...]] = {
     "side_by_side": (),
     "checkpoints": (),
     "harness": (),
+    "page_slider": (),
 }
 # As the aims say: bf16, and batches that a GPU needs.
 CUDA: dict[str, tuple[str, ...]] = {

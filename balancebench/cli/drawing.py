@@ -69,12 +69,14 @@ def write_with_pictures(
     """
     from balancebench.leaderboard.files import write_leaderboard
     from balancebench.leaderboard.picture_manifest import shown_pictures
+    from balancebench.leaderboard.training_curves import curves_in_store
 
-    markdown = write_leaderboard(folder, board, *cells)
+    curves = curves_in_store(cells[0], store)
+    markdown = write_leaderboard(folder, board, *cells, curves)
     shown = shown_pictures(folder, board)
     gallery = draw_pictures(plan, store, folder, board, which)
     if shown_pictures(folder, board) != shown:
-        write_leaderboard(folder, board, *cells)
+        write_leaderboard(folder, board, *cells, curves)
     return markdown, gallery
 
 

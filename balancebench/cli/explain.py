@@ -44,6 +44,7 @@ def explain(
     Example: [bold]balancebench explain suites/fruits_local.toml --method grad_cam[/bold]
     """
     from balancebench.execution.devices import slot_devices
+    from balancebench.leaderboard.page.embedded_pictures import EXPLANATIONS
     from balancebench.store import Store
     from balancebench.training.attribution import METHODS
 
@@ -56,7 +57,7 @@ def explain(
     for name in row or []:
         if name not in names:
             raise BalancebenchError(f"--row {name}: the suite has no such row{nearest(name, names)}")
-    folder = (output or results_folder(planned)) / "explanations"
+    folder = (output or results_folder(planned)) / EXPLANATIONS
     on_device = slot_devices(device, 1)[0]
     tasks: dict[Any, list[Cell]] = {}
     for cell in planned.cells:
@@ -89,11 +90,10 @@ def _draw_task(
     folder: Path,
 ) -> Path | None:
     """Write the picture of a task; None where none of its networks is kept."""
-    import re
-
     import numpy as np
 
     from balancebench.artefacts.splits import Splits, read_test_labels
+    from balancebench.leaderboard.page.embedded_pictures import explanation_stem
     from balancebench.pictures.explanations import explanation_picture, typical_images
 
     load = cells[0].steps["load"]
@@ -126,8 +126,7 @@ def _draw_task(
         f"{task}, seed {cells[0].seeds}; test images {', '.join(map(str, indices.tolist()))}",
     )
     folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^a-z0-9_]+", "-", f"{task} {method}".lower()).strip("-")
-    path = folder / f"{stem}.png"
+    path = folder / f"{explanation_stem(f'{task} {method}')}.png"
     path.write_bytes(content)
     return path
 

@@ -99,6 +99,7 @@ def leaderboard(
     from balancebench.leaderboard.results import collect, describe_suite
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
+    from balancebench.leaderboard.training_curves import curves_in_store
     from balancebench.store import Store
 
     planned = bound_plan(suite, profile, settings)
@@ -114,7 +115,8 @@ def leaderboard(
     if json:
         print_json(json_value(board))
     if records is not None:
-        path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened))
+        curves = curves_in_store(results, opened)
+        path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened), curves)
         if not json:
             out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
         if show and output is None:

@@ -6,10 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balancebench.evaluation import Cost, Report
 from balancebench.leaderboard.board import Difference
-from balancebench.leaderboard.class_differences import ClassDifference, class_differences
+from balancebench.leaderboard.class_differences import (
+    ClassDifference,
+    GroupDifference,
+    class_differences,
+    group_differences,
+)
 from balancebench.leaderboard.comparisons import Comparisons, crossed_streams
 from balancebench.leaderboard.contest import Contest, RowName, distinct
 from balancebench.leaderboard.evidence import Evidence
@@ -41,7 +47,7 @@ class Comparison:
     share one training subset. crossed: whether streams of seeds cross, so that runs are not independent. confidence:
     that the row ahead is so over all seeds and images, 0.5..1. next_seed_ahead: the chance that it is in a fresh pair
     of runs, 0..1; None of crossed seeds. same_run_p: McNemar's exact p of one seed. classes: recall by class; None
-    where it is not known. class_names: of all classes.
+    where it is not known. groups: the same of classes by their training images. class_names: of all classes.
     """
 
     task: Task
@@ -61,6 +67,7 @@ class Comparison:
     next_seed_ahead: float | None
     same_run_p: float | None
     classes: tuple[ClassDifference, ...] | None
+    groups: tuple[GroupDifference, ...]
     class_names: tuple[str, ...]
     costs: tuple[RowCost, RowCost]
     estimates: Estimates
@@ -118,6 +125,7 @@ def compare_rows(
         else None,
         same_run_p=_mcnemar(pair.ahead) if difference.n == 1 and pair.ahead is not None else None,
         classes=None if reason else _classes(comparisons, contest, names, header),
+        groups=() if reason else _groups(comparisons, contest, names, header),
         class_names=next((subset.class_names for subset in contest.subsets.values()), ()),
         costs=(_cost(contest, names[0]), _cost(contest, names[1])),
         estimates=pairs.estimates,
@@ -169,12 +177,31 @@ def _mcnemar(ahead: tuple[int, int]) -> float:
 def _classes(
     comparisons: Comparisons, contest: Contest, names: tuple[RowName, RowName], metric: MetricHeader
 ) -> tuple[ClassDifference, ...] | None:
+    packed_S2B = _independent(comparisons, contest, names, metric)
+    if packed_S2B is None or contest.outcomes is None:
+        return None
+    return tuple(class_differences(packed_S2B, contest.outcomes.labels_N, contest.outcomes.class_count))
+
+
+def _groups(
+    comparisons: Comparisons, contest: Contest, names: tuple[RowName, RowName], metric: MetricHeader
+) -> tuple[GroupDifference, ...]:
+    packed_S2B = _independent(comparisons, contest, names, metric)
+    counts_SK = [subset.counts_K for subset in contest.subsets.values()]
+    if packed_S2B is None or contest.outcomes is None or not counts_SK:
+        return ()
+    return tuple(group_differences(packed_S2B, contest.outcomes.labels_N, np.mean(counts_SK, axis=0)))
+
+
+def _independent(
+    comparisons: Comparisons, contest: Contest, names: tuple[RowName, RowName], metric: MetricHeader
+) -> NDArray[np.uint8] | None:
+    """Return packed correctness of the two rows; None where it is not known, or seeds are crossed."""
     packed_S2B = comparisons.packed(names, metric)
     if isinstance(packed_S2B, str) or contest.outcomes is None:
         return None
-    if crossed_streams([cell.seeds for cell in contest.groups[names[0]].values()]):
-        return None
-    return tuple(class_differences(packed_S2B, contest.outcomes.labels_N, contest.outcomes.class_count))
+    crossed = crossed_streams([cell.seeds for cell in contest.groups[names[0]].values()])
+    return None if crossed else packed_S2B
 
 
 def _cost(contest: Contest, name: RowName) -> RowCost:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from balancebench.leaderboard.board import Difference
 from balancebench.leaderboard.claims import CheckedClaim
+from balancebench.leaderboard.class_differences import ClassDifference
 from balancebench.leaderboard.compare import Comparison, in_unit
 from balancebench.leaderboard.format import REPORT_TITLES, difference_text, seconds_text, value_text
+from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.results import MetricHeader
 from balancebench.leaderboard.verdict import seeds_for_difference, smallest_difference, upper_deviation
 
 __all__ = ["SeedsWanted", "claim_line", "comparison_lines", "seeds_lines", "seeds_wanted"]
 
-SHOWN_CLASSES = 20
+SHOWN_CLASSES = 20  # one by one; of more, groups and the extremes
+EXTREME_CLASSES = 10
 CONFIDENT = 0.999
 
 
@@ -153,18 +157,41 @@ def _class_lines(comparison: Comparison) -> list[str]:
     classes = comparison.classes
     if classes is None or all(of.interval is None for of in classes):
         return []
+    if len(classes) > SHOWN_CLASSES:
+        return _many_class_lines(comparison, classes)
     lines: list[str] = []
     for verdict, words in (("gains", "Classes that gain"), ("pays", "Classes that pay")):
-        told = [of for of in classes if of.verdict == verdict]
-        told.sort(key=lambda of: -abs(of.mean))
-        names = [
-            f"{comparison.class_names[of.label]} "
-            f"{difference_text(Difference(mean=of.mean, full_interval=of.interval), '%')}"
-            for of in told[:SHOWN_CLASSES]
-        ]
-        more = f" and {len(told) - SHOWN_CLASSES} more" if len(told) > SHOWN_CLASSES else ""
-        lines.append(f"{words} (recall, points; Holm over {len(classes)}): {', '.join(names) or 'none'}{more}.")
+        told = sorted((of for of in classes if of.verdict == verdict), key=lambda of: -abs(of.mean))
+        shown = _class_texts(comparison, told) or "none"
+        lines.append(f"{words} (recall, points; Holm over {len(classes)}): {shown}.")
     return lines
+
+
+def _many_class_lines(comparison: Comparison, classes: Sequence[ClassDifference]) -> list[str]:
+    """Return groups of classes, then those that lose most and gain most, with what is told apart among all."""
+    groups = "; ".join(
+        f"{of.name} ({of.classes} {'class' if of.classes == 1 else 'classes'}) {_points(of.mean, of.interval)}"
+        for of in comparison.groups
+    )
+    ordered = sorted(classes, key=lambda of: of.mean)
+    gaining = [of for of in reversed(ordered[-EXTREME_CLASSES:]) if of.mean > 0]
+    losing = [of for of in ordered[:EXTREME_CLASSES] if of.mean < 0]
+    told = {verdict: sum(of.verdict == verdict for of in classes) for verdict in ("gains", "pays")}
+    by_group = [f"Classes by training images (mean recall, points): {groups}."] if groups else []
+    return [
+        *by_group,
+        f"Classes that gain most: {_class_texts(comparison, gaining) or 'none'}.",
+        f"Classes that lose most: {_class_texts(comparison, losing) or 'none'}.",
+        f"Of {len(classes)} classes {told['gains']} gain and {told['pays']} pay (Holm over all).",
+    ]
+
+
+def _class_texts(comparison: Comparison, classes: Sequence[ClassDifference]) -> str:
+    return ", ".join(f"{comparison.class_names[of.label]} {_points(of.mean, of.interval)}" for of in classes)
+
+
+def _points(mean: float, interval: Interval | None) -> str:
+    return difference_text(Difference(mean=mean, full_interval=interval), "%")
 
 
 def _cost_lines(comparison: Comparison) -> list[str]:

@@ -10,17 +10,18 @@ Axis suffixes: E epochs, N test images, K classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 __all__ = ["CrossFit", "cross_fitted_best"]
 
 SPLITS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class CrossFit:
     """Scores 0..1 of the last epoch, of the best one on all test images, and cross-fitted."""
 

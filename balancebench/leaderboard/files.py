@@ -2,8 +2,8 @@
 
 results/NAME/            leaderboard.html, .md, .csv and .json of a run
 leaderboard/             README.md, the index of what is committed
-leaderboard/NAME/        records.json, leaderboard.html, .md and .csv made from it, and outcomes.json, what became of
-                         each test image; NAME.PROFILE where made under a profile
+leaderboard/NAME/        records.json, leaderboard.html, .md and .csv made from it, outcomes.json, what became of each
+                         test image, and curves.json, values of each epoch; NAME.PROFILE where made under a profile
 
 Either shows the pictures that lie in its folder `pictures`.
 """
@@ -28,11 +28,19 @@ from balancebench.leaderboard.outcomes import (
     read_committed_outcomes,
 )
 from balancebench.leaderboard.page.build import comparable, page_html
+from balancebench.leaderboard.page.embedded_pictures import pictures_beside
 from balancebench.leaderboard.page.site import SuiteSource
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import Records, read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import (
+    CURVES,
+    Curves,
+    curves_problems,
+    curves_text,
+    read_committed_curves,
+)
 from balancebench.plain_text import visible
 from balancebench.suite.bound import BoundSuite
 
@@ -50,13 +58,17 @@ hand. `balancebench leaderboard --check` finds what is stale, `balancebench regr
 
 
 def write_leaderboard(
-    folder: Path, board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None
+    folder: Path,
+    board: Leaderboard,
+    cells: Sequence[CellResult] = (),
+    outcomes: Outcomes | None = None,
+    curves: Curves | None = None,
 ) -> Path:
     """Write leaderboard.html, .md, .csv and .json to a folder; returns the Markdown's path.
 
-    cells, outcomes: what the leaderboard was built from, for what the page says beyond it.
+    cells, outcomes: what the leaderboard was built from, for what the page says beyond it; curves: of their trainings.
     """
-    _write(folder, _tables(folder, board, cells, outcomes))
+    _write(folder, _tables(folder, board, cells, outcomes, curves))
     _write(folder, {"leaderboard.json": json_parts(board)})
     return folder / "leaderboard.md"
 
@@ -67,26 +79,29 @@ def write_records(
     cells: Sequence[CellResult],
     draw: Callable[[Path, Leaderboard], object] | None = None,
     outcomes: Outcomes | None = None,
+    curves: Curves | None = None,
 ) -> Path:
     """Write a suite's records and tables to a folder of its own in `folder`, and the index; returns the records' path.
 
     Results made under a profile are no results of the suite: they get a folder NAME.PROFILE, and say so.
-    draw(folder, board) writes the pictures that the tables will show. outcomes: those of the cells, kept beside them.
+    draw(folder, board) writes the pictures that the tables will show. outcomes, curves: those of the cells and of their
+    trainings, kept beside them.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
     path = folder / _folder_name(header) / RECORDS
-    if outcomes is None:
-        _write(path.parent, {RECORDS: records_text(header, cells)})
-    else:
-        text = outcomes_text(outcomes)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        _write(path.parent, {OUTCOMES: text, RECORDS: records_text(header, cells, digest)})
+    beside: dict[str, str] = {}
+    if outcomes is not None:
+        beside[OUTCOMES] = outcomes_text(outcomes)
+    if curves:
+        beside[CURVES] = curves_text(curves)
+    sealed = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in beside.items()}
+    _write(path.parent, {**beside, RECORDS: records_text(header, cells, sealed.get(OUTCOMES), sealed.get(CURVES))})
     records = read_records(path)  # the tables are of what was written, without absolute paths
     board = build_leaderboard(records.suite, records.cells, outcomes)
-    _write(path.parent, _tables(path.parent, board, records.cells, outcomes))
+    _write(path.parent, _tables(path.parent, board, records.cells, outcomes, curves))
     if draw is not None:  # after the tables, which stand whatever a picture does, and then show it
         draw(path.parent, board)
-        _write(path.parent, _tables(path.parent, board, records.cells, outcomes))
+        _write(path.parent, _tables(path.parent, board, records.cells, outcomes, curves))
     _write(folder, {INDEX: _index(_boards(folder))})
     return path
 
@@ -108,10 +123,10 @@ def check_leaderboards(folder: Path) -> list[str]:
             continue
         if _folder_name(records.suite) != suite_folder.name:
             problems.append(f"{suite_folder / RECORDS} holds the suite {_folder_name(records.suite)!r}")
-        problems += outcomes_problems(suite_folder, records)
-        outcomes = _outcomes(suite_folder, records)
+        problems += [*outcomes_problems(suite_folder, records), *curves_problems(suite_folder, records)]
+        outcomes, curves = _outcomes(suite_folder, records), _curves(suite_folder, records)
         boards[suite_folder.name] = build_leaderboard(records.suite, records.cells, outcomes)
-        tables = _tables(suite_folder, boards[suite_folder.name], records.cells, outcomes)
+        tables = _tables(suite_folder, boards[suite_folder.name], records.cells, outcomes, curves)
         problems += _differing(suite_folder, tables)
         problems += picture_problems(suite_folder, boards[suite_folder.name], tables["leaderboard.md"])
     if not problems:
@@ -132,7 +147,7 @@ def rewrite_leaderboards(folder: Path) -> list[str]:
     for name, suite in suites.items():
         records = suite.records
         board = build_leaderboard(records.suite, records.cells, suite.outcomes)
-        _write(folder / name, _tables(folder / name, board, records.cells, suite.outcomes))
+        _write(folder / name, _tables(folder / name, board, records.cells, suite.outcomes, suite.curves))
     _write(folder, {INDEX: _index(_boards(folder))})
     return list(suites)
 
@@ -151,7 +166,12 @@ def read_suites(folder: Path) -> dict[str, SuiteSource]:
     suites: dict[str, SuiteSource] = {}
     for path in paths:
         records = read_records(path)
-        suites[path.parent.name] = SuiteSource(records=records, outcomes=read_committed_outcomes(path.parent, records))
+        suites[path.parent.name] = SuiteSource(
+            records=records,
+            outcomes=read_committed_outcomes(path.parent, records),
+            curves=read_committed_curves(path.parent, records),
+            folder=path.parent,
+        )
     return suites
 
 
@@ -163,11 +183,17 @@ def _folder_name(suite: SuiteHeader) -> str:
     return name
 
 
-def _tables(folder: Path, board: Leaderboard, cells: Sequence[CellResult], outcomes: Outcomes | None) -> dict[str, str]:
+def _tables(
+    folder: Path,
+    board: Leaderboard,
+    cells: Sequence[CellResult],
+    outcomes: Outcomes | None,
+    curves: Curves | None,
+) -> dict[str, str]:
     return {
         "leaderboard.md": markdown(board, shown_pictures(folder, board)),
         "leaderboard.csv": csv_text(board),
-        PAGE: page_html(board, cells, outcomes),
+        PAGE: page_html(board, cells, outcomes, curves, pictures_beside(folder, board)),
     }
 
 
@@ -183,6 +209,14 @@ def _outcomes(folder: Path, records: Records) -> Outcomes:
     """Return the outcomes beside records, none where they cannot be read: `outcomes_problems` says so."""
     try:
         return read_committed_outcomes(folder, records)
+    except LeaderboardError:
+        return {}
+
+
+def _curves(folder: Path, records: Records) -> Curves:
+    """Return the curves beside records, none where they cannot be read: `curves_problems` says so."""
+    try:
+        return read_committed_curves(folder, records)
     except LeaderboardError:
         return {}
 

@@ -10,8 +10,6 @@ Axis suffixes: N test images, K classes.
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +27,7 @@ from balancebench.errors import LeaderboardError, StoreError
 from balancebench.evaluation import Report
 from balancebench.leaderboard.records import Records, laid_out
 from balancebench.leaderboard.results import CellResult
-from balancebench.plain_text import visible
+from balancebench.leaderboard.sealed_file import read_sealed
 from balancebench.store import Store
 
 __all__ = [
@@ -156,21 +154,7 @@ def read_committed_outcomes(folder: Path, records: Records) -> Outcomes:
     """
     if records.outcomes_sha256 is None:
         return {}
-    path = folder / OUTCOMES
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LeaderboardError(f"{path} is missing: the records beside it were written with one") from error
-    if hashlib.sha256(content).hexdigest() != records.outcomes_sha256:
-        raise LeaderboardError(f"{path} is stale or was edited by hand: it is not what the records beside it say")
-    try:
-        document = json.loads(content)
-        if document["format"] != FORMAT:
-            raise LeaderboardError(f"{path} has format {document['format']}; this version reads {FORMAT}")
-        return _parsed(document)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError, zlib.error) as error:
-        reason = visible((str(error).splitlines() or [type(error).__name__])[0])
-        raise LeaderboardError(f"{path} is no file of outcomes: {reason}") from error
+    return read_sealed(folder / OUTCOMES, records.outcomes_sha256, _parsed, kind="outcomes", version=FORMAT)
 
 
 def outcomes_problems(folder: Path, records: Records) -> list[str]:

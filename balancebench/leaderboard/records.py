@@ -34,18 +34,25 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\"]+[/\\])
 class Records:
     """A suite and the results of its cells.
 
-    outcomes_sha256: of the file of outcomes beside them, None where they were written without.
+    outcomes_sha256, curves_sha256: of the files of outcomes and of curves beside them, None where they were written
+    without.
     """
 
     suite: SuiteHeader
     cells: tuple[CellResult, ...]
     outcomes_sha256: str | None = None
+    curves_sha256: str | None = None
 
 
-def records_text(suite: SuiteHeader, cells: Sequence[CellResult], outcomes_sha256: str | None = None) -> str:
+def records_text(
+    suite: SuiteHeader,
+    cells: Sequence[CellResult],
+    outcomes_sha256: str | None = None,
+    curves_sha256: str | None = None,
+) -> str:
     """Return the file's text; absolute paths in messages and options lose their folders.
 
-    outcomes_sha256: of the file of outcomes that is written with them.
+    outcomes_sha256, curves_sha256: of the files of outcomes and of curves that are written with them.
     """
     pools: dict[str, dict[str, int]] = {"identities": {}, **{pool: {} for pool in SHARED.values()}}
 
@@ -67,6 +74,8 @@ def records_text(suite: SuiteHeader, cells: Sequence[CellResult], outcomes_sha25
     document: dict[str, JSON] = {"format": FORMAT, "suite": without_folders(suite.model_dump(mode="json"))}
     if outcomes_sha256 is not None:
         document["outcomes_sha256"] = outcomes_sha256
+    if curves_sha256 is not None:
+        document["curves_sha256"] = curves_sha256
     document |= {pool: [json.loads(text) for text in indices] for pool, indices in pools.items()}
     return laid_out({**document, "cells": lines})
 
@@ -84,6 +93,7 @@ def read_records(path: Path) -> Records:
             suite=SuiteHeader.model_validate(document["suite"]),
             cells=tuple(_CELL.validate_python(_whole(line, document)) for line in document["cells"]),
             outcomes_sha256=document.get("outcomes_sha256"),
+            curves_sha256=document.get("curves_sha256"),
         )
     except FileNotFoundError:
         raise LeaderboardError(f"there are no records at {path}") from None

@@ -210,3 +210,11 @@ def test_a_measured_process_has_seconds_memory_and_output(tmp_path):
     assert measured.peak_bytes > 50_000_000
     with pytest.raises(RuntimeError, match="ended with 3"):
         measure((sys.executable, "-c", "raise SystemExit(3)"), tmp_path)
+
+
+def test_the_page_that_is_slid_over_has_the_rows_asked_for_and_a_mix():
+    from benchmarks.page_slider import page
+
+    html = page(4, 3, 30)
+    assert html.count('<th scope="row" class="name">') == 4
+    assert html.count('id="counts-') == 1

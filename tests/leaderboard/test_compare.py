@@ -68,6 +68,38 @@ def test_classes_that_gain_are_named(evidence):
     assert "Classes that pay (recall, points; Holm over 3): none" in text
 
 
+def test_of_many_classes_groups_and_extremes_are_named(make):
+    labels_N = np.repeat(np.arange(30), 12)
+    rng = np.random.default_rng(3)
+    lift_K = np.linspace(-0.3, 0.4, 30)
+    rows = {
+        "none": rng.random((3, 360)) < 0.5,
+        "trader": rng.random((3, 360)) < (0.5 + lift_K)[labels_N],
+    }
+    of = make.tested(rows, labels_N, train_K=tuple(range(300, 0, -10)))
+    comparison = compared(evidence_of(of), "trader", "none")
+    lines = comparison_lines(comparison)
+    means = {group.name: group.mean for group in comparison.groups}
+    assert [(group.name, group.classes) for group in comparison.groups] == [("many", 20), ("medium", 9), ("few", 1)]
+    by_label = [of.mean for of in comparison.classes]
+    assert means == pytest.approx(
+        {"many": np.mean(by_label[:20]), "medium": np.mean(by_label[20:29]), "few": by_label[29]}
+    )
+    (medium,) = (group for group in comparison.groups if group.name == "medium")
+    assert medium.interval.low < medium.mean < medium.interval.high
+    (groups,) = (line for line in lines if "Classes by training images" in line)
+    assert f"medium (9 classes) +{100 * medium.mean:.2f} [" in groups
+    assert "few (1 class) " in groups
+    (gaining,) = (line for line in lines if "Classes that gain most" in line)
+    (losing,) = (line for line in lines if "Classes that lose most" in line)
+    assert (gaining.count(" ["), losing.count(" [")) == (10, 10)
+    best, worst = int(np.argmax(by_label)), int(np.argmin(by_label))
+    assert f"Classes that gain most: c{best} +" in gaining
+    assert f"Classes that lose most: c{worst} -" in losing
+    told = [sum(of.verdict == verdict for of in comparison.classes) for verdict in ("gains", "pays")]
+    assert f"Of 30 classes {told[0]} gain and {told[1]} pay (Holm over all)." in "\n".join(lines)
+
+
 def test_a_margin_makes_rows_level_or_asks_for_more(evidence):
     assert compared(evidence, "good", "near", margin=5).verdict == "level"
     assert "level within 5.00 points" in "\n".join(comparison_lines(compared(evidence, "good", "near", margin=5)))

@@ -1,6 +1,11 @@
 // Two rows side by side: one planned comparison, in words.
 
-/** Fills the comparison of rows a and b by a metric, or by a mix where `weights` are its. */
+/**
+ * Fills the comparison of rows a and b by a metric, or by a mix where `weights` are its.
+ * @param {PageTable} table
+ * @param {PageRow} a
+ * @param {PageRow} b
+ */
 function comparisonParts(table, a, b, metric, weights) {
   const unit = weights ? "%" : table.metrics[metric].unit;
   const difference = plannedDifference(table, a, b, metric, weights);
@@ -35,7 +40,12 @@ function comparisonParts(table, a, b, metric, weights) {
   return parts;
 }
 
-/** The difference a - b with what it was made of, over the seeds that both have. */
+/**
+ * The difference a - b with what it was made of, over the seeds that both have.
+ * @param {PageTable} table
+ * @param {PageRow} a
+ * @param {PageRow} b
+ */
 function plannedDifference(table, a, b, metric, weights) {
   const { counts } = table;
   const [first, second] = [a, b].map((row) => (counts ? counts.rows.indexOf(table.rows.indexOf(row)) : -1));
@@ -60,6 +70,7 @@ function plannedDifference(table, a, b, metric, weights) {
   };
 }
 
+/** @param {PageTable} table @param {PageRow} a @param {PageRow} b */
 function verdictText(table, a, b, difference, unit, higherIsBetter) {
   if (!difference.values.length) return `Not comparable: no seed has both ${a.name} and ${b.name}.`;
   const seeds = `${difference.values.length} ${difference.values.length === 1 ? "seed" : "seeds"}`;

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
 
 from balancebench.evaluation import Cost
 from balancebench.leaderboard.aggregate_columns import (
@@ -37,19 +36,23 @@ from balancebench.leaderboard.format import (
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.markdown import environment_text, rerun_command
 from balancebench.leaderboard.outcomes import Outcomes
+from balancebench.leaderboard.page.csv_columns import csv_columns
+from balancebench.leaderboard.page.embedded_pictures import EmbeddedPicture, embedded, pictures_of
 from balancebench.leaderboard.page.image_counts import class_counts, outcomes_of_task
 from balancebench.leaderboard.page.page_data import (
     SIGNIFICANT_DIGITS,
     Aggregate,
     CellText,
-    Identity,
     MetricCells,
     NotDone,
     Page,
+    PagePicture,
     PageRow,
     PageTable,
     PublishedNumber,
 )
+from balancebench.leaderboard.page.row_curves import NO_CURVES, cross_fitted_cell, row_curves
+from balancebench.leaderboard.page.row_identities import identities_of
 from balancebench.leaderboard.page.words import (
     BEST_TEST,
     LEGEND,
@@ -59,26 +62,39 @@ from balancebench.leaderboard.page.words import (
     verdict_words,
 )
 from balancebench.leaderboard.results import CellResult, MetricHeader
+from balancebench.leaderboard.training_curves import Curves
 from balancebench.plan import CellRole, Task
 
 __all__ = ["page_of", "row_id", "table_id"]
 
 NOTHING = "-"
-KEY_DIGITS = 12  # of a key's 64: enough to find a step by
 COSTS = ("time", "images seen", "steps", "memory")
-STAGES_OF_A_ROW = ("train_generator", "synthesise", "train")
 RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
 
 
-def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outcomes | None = None) -> Page:
+def page_of(
+    board: Leaderboard,
+    cells: Sequence[CellResult] = (),
+    outcomes: Outcomes | None = None,
+    curves: Curves | None = None,
+    pictures: Sequence[EmbeddedPicture] = (),
+) -> Page:
     """Return what the page of a leaderboard holds.
 
     cells: those that the leaderboard is of; without them rows do not say what they were made by. outcomes: of the
-    cells; without them nothing is shown by class.
+    cells; without them nothing is shown by class. curves: of their trainings; without them nothing by epoch. pictures:
+    that lie beside it.
     """
     by_row: dict[tuple[Task, CellRole, str], list[CellResult]] = {}
     for cell in cells:
         by_row.setdefault((cell.task, cell.role, cell.balancer), []).append(cell)
+    curves = curves or {}
+    of_tasks = {
+        task_id(table): {row_id(row): by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows}
+        for table in board.tables
+    }
+    files = embedded(pictures)
+    drawn = {name: row_curves(cells_of, curves) for name, cells_of in of_tasks.items()}
     suite = board.suite
     total = sum(board.counts.values())
     statuses = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
@@ -95,7 +111,19 @@ def page_of(board: Leaderboard, cells: Sequence[CellResult] = (), outcomes: Outc
         facts=tuple(facts),
         command=rerun_command(board),
         aggregates=tuple(_aggregate(board, table) for table in board.aggregates),
-        tables=tuple(_table(board, table, by_row, outcomes or {}) for table in board.tables),
+        tables=tuple(
+            _table(
+                board,
+                table,
+                by_row,
+                outcomes or {},
+                curves,
+                has_curves=bool(drawn[task_id(table)]),
+                pictures=pictures_of(table.task, pictures, files),
+            )
+            for table in board.tables
+        ),
+        curves={name: of_rows for name, of_rows in drawn.items() if of_rows},
         legend=LEGEND,
     )
 
@@ -104,6 +132,12 @@ def table_id(table: TaskTable) -> str:
     """Return what a link calls a table: of its task and report, whatever its place in the suite."""
     task = table.task
     return _digest(task.dataset, task.imbalancer, task.classifier, table.report)
+
+
+def task_id(table: TaskTable) -> str:
+    """Return what is called the same in all reports of a task."""
+    task = table.task
+    return _digest(task.dataset, task.imbalancer, task.classifier)
 
 
 def row_id(row: Row) -> str:
@@ -126,7 +160,16 @@ def _aggregate(board: Leaderboard, table: AggregateTable) -> Aggregate:
     )
 
 
-def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Outcomes) -> PageTable:
+def _table(
+    board: Leaderboard,
+    table: TaskTable,
+    by_row: RowCells,
+    outcomes: Outcomes,
+    curves: Curves,
+    *,
+    has_curves: bool,
+    pictures: tuple[PagePicture, ...],
+) -> PageTable:
     cells_of = [by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows]
     loaded = {cell.steps["load"] for of_row in cells_of for cell in of_row if cell.status == "done"}
     subsets = {
@@ -138,7 +181,7 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
     counts = class_counts(table, outcomes_of_task(outcomes, loaded), list(subsets.values()))
     ranked_by = next((index for index, metric in enumerate(table.metrics) if metric.label == table.ranked_by), None)
     roles = {row.role for row in table.rows}
-    csv_head, csv_of_rows = csv_lines(board, table, SIGNIFICANT_DIGITS)
+    rows = tuple(_row(board, table, row, cells, curves) for row, cells in zip(table.rows, cells_of, strict=True))
     return PageTable(
         id=table_id(table),
         task=str(table.task),
@@ -156,22 +199,23 @@ def _table(board: Leaderboard, table: TaskTable, by_row: RowCells, outcomes: Out
         ranked_by=ranked_by,
         has_gap={"floor", "ceiling"} <= roles,
         has_optimism=any(row.optimism is not None for row in table.rows),
+        has_cross_fit=any(row.cross_fitted.value is not None for row in rows),
         cost_names=COSTS if any(row.cost is not None for row in table.rows) else (),
         class_names=table.class_names,
         train_K=table.train_counts_K,
         seeds=tuple(dict.fromkeys(key for row in table.rows for key in row.score_keys)),
         floor=next((index for index, row in enumerate(table.rows) if row.role == "floor"), None),
-        rows=tuple(
-            _row(board, table, row, cells, lines)
-            for row, cells, lines in zip(table.rows, cells_of, csv_of_rows, strict=True)
-        ),
+        rows=rows,
         counts=None if isinstance(counts, str) else counts,
         counts_reason=counts if isinstance(counts, str) else "",
-        csv_head=csv_head,
+        curves=task_id(table) if has_curves else "",
+        curves_reason="" if has_curves else NO_CURVES,
+        pictures=pictures,
+        csv=csv_columns(*csv_lines(board, table, SIGNIFICANT_DIGITS), rows, SIGNIFICANT_DIGITS),
     )
 
 
-def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult], csv_text: str) -> PageRow:
+def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellResult], curves: Curves) -> PageRow:
     ranking = next((metric for metric in table.metrics if metric.label == table.ranked_by), None)
     return PageRow(
         id=row_id(row),
@@ -188,6 +232,7 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
         exposure=exposure_text(row.exposure),
         metrics=tuple(_metric(row, metric) for metric in table.metrics),
         optimism=_optimism(row, ranking),
+        cross_fitted=cross_fitted_cell(table.report, cells, curves),
         cells=_cells(row),
         costs=_costs(row.cost),
         not_done=tuple(
@@ -200,10 +245,9 @@ def _row(board: Leaderboard, table: TaskTable, row: Row, cells: Sequence[CellRes
             if summary.undefined
         ),
         epochs={seeds: epoch + 1 for seeds, epoch in row.epochs.items()},
-        identities=_identities(cells),
+        identities=identities_of(cells),
         citation=board.suite.citations.get(row.balancer, ""),
         numbers=tuple(_numbers(row, table.metrics)),
-        csv=csv_text,
     )
 
 
@@ -220,7 +264,7 @@ def _metric(row: Row, metric: MetricHeader) -> MetricCells:
         score=CellText(
             text=NOTHING if over_seeds.mean is None else summary_text(over_seeds, metric.unit),
             value=over_seeds.mean,
-            reason=_reasons(summary) or over_seeds.reason,
+            reason=_reasons(summary) or (over_seeds.reason if over_seeds.mean is None else ""),
         ),
         difference=_difference(row, summary, metric),
         gap=_gap(row, summary),
@@ -233,7 +277,8 @@ def _metric(row: Row, metric: MetricHeader) -> MetricCells:
 
 
 def _bounds(interval: Interval | None) -> tuple[float, float] | None:
-    return None if interval is None else (interval.low, interval.high)
+    """Return the bounds to six digits: their last ones are the machine's."""
+    return None if interval is None else (float(f"{interval.low:.6g}"), float(f"{interval.high:.6g}"))
 
 
 def _difference(row: Row, summary: MetricSummary, metric: MetricHeader) -> CellText:
@@ -292,27 +337,3 @@ def _numbers(row: Row, metrics: Sequence[MetricHeader]) -> Iterable[PublishedNum
                 source=number.source,
                 protocol=number.protocol,
             )
-
-
-def _identities(cells: Sequence[CellResult]) -> tuple[Identity, ...]:
-    """Return what the stages of a row were made by; seeds that differ in their keys alone are one."""
-    identities: list[Identity] = []
-    for stage in STAGES_OF_A_ROW:
-        keys = {str(cell.seeds): cell.steps[stage][:KEY_DIGITS] for cell in cells if stage in cell.steps}
-        identity = next((cell.identities[stage] for cell in cells if stage in cell.identities), {})
-        for of_stage, reference in cast("dict[str, Any]", identity.get("components", {})).items():
-            distribution, _, component = str(reference.get("component", "")).rpartition(":")
-            identities.append(
-                Identity(
-                    stage=stage if of_stage == "component" else f"{stage}, {of_stage}",
-                    component=component,
-                    distribution=distribution,
-                    revision=str(reference.get("revision", "")),
-                    options={
-                        name: json.dumps(value, sort_keys=True)
-                        for name, value in sorted(reference.get("options", {}).items())
-                    },
-                    keys=keys,
-                )
-            )
-    return tuple(identities)

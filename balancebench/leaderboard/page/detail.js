@@ -1,9 +1,10 @@
 // All that is known of one row: who pays, what is taken for what, its seeds, costs and origins.
 
-const MOST_CLASSES = 20;
-const GROUPS = [["many", 101, Infinity], ["medium", 20, 100], ["few", 0, 19]]; // training images of a class
-
-/** Fills the section of a row. position: of the row in table.rows. */
+/**
+ * Fills the section of a row. position: of the row in table.rows.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function detailParts(table, row) {
   const position = table.rows.indexOf(row);
   return [
@@ -17,7 +18,9 @@ function detailParts(table, row) {
       { class: "columns" },
       element("div", {}, element("h3", {}, "Who pays"), whoPays(table, position, table.floor)),
       element("div", {}, element("h3", {}, "What is taken for what"), confusion(table, position)),
+      element("div", {}, element("h3", {}, "Epochs"), crossFit(row), curvesPart(table, row)),
       element("div", {}, element("h3", {}, "Seeds"), seedsTable(table, row)),
+      picturesPart(table, row),
       published(row),
       element("div", {}, element("h3", {}, "Cost"), costs(table, row)),
       element("div", {}, element("h3", {}, "Where it comes from"), origins(row)),
@@ -25,6 +28,7 @@ function detailParts(table, row) {
   ];
 }
 
+/** @param {PageTable} table @param {PageRow} row */
 function standingText(table, row) {
   if (row.problem) return `Nothing of it is done: ${row.problem}.`;
   if (row.role === "ceiling") return "The ceiling: training on all images. It is not ranked.";
@@ -37,7 +41,11 @@ function standingText(table, row) {
   return `${parts.join(", ")}.`;
 }
 
-/** The difference from the floor by the metric that ranks: on narrow screens the table has no column for it. */
+/**
+ * The difference from the floor by the metric that ranks: on narrow screens the table has no column for it.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function differenceLine(table, row) {
   if (table.ranked_by === null || row.metrics[table.ranked_by].difference.value === null) return null;
   const { difference, gap } = row.metrics[table.ranked_by];
@@ -45,12 +53,16 @@ function differenceLine(table, row) {
   return element("p", {}, `${table.headings[table.ranked_by]} against the floor: ${difference.text}${difference.reason ? ` (${difference.reason})` : ""}${closed}.`);
 }
 
+/** @param {PageRow} row */
 function notDone(row) {
   if (!row.not_done.length) return null;
   return element("ul", {}, row.not_done.map((problem) => element("li", {}, `${problem.words}: ${problem.message}`)));
 }
 
-/** Differences of the classes of two rows, by their positions in table.rows. */
+/**
+ * Differences of the classes of two rows, by their positions in table.rows.
+ * @param {PageTable} table
+ */
 function whoPays(table, position, other) {
   const { counts } = table;
   if (counts === null) return element("p", { class: "aside" }, `Not shown: ${table.counts_reason}.`);
@@ -86,21 +98,23 @@ function whoPays(table, position, other) {
   ];
 }
 
-/** The differences of groups of classes by their training images; rows are positions in counts.rows. */
+/**
+ * The differences of groups of classes by their training images; rows are positions in counts.rows.
+ * @param {PageTable} table
+ */
 function groupDifferences(table, a, b) {
   const { counts } = table;
-  return GROUPS.flatMap(([name, least, most]) => {
-    const members = counts.test_K.map((images, label) => Number(images > 0 && table.train_K[label] >= least && table.train_K[label] <= most));
-    const size = members.reduce((sum, member) => sum + member, 0);
-    if (!size) return [];
-    const weights = normalised(members, counts);
+  return groupsOf(table).map(({ name, labels }) => {
+    const members = new Set(labels);
+    const weights = normalised(counts.test_K.map((_, label) => Number(members.has(label))), counts);
     const difference = differenceOf(counts, a, b, weights);
     const [to, from] = [a, b].map((row) => meanOf(scoresBySeed(counts, row, weights)));
     const interval = difference.covers === "both" ? intervalOf(difference) : null;
-    return [{ name, train: `${size} classes`, from, to, verdict: "", interval }];
+    return { name, train: `${labels.length} classes`, from, to, verdict: "", interval };
   });
 }
 
+/** @param {PageTable} table */
 function confusion(table, position) {
   const { counts } = table;
   if (counts === null) return element("p", { class: "aside" }, `Not shown: ${table.counts_reason}.`);
@@ -132,6 +146,24 @@ function bar(part) {
   return drawn("svg", { width: 40, height: 4, "aria-hidden": "true" }, drawn("rect", { class: "share", x: 0, y: 0, width: (40 * part).toFixed(2), height: 4 }));
 }
 
+/**
+ * The curves of a row: empty until their block is inflated.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
+function curvesPart(table, row) {
+  const place = element("div", { class: "by-epoch" });
+  drawCurves(place, table, row);
+  return place;
+}
+
+/** @param {PageRow} row */
+function crossFit(row) {
+  if (row.cross_fitted.value === null) return null;
+  return element("p", {}, `Cross-fitted best: ${row.cross_fitted.text} (${row.cross_fitted.reason}).`);
+}
+
+/** @param {PageTable} table @param {PageRow} row */
 function seedsTable(table, row) {
   if (!Object.keys(row.epochs).length) return element("p", { class: "aside" }, "No seed is done.");
   const lines = Object.keys(row.epochs).map((seeds) => [
@@ -145,18 +177,21 @@ function seedsTable(table, row) {
   return plainTable("Values of each seed", ["seed", "epoch", ...table.headings], lines);
 }
 
+/** @param {PageRow} row */
 function published(row) {
   if (!row.numbers.length) return null;
   const lines = row.numbers.map((number) => [number.metric, number.value, number.difference, `${number.source}${number.protocol ? `; another protocol: ${number.protocol}` : ""}`]);
   return element("div", {}, element("h3", {}, "Published numbers"), plainTable("What papers report", ["metric", "published", "ours - published", "source"], lines));
 }
 
+/** @param {PageTable} table @param {PageRow} row */
 function costs(table, row) {
   if (!table.cost_names.length) return element("p", { class: "aside" }, "Costs are not recorded.");
   const lines = table.cost_names.map((name, index) => [name, row.costs[index].text]);
   return plainTable("Mean over cells, synthesis and training", ["cost", "a cell"], lines);
 }
 
+/** @param {PageRow} row */
 function origins(row) {
   const parts = row.citation ? [element("p", {}, citation(row.citation))] : [element("p", { class: "aside" }, "No citation is recorded.")];
   if (!row.identities.length) parts.push(element("p", { class: "aside" }, "Options and keys are not recorded."));

@@ -1,17 +1,38 @@
 // What is shown, as files. CSV has the lines of leaderboard.csv, of the rows shown.
 
+/** @param {PageTable} table */
 function csvText(table, rows) {
-  return table.csv_head + rows.map((row) => row.csv).join("");
+  const positions = new Map(table.rows.map((row, position) => [row, position]));
+  const texts = (row, metric) => table.csv.map((column) => csvField(table, column, row, positions.get(row), metric));
+  const lines = [table.csv.map((column) => column.name), ...rows.flatMap((row) => table.metrics.map((_, metric) => texts(row, metric)))];
+  return lines.map((fields) => `${fields.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\n`).join("");
 }
 
+/**
+ * The text of a column in the line of a row and a metric; balancebench/leaderboard/page/csv_columns.py says which it holds.
+ * @param {PageTable} table
+ */
+function csvField(table, column, row, position, metric) {
+  if (column.all !== null) return column.all;
+  if (column.rows !== null) return column.rows[position];
+  if (column.metrics !== null) return column.metrics[metric];
+  if (column.lines !== null) return column.lines[position * table.metrics.length + metric];
+  const { score, difference, gap, full_interval: full, seeds_interval: seeds } = row.metrics[metric];
+  const [low, high] = full ?? seeds ?? [null, null];
+  const values = { mean: score.value, difference_mean: difference.value, difference_low: low, difference_high: high, gap_closed: gap.value };
+  const costs = ["duration_seconds", "images_seen", "optimiser_steps", "peak_memory_bytes"];
+  const value = costs.includes(column.field) ? row.costs[costs.indexOf(column.field)]?.value : values[column.field];
+  return value === null || value === undefined ? "" : String(value);
+}
+
+/** @param {PageTable} table */
 function jsonText(suite, table, rows, mix) {
-  const plain = rows.map(({ csv: _csv, ...row }) => row);
-  const view = { suite: suite.name, task: table.task, report: table.report, metrics: table.metrics, rows: plain };
+  const view = { suite: suite.name, task: table.task, report: table.report, metrics: table.metrics, rows };
   if (mix) {
     view.mix = {
       weights: Object.fromEntries(table.class_names.map((name, label) => [name, mix.weights[label]])),
       scores: rows.flatMap((row) => {
-        const standing = mix.standings.get(table.rows.indexOf(row));
+        const standing = mix.standings.get(row);
         return standing ? [{ id: row.id, name: row.name, rank: standing.rank, range: standing.range, scores: standing.scores }] : [];
       }),
     };

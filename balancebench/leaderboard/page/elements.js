@@ -1,6 +1,9 @@
 // Elements and numbers as text. Nothing here reads markup: strings become text nodes.
 
-/** An element with attributes and children; a child that is a string is text, null is left out. */
+/**
+ * An element with attributes and children; a child that is a string is text, null is left out.
+ * @returns {any}
+ */
 function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
@@ -19,7 +22,60 @@ function filled(node, attributes, children) {
   return node;
 }
 
-/** The element of the page that has this id. */
+/** Makes a node say what a fresh one says, and returns it; nodes that are there stay, for layout is what costs most. */
+function renewed(node, fresh) {
+  if (node.nodeName !== fresh.nodeName) {
+    node.replaceWith(fresh);
+    return fresh;
+  }
+  if (node.nodeType === Node.TEXT_NODE) {
+    if (node.nodeValue !== fresh.nodeValue) node.nodeValue = fresh.nodeValue;
+    return node;
+  }
+  for (const { name } of [...node.attributes]) if (!fresh.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  const children = [...fresh.childNodes];
+  while (node.childNodes.length > children.length) node.lastChild.remove();
+  children.forEach((child, index) => {
+    if (index < node.childNodes.length) renewed(node.childNodes[index], child);
+    else node.append(child);
+  });
+  return node;
+}
+
+/** Brings the children of a node into this order; those that stand rightly among themselves are not moved. */
+function setOrder(parent, wanted) {
+  const places = new Map([...parent.children].map((child, place) => [child, place]));
+  const kept = new Set(longestRise(wanted.map((child) => places.get(child) ?? -1)).map((index) => wanted[index]));
+  const all = new Set(wanted);
+  for (const child of places.keys()) if (!all.has(child)) child.remove();
+  let next = null;
+  for (const child of [...wanted].reverse()) {
+    if (!kept.has(child)) parent.insertBefore(child, next);
+    next = child;
+  }
+}
+
+/** Where the longest rising sequence of places stands; negative ones take no part. */
+function longestRise(places) {
+  const ends = []; // of rises of length 1, 2, ...: where the one stands that ends lowest
+  const before = new Array(places.length).fill(-1);
+  places.forEach((place, index) => {
+    if (place < 0) return;
+    let length = ends.findIndex((end) => places[end] >= place);
+    if (length < 0) length = ends.length;
+    before[index] = length ? ends[length - 1] : -1;
+    ends[length] = index;
+  });
+  const rise = [];
+  for (let index = ends.at(-1) ?? -1; index >= 0; index = before[index]) rise.push(index);
+  return rise.reverse();
+}
+
+/**
+ * The element of the page that has this id, of whatever kind the template makes it.
+ * @returns {any}
+ */
 function part(id) {
   return document.getElementById(id);
 }

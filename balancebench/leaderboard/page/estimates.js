@@ -16,35 +16,28 @@ function varianceOf(values) {
   return values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1);
 }
 
-/** Weights of the classes that sum to 1; those without test images have none. */
+/**
+ * Weights of the classes that sum to 1; those without test images have none.
+ * @param {ClassCounts} counts
+ */
 function normalised(weights, counts) {
   const kept = weights.map((weight, label) => (counts.test_K[label] > 0 ? weight : 0));
   const total = kept.reduce((sum, weight) => sum + weight, 0);
   return kept.map((weight) => weight / total);
 }
 
-/** The classes' weights of a mix: "0" uniform to "100" the training images', or "reversed". */
-function mixWeights(mix, table) {
-  const total = table.train_K.reduce((sum, count) => sum + count, 0);
-  const train = table.train_K.map((count) => count / total);
-  if (mix === "reversed") {
-    const order = train.map((_, label) => label).sort((a, b) => train[a] - train[b] || a - b);
-    const reversed = new Array(train.length);
-    order.forEach((label, place) => {
-      reversed[label] = train[order[order.length - 1 - place]];
-    });
-    return normalised(reversed, table.counts);
-  }
-  const share = Number(mix) / 100;
-  return normalised(train.map((part) => share * part + (1 - share) / train.length), table.counts);
-}
-
-/** How many images of the mix itself would tell as much as the test images do. */
+/**
+ * How many images of the mix itself would tell as much as the test images do.
+ * @param {ClassCounts} counts
+ */
 function effectiveImages(weights, counts) {
   return 1 / weights.reduce((sum, weight, label) => sum + (weight > 0 ? weight ** 2 / counts.test_K[label] : 0), 0);
 }
 
-/** Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows. */
+/**
+ * Scores of a row by seed: its right shares of the classes, weighted. row: a position in counts.rows.
+ * @param {ClassCounts} counts
+ */
 function scoresBySeed(counts, row, weights) {
   return counts.right_RSK[row].map((right) => {
     let sum = 0;
@@ -55,7 +48,10 @@ function scoresBySeed(counts, row, weights) {
   });
 }
 
-/** Where the sums of a pair stand (first < second), -1 where they were left out. */
+/**
+ * Where the sums of a pair stand (first < second), -1 where they were left out.
+ * @param {ClassCounts} counts
+ */
 function pairIndex(counts, first, second) {
   const rows = counts.rows.length;
   if (counts.pair_with === null) return (first * (2 * rows - first - 1)) / 2 + (second - first - 1);
@@ -68,6 +64,7 @@ function pairIndex(counts, first, second) {
  * The difference of row a from row b: mean over seeds, values by seed, and variances, see `halfWidth`.
  * scores: those of all rows by seed, where they are known already.
  * covers: "both" seeds and test images, "seeds" alone, "run" for one seed (test images alone).
+ * @param {ClassCounts} counts
  */
 function differenceOf(counts, a, b, weights, scores = null) {
   const ofA = scores ? scores[a] : scoresBySeed(counts, a, weights);
@@ -89,7 +86,10 @@ function differenceOf(counts, a, b, weights, scores = null) {
   };
 }
 
-/** What test images say of a pair, null where their sums are not here or a class has fewer than two images. */
+/**
+ * What test images say of a pair, null where their sums are not here or a class has fewer than two images.
+ * @param {ClassCounts} counts
+ */
 function imageMoments(counts, a, b, weights) {
   const [first, second] = a < b ? [a, b] : [b, a];
   const pair = pairIndex(counts, first, second);
@@ -128,7 +128,7 @@ function imageMoments(counts, a, b, weights) {
 function intervalOf(difference) {
   if (difference.values.length < 2) {
     if (difference.covers !== "run") return null;
-    const half = normalQuantile(0.025) * Math.sqrt(difference.variance.images);
+    const half = quantilesOf(0.025, 1).z * Math.sqrt(difference.variance.images);
     return [difference.mean - half, difference.mean + half];
   }
   const half = halfWidth(difference.variance);
@@ -148,8 +148,9 @@ function pOf(difference) {
 }
 
 /**
- * Ranks of rows under a mix, and what is told apart: a map from positions in table.rows.
+ * Ranks of rows under a mix, and what is told apart: a map from rows of the table; scores: by positions in counts.rows.
  * Only rows that have a rank in the table take part; ranges are null with one seed or too few images.
+ * @param {PageTable} table
  */
 function standingsUnder(table, weights) {
   const { counts } = table;
@@ -160,27 +161,37 @@ function standingsUnder(table, weights) {
   ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
   const untold = whyNotToldApart(table, weights);
   const above = untold ? null : toldApart(counts, ranked, weights, scores);
+  const [better, worse] = [ranked, ranked].map(() => new Array(ranked.length).fill(0)); // how many are above and below a place
+  const belowFirst = new Set();
+  for (const [high, low] of above ?? []) {
+    better[low] += 1;
+    worse[high] += 1;
+    if (high === 0) belowFirst.add(low);
+  }
   const standings = new Map();
+  const rowOf = (position) => table.rows[counts.rows[position]];
   ranked.forEach((row, place) => {
-    const rank = 1 + ranked.findIndex((other) => rounded(other) === rounded(row));
-    const count = (told) => above.filter(told).length;
-    const lowest = above && 1 + count(([, worse]) => worse === place);
-    const highest = above && ranked.length - count(([better]) => better === place);
-    standings.set(counts.rows[row], {
+    const rank = place > 0 && rounded(ranked[place - 1]) === rounded(row) ? standings.get(rowOf(ranked[place - 1])).rank : place + 1;
+    const lowest = above && 1 + better[place];
+    const highest = above && ranked.length - worse[place];
+    standings.set(rowOf(row), {
       rank,
       range: above && ranked.length > 1 ? [Math.min(rank, lowest), Math.max(rank, highest)] : null,
-      level: above !== null && count(([better, worse]) => better === 0 && worse === place) === 0,
+      level: above !== null && !belowFirst.has(place),
       scores: scores[row],
     });
   });
-  counts.rows.forEach((index, row) => {
-    if (!standings.has(index)) standings.set(index, { rank: null, range: null, level: false, scores: scores[row] });
+  counts.rows.forEach((_, row) => {
+    if (!standings.has(rowOf(row))) standings.set(rowOf(row), { rank: null, range: null, level: false, scores: scores[row] });
   });
   const pairs = (ranked.length * (ranked.length - 1)) / 2;
-  return { standings, untold, separated: above === null ? null : above.length, pairs };
+  return { standings, scores, untold, separated: above === null ? null : above.length, pairs };
 }
 
-/** Why rows cannot be told apart under a mix, "" where they can. */
+/**
+ * Why rows cannot be told apart under a mix, "" where they can.
+ * @param {PageTable} table
+ */
 function whyNotToldApart(table, weights) {
   const { counts } = table;
   if (table.report === "best_test") return TEST_SET_CHOSE;
@@ -190,26 +201,33 @@ function whyNotToldApart(table, weights) {
   return counts.pair_with === null ? "" : "the page has too many rows to carry what ranges of a mix need";
 }
 
-/** The pairs of places in `ranked` (best first) that are told apart, the better one first. */
+/**
+ * The pairs of places in `ranked` (best first) that are told apart, the better one first: those that Benjamini and
+ * Hochberg's procedure rejects. It rejects the most pairs k of m that have p < 0.05 k / m; whether a p lies below a bound
+ * is told by the interval of that level, so that no p is computed.
+ * @param {ClassCounts} counts
+ */
 function toldApart(counts, ranked, weights, scores) {
   const pairs = [];
-  const pValues = [];
-  // A pair with p >= 0.05 is never told apart, whatever its p: that of most pairs need not be computed.
-  const t = tQuantile(SEPARATED / 2, Math.max(1, counts.seeds.length - 1));
-  const z = normalQuantile(SEPARATED / 2);
   ranked.forEach((a, i) => {
     for (let j = i + 1; j < ranked.length; j += 1) {
-      const difference = differenceOf(counts, a, ranked[j], weights, scores);
-      const { seeds, images, rest } = difference.variance;
-      const half = Math.sqrt(Math.max(t * t * seeds, z * z * rest) + z * z * images);
-      pairs.push(difference.mean >= 0 ? [i, j] : [j, i]);
-      pValues.push(Math.abs(difference.mean) > half ? pOf(difference) : 1);
+      const { mean, variance } = differenceOf(counts, a, ranked[j], weights, scores);
+      pairs.push({ size: Math.abs(mean), variance, places: mean >= 0 ? [i, j] : [j, i] });
     }
   });
-  return benjaminiHochberg(pValues).flatMap((q, pair) => (q < SEPARATED ? [pairs[pair]] : []));
+  const isBelow = (bound) => ({ size, variance }) => size > halfWidth(variance, 1 - bound);
+  let told = pairs.filter(isBelow(SEPARATED));
+  for (let before = pairs.length; told.length < before; ) {
+    before = told.length;
+    told = told.filter(isBelow((SEPARATED * before) / pairs.length));
+  }
+  return told.map(({ places }) => places);
 }
 
-/** The differences of each class that has test images between two rows, with Holm's p over the classes. */
+/**
+ * The differences of each class that has test images between two rows, with Holm's p over the classes.
+ * @param {ClassCounts} counts
+ */
 function classDifferences(counts, a, b) {
   const labels = counts.test_K.flatMap((images, label) => (images > 0 ? [label] : []));
   const differences = labels.map((label) =>

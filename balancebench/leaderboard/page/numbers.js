@@ -109,14 +109,21 @@ function tQuantile(tail, df) {
   return Math.exp(logT);
 }
 
+let quantiles = { tail: 0, df: 0, t: 0, z: 0 };
+
+/** The t and z that leave this tail; those of the last call are kept, for all pairs of a table ask for the same. */
+function quantilesOf(tail, df) {
+  if (quantiles.tail !== tail || quantiles.df !== df) quantiles = { tail, df, t: tQuantile(tail, df), z: normalQuantile(tail) };
+  return quantiles;
+}
+
 /**
  * Half of the width of an interval: sqrt(max(t^2 V, z^2 r) + z^2 v).
  * @param {{seeds: number, df: number, images: number, rest: number}} variance V, its degrees of freedom, v and r
  */
 function halfWidth(variance, level = 0.95) {
   const tail = (1 - level) / 2;
-  const t = tQuantile(tail, variance.df);
-  const z = normalQuantile(tail);
+  const { t, z } = quantilesOf(tail, variance.df);
   return Math.sqrt(Math.max(t * t * variance.seeds, z * z * variance.rest) + z * z * variance.images);
 }
 

@@ -6,28 +6,38 @@ suffixes: R rows, S seeds, K classes, P pairs of rows.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict
 
 from balancebench.evaluation import Report
 from balancebench.leaderboard.results import MetricHeader
 
 __all__ = [
+    "COUNT_ARRAYS",
     "SIGNIFICANT_DIGITS",
     "Aggregate",
     "CellText",
     "ClassCounts",
+    "CsvColumn",
+    "CsvField",
+    "CurveBand",
     "Identity",
     "Mark",
     "MetricCells",
     "NotDone",
     "Page",
+    "PagePicture",
     "PageRow",
     "PageTable",
     "PublishedNumber",
+    "RowCurves",
     "Term",
 ]
 
 SIGNIFICANT_DIGITS = 8  # of what is embedded; leaderboard.csv and records.json have them all
+
+COUNT_ARRAYS = ("right_RSK", "confusion_RKK", "squares_PK", "sums_PK")  # of ClassCounts, packed in this order
 
 
 class _Frozen(BaseModel):
@@ -79,7 +89,8 @@ class PublishedNumber(_Frozen):
 class MetricCells(_Frozen):
     """A metric of a row: its value, the difference from the floor, the share of the gap, and values by seeds.
 
-    seeds_interval, full_interval: of the difference, low and high, in the metric's unit; None where not known.
+    seeds_interval, full_interval: of the difference, low and high, in the metric's unit, to six digits as in
+    leaderboard.csv; None where not known.
     """
 
     score: CellText
@@ -107,8 +118,7 @@ class PageRow(_Frozen):
     """One row. id: of its role and label, the same in every table. metrics: in the order of the table's.
 
     range: first and last rank that it may have. level: with the first. verdict: against the floor. problem: why it has
-    no number at all, in few words, "" where it has. optimism: empty but for the report best_test. sorting: its place in
-    the table. csv: its lines of leaderboard.csv.
+    no number at all, in few words, "" where it has. optimism, cross_fitted: empty but for the report best_test.
     """
 
     id: str
@@ -125,6 +135,7 @@ class PageRow(_Frozen):
     exposure: str
     metrics: tuple[MetricCells, ...]
     optimism: CellText
+    cross_fitted: CellText
     cells: CellText
     costs: tuple[CellText, ...]
     not_done: tuple[NotDone, ...]
@@ -133,7 +144,34 @@ class PageRow(_Frozen):
     identities: tuple[Identity, ...]
     citation: str
     numbers: tuple[PublishedNumber, ...]
-    csv: str
+
+
+CsvField: TypeAlias = Literal[
+    "mean",
+    "difference_mean",
+    "difference_low",
+    "difference_high",
+    "gap_closed",
+    "duration_seconds",
+    "images_seen",
+    "optimiser_steps",
+    "peak_memory_bytes",
+]
+"""Columns of leaderboard.csv that the page's rows may hold anyway."""
+
+
+class CsvColumn(_Frozen):
+    """A column of leaderboard.csv, a line for each row and metric, in one of five ways.
+
+    field: what the rows hold. all: one text. rows: a text a row. metrics: a text a metric. lines: a text a line.
+    """
+
+    name: str
+    field: CsvField | None = None
+    all: str | None = None
+    rows: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
+    lines: tuple[str, ...] | None = None
 
 
 class ClassCounts(_Frozen):
@@ -160,11 +198,42 @@ class ClassCounts(_Frozen):
     sums_PK: list[list[int]]
 
 
+class CurveBand(_Frozen):
+    """Mean, least and most over trainings of each epoch (E); None where that of a training is not finite."""
+
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+class RowCurves(_Frozen):
+    """A row by epoch. epochs: those that bands are of, counted from 1. trainings: how many they are over. left_out:
+    trainings of another length. bands: by what they are of; accuracies 0..1.
+    """
+
+    epochs: tuple[int, ...]
+    trainings: int
+    left_out: int
+    bands: dict[str, CurveBand]
+
+
+class PagePicture(_Frozen):
+    """A picture beside the page. balancer: the row that it is of, "" of all. embedded: whether the page carries it."""
+
+    balancer: str
+    title: str
+    alt: str
+    caption: str
+    file: str
+    embedded: bool
+
+
 class PageTable(_Frozen):
     """One task under one report. id: of both. ranked_by: position in metrics, None where nothing ranks.
 
     summary: one sentence of how much the table tells apart. warning: about the whole table. cost_names: headings of
-    costs. floor: position of the floor's row. counts_reason: why there are no counts by class.
+    costs. floor: position of the floor's row. counts_reason: why there are no counts by class. curves: what the task's
+    curves are called, "" where there are none, and curves_reason says why. csv: the columns of leaderboard.csv.
     """
 
     id: str
@@ -183,6 +252,7 @@ class PageTable(_Frozen):
     ranked_by: int | None
     has_gap: bool
     has_optimism: bool
+    has_cross_fit: bool
     cost_names: tuple[str, ...]
     class_names: tuple[str, ...]
     train_K: tuple[float, ...]
@@ -191,7 +261,10 @@ class PageTable(_Frozen):
     rows: tuple[PageRow, ...]
     counts: ClassCounts | None
     counts_reason: str
-    csv_head: str
+    curves: str
+    curves_reason: str
+    pictures: tuple[PagePicture, ...]
+    csv: tuple[CsvColumn, ...]
 
 
 class Aggregate(_Frozen):
@@ -207,7 +280,7 @@ class Aggregate(_Frozen):
 class Page(_Frozen):
     """One suite. facts: what stands below the title. tables: in the suite's order. legend: how to read it.
 
-    aggregates: one a report, of suites with two or more tasks.
+    aggregates: one a report, of suites with two or more tasks. curves: by what tables call them, rows by id.
     """
 
     name: str
@@ -218,4 +291,5 @@ class Page(_Frozen):
     command: str
     aggregates: tuple[Aggregate, ...]
     tables: tuple[PageTable, ...]
+    curves: dict[str, dict[str, RowCurves]]
     legend: tuple[Term, ...]

@@ -13,9 +13,11 @@ from balancebench.leaderboard.format import REPORT_TITLES, heading, summary_text
 from balancebench.leaderboard.outcomes import Outcomes
 from balancebench.leaderboard.page.build import page_html, render
 from balancebench.leaderboard.page.contents import row_id, table_id
+from balancebench.leaderboard.page.embedded_pictures import pictures_beside
 from balancebench.leaderboard.page.words import summary_words, verdict_words
 from balancebench.leaderboard.records import Records
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import Curves
 
 __all__ = ["SuiteSource", "write_site"]
 
@@ -24,10 +26,12 @@ INDEX = "index.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSource:
-    """What a suite's page is made from."""
+    """What a suite's page is made from. folder: where its pictures lie."""
 
     records: Records
     outcomes: Outcomes
+    curves: Curves
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,13 @@ def write_site(folder: Path, suites: Mapping[str, SuiteSource]) -> Path:
         for name, source in suites.items()
     }
     pages = {
-        f"{name}/{INDEX}": page_html(boards[name], source.records.cells, source.outcomes)
+        f"{name}/{INDEX}": page_html(
+            boards[name],
+            source.records.cells,
+            source.outcomes,
+            source.curves,
+            pictures_beside(source.folder, boards[name]),
+        )
         for name, source in suites.items()
     }
     pages[INDEX] = render(

@@ -10,11 +10,12 @@ function nothing(reason) {
 /**
  * The columns of a table for one metric. priority: 0 always, 1 from 720 pixels, 2 from 940, 3 from 1140, 4 from 1400, 5 only when asked for.
  * standing: what a mix makes of the rows, null where they are as scored.
+ * @param {PageTable} table
  */
 function columnsOf(table, metric, mix) {
   const unit = table.metrics[metric].unit;
   const isRanking = metric === table.ranked_by;
-  const standingOf = (row) => (mix ? mix.standings.get(table.rows.indexOf(row)) ?? null : null);
+  const standingOf = (row) => (mix ? mix.standings.get(row) ?? null : null);
   const columns = [
     {
       key: "rank",
@@ -45,6 +46,9 @@ function columnsOf(table, metric, mix) {
   if (table.has_optimism && isRanking && !mix) {
     columns.push({ key: "optimism", title: "vs last epoch", priority: 2, cell: (row) => row.optimism });
   }
+  if (table.has_cross_fit && !mix) {
+    columns.push({ key: "crossfit", title: "accuracy, cross-fitted (%)", priority: 4, cell: (row) => row.cross_fitted });
+  }
   if (!mix && table.rows.some((row) => row.metrics[metric].published.value !== null)) {
     columns.push({ key: "published", title: "published", priority: 2, cell: (row) => row.metrics[metric].published });
     columns.push({ key: "ours", title: "ours - published", priority: 2, cell: (row) => row.metrics[metric].ours_minus_published });
@@ -62,6 +66,7 @@ function columnsOf(table, metric, mix) {
   return columns.map((column) => ({ ...column, unit }));
 }
 
+/** @param {PageTable} table @param {PageRow} row */
 function rangeCell(table, row, mix, standing) {
   const range = mix ? standing && standing.range : row.range;
   if (range) return { text: range[0] === range[1] ? String(range[0]) : range.join("-"), value: range[0] + range[1] / 1e6, reason: "" };
@@ -85,13 +90,17 @@ function sortedRows(rows, columns, sort) {
   const values = new Map(rows.map((row) => [row, column.cell(row).value]));
   const order = (a, b) => {
     const [first, second] = [values.get(a), values.get(b)];
-    if (first === null || second === null) return (first === null) - (second === null);
+    if (first === null || second === null) return Number(first === null) - Number(second === null);
     return sign * (typeof first === "string" ? first.localeCompare(second, "en") : first - second);
   };
   return [...rows].sort(order); // sorting is stable
 }
 
-/** What a picture of a row shows. */
+/**
+ * What a picture of a row shows.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ */
 function chartMark(table, row, metric, mix) {
   if (mix) return mix.markOf(row);
   const cells = row.metrics[metric];
@@ -100,63 +109,128 @@ function chartMark(table, row, metric, mix) {
   return { dots, mean: dots.length ? mean : null, thick: cells.seeds_interval, thin: cells.full_interval, aboutZero: table.floor !== null };
 }
 
-/** The body's rows and the heading of a table; `shown` are the rows in their order. */
-function boardElement(table, view, columns, shown, mix, actions) {
+/** What stands of a table: its elements, and of each cell what it was made from, so that only what differs is made anew. */
+const board = { layout: "", heading: "", caption: null, head: null, body: null, lines: new Map() };
+
+/**
+ * Brings the table in `frame` to the rows `shown`, in their order. Lines are kept, as are cells that say the same.
+ * sliding: lines far off the screen keep what they say until they are drawn without.
+ * @param {PageTable} table
+ */
+function drawBoard(frame, table, view, columns, shown, mix, sliding = false) {
   const marks = new Map(table.rows.map((row) => [row, chartMark(table, row, view.metric, mix)]));
   const axis = rangeOf(table.rows.filter((row) => row.role !== "ceiling").map((row) => marks.get(row)));
-  const [sortKey, direction] = view.sort.split(":");
   const classOf = (column) => {
     const asked = view.columns.get(column.key);
     return `p${column.priority}${asked === undefined ? "" : asked ? " shown" : " gone"}`;
   };
-  const heads = columns.map((column) => {
+  const classes = columns.map(classOf);
+  const layout = JSON.stringify([table.id, columns.map((column) => column.key), classes]);
+  if (layout !== board.layout || !frame.contains(board.body)) setBoard(frame, layout);
+  drawHead(table, view, columns, classes);
+  const wide = window.matchMedia("(min-width: 1600px)").matches;
+  const [first, last] = sliding ? placesInSight(shown.length) : [0, shown.length];
+  shown.forEach((row, place) => {
+    if ((place < first || place > last) && board.lines.has(row.id)) return;
+    const level = mix ? Boolean(mix.standings.get(row)?.level) : row.level;
+    const line = board.lines.get(row.id) ?? newLine(row);
+    const kinds = [row.role, level && "level", row.rank.value === null && row.role !== "ceiling" && "unranked", row.id === view.row && "chosen"];
+    setClass(line.element, kinds.filter(Boolean).join(" "));
+    line.box.checked = row.id === view.a || row.id === view.b;
+    columns.forEach((column, index) => {
+      const [key, made] = column.key === "chart" ? chartCell(table, view, row, marks.get(row), axis, mix, wide) : textCell(table, view, row, column, level, mix);
+      if (line.keys[index] === key) return;
+      const cell = made(classes[index]);
+      line.keys[index] = key;
+      line.cells[index] = line.cells[index] ? renewed(line.cells[index], cell) : line.element.insertBefore(cell, line.tick);
+    });
+  });
+  setOrder(board.body, shown.map((row) => board.lines.get(row.id).element));
+}
+
+function setBoard(frame, layout) {
+  Object.assign(board, { layout, heading: "", caption: element("caption"), head: element("thead"), body: element("tbody"), lines: new Map() });
+  frame.replaceChildren(element("table", { class: "board" }, board.caption, board.head, board.body));
+}
+
+/** The places of the first and last line near the screen. */
+function placesInSight(lines) {
+  const { top, height } = board.body.getBoundingClientRect();
+  const place = (y) => Math.round(((y - top) / (height || 1)) * lines);
+  return [place(-innerHeight / 4), place(1.25 * innerHeight)];
+}
+
+function setClass(node, name) {
+  if (node.className !== name) node.className = name;
+}
+
+/** @param {PageRow} row */
+function newLine(row) {
+  const box = element("input", { type: "checkbox", "aria-label": `compare ${row.name}`, "data-compare": row.id });
+  const tick = element("td", { class: "compared" }, element("label", { class: "tick" }, box));
+  const line = { element: element("tr", { "data-row": row.id }, tick), tick, box, keys: [], cells: [] };
+  board.lines.set(row.id, line);
+  return line;
+}
+
+/** @param {PageTable} table */
+function drawHead(table, view, columns, classes) {
+  const heading = JSON.stringify([view.sort, view.reports > 1, columns.map((column) => column.title)]);
+  if (heading === board.heading) return;
+  board.heading = heading;
+  const [sortKey, direction] = view.sort.split(":");
+  const heads = columns.map((column, index) => {
     const isSorted = column.key === sortKey;
     const sorted = isSorted ? (direction === "down" ? "descending" : "ascending") : null;
     const arrow = isSorted ? (direction === "down" ? " ▾" : " ▴") : "";
     const content = column.cell ? element("button", { type: "button", "data-sort": column.key }, breakable(column.title), arrow) : column.title;
-    return element("th", { scope: "col", "aria-sort": sorted, class: `${classOf(column)}${column.key === "name" ? " name" : ""}` }, content);
+    return element("th", { scope: "col", "aria-sort": sorted, class: `${classes[index]}${column.key === "name" ? " name" : ""}` }, content);
   });
-  const compared = element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"));
-  const body = shown.map((row) => {
-    const level = mix ? Boolean(mix.standings.get(table.rows.indexOf(row))?.level) : row.level;
-    const unranked = row.rank.value === null && row.role !== "ceiling";
-    const classes = [row.role, level && "level", unranked && "unranked", row.id === view.row && "chosen"];
-    const cells = columns.map((column) => boardCell(table, view, row, column, { classes: classOf(column), marks, axis, level, mix, actions }));
-    const box = element("input", { type: "checkbox", "aria-label": `compare ${row.name}`, "data-compare": row.id });
-    box.checked = row.id === view.a || row.id === view.b;
-    const tick = element("td", { class: "compared" }, element("label", { class: "tick" }, box));
-    return element("tr", { class: classes.filter(Boolean).join(" "), "data-row": row.id }, cells, tick);
-  });
-  return element(
-    "table",
-    { class: "board" },
-    element("caption", {}, `${table.task}${view.reports > 1 ? `, ${table.report_title.toLowerCase()}` : ""}`),
-    element("thead", {}, element("tr", {}, heads, compared)),
-    element("tbody", {}, body),
-  );
+  board.caption.textContent = `${table.task}${view.reports > 1 ? `, ${table.report_title.toLowerCase()}` : ""}`;
+  board.head.replaceChildren(element("tr", {}, heads, element("th", { scope: "col", class: "compared" }, element("span", {}, "compare"))));
 }
 
-function boardCell(table, view, row, column, { classes, marks, axis, level, mix, actions }) {
-  if (column.key === "chart") {
-    const mark = marks.get(row);
+/**
+ * What the picture of a row is made from, and a function that makes its cell.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ * @returns {[string, (classes: string) => any]}
+ */
+function chartCell(table, view, row, mark, axis, mix, wide) {
+  const made = (classes) => {
     const words = chartWords(row, mark, mix ? "%" : table.metrics[view.metric].unit);
-    return element("td", { class: classes }, mark.dots.length ? intervalChart(mark, axis, words) : [DASH, unseen(row.problem || "no seed to compare")]);
-  }
-  const cell = column.cell(row);
-  if (column.key === "name") return nameCell(row, view, classes, actions);
-  const content = [cell.text];
-  if (column.key === "rank" && level) content.push(unseen(", level with the first"));
-  if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
-  if (column.key === "difference" && cell.value !== null) {
-    const [mean, ...bounds] = cell.text.split(" ["); // bounds may be followed by "this run only"
-    const verdict = mix ? "" : view.metric === table.ranked_by ? row.verdict : "";
-    const kind = verdict.startsWith("better") ? "better" : verdict.startsWith("worse") ? "worse" : "";
-    content.splice(0, 1, element("span", { class: kind }, mean), bounds.length ? element("span", { class: "bounds" }, ` [${bounds[0]}`) : "");
-    if (kind) content.push(unseen(`, ${verdict}`));
-  }
-  return element("td", { class: `number ${classes}`, title: cell.reason || null }, content);
+    return element("td", { class: classes }, mark.dots.length ? intervalChart(mark, axis, words, wide) : [DASH, unseen(row.problem || "no seed to compare")]);
+  };
+  return [JSON.stringify([mark, axis, wide]), made];
 }
 
+/**
+ * What a cell is made from, and a function that makes it.
+ * @param {PageTable} table
+ * @param {PageRow} row
+ * @returns {[string, (classes: string) => any]}
+ */
+function textCell(table, view, row, column, level, mix) {
+  if (column.key === "name") return [String(row.id === view.row), (classes) => nameCell(row, view, classes)];
+  const cell = column.cell(row);
+  const isLevel = column.key === "rank" && level;
+  const verdict = column.key === "difference" && !mix && view.metric === table.ranked_by ? row.verdict : "";
+  const made = (classes) => {
+    const content = [cell.text];
+    if (isLevel) content.push(unseen(", level with the first"));
+    if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
+    if (column.key === "difference" && cell.value !== null) {
+      const [mean, ...bounds] = cell.text.split(" ["); // bounds may be followed by "this run only"
+      const kind = verdict.startsWith("better") ? "better" : verdict.startsWith("worse") ? "worse" : "";
+      content.splice(0, 1, element("span", { class: kind }, mean), bounds.length ? element("span", { class: "bounds" }, ` [${bounds[0]}`) : "");
+      if (kind) content.push(unseen(`, ${verdict}`));
+    }
+    return element("td", { class: classes, title: cell.reason || null }, content);
+  };
+  return [`${cell.text}\n${cell.reason}\n${isLevel}\n${verdict}`, made];
+}
+
+/** @param {PageRow} row */
 function chartWords(row, mark, unit) {
   const parts = [`${mark.dots.length} ${mark.dots.length === 1 ? "seed" : "seeds"}`];
   if (mark.mean !== null) parts.push(`mean ${numberText(mark.mean, unit, mark.aboutZero)}`);
@@ -165,13 +239,13 @@ function chartWords(row, mark, unit) {
   return parts.join(", ");
 }
 
-function nameCell(row, view, classes, actions) {
+/** @param {PageRow} row */
+function nameCell(row, view, classes) {
   const button = element(
     "button",
     { type: "button", "aria-expanded": String(row.id === view.row), "aria-controls": "detail", "data-open": row.id },
     breakable(row.name),
   );
-  button.addEventListener("click", () => actions.open(row.id));
   return element(
     "th",
     { scope: "row", class: `name ${classes}` },

@@ -1,21 +1,13 @@
 // What is shown and how it is changed: controls, links to a view, and the first drawing.
 
-const FINE_MIX = /^(reversed|100|[1-9]?[05])$/;
+const MOST_REMARKS = 4; // beyond, all but three are folded
 const suite = JSON.parse(part("index").textContent);
-const tables = new Map();
 const view = { task: "", metric: 0, row: "", a: "", b: "", mix: "", sort: "", find: "", unmarked: false, columns: new Map(), reports: 1 };
 
-/** Inflates and parses the block of a table; kept once it is there. */
-async function tableOf(id) {
-  if (!tables.has(id)) {
-    const bytes = Uint8Array.from(atob(part(`data-${id}`).textContent.trim()), (sign) => sign.charCodeAt(0));
-    const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    tables.set(id, JSON.parse(await new Response(inflated).text()));
-  }
-  return tables.get(id);
-}
-
-/** Takes over what a link asks for, as far as it exists here. */
+/**
+ * Takes over what a link asks for, as far as it exists here.
+ * @param {PageTable} table
+ */
 function readLink(table) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const ids = new Set(table.rows.map((row) => row.id));
@@ -25,12 +17,13 @@ function readLink(table) {
   view.row = known("row");
   view.a = known("a");
   view.b = known("b") === view.a ? "" : known("b");
-  view.mix = table.counts && FINE_MIX.test(asked.get("mix") ?? "") ? asked.get("mix") : "";
+  view.mix = isMix(asked.get("mix") ?? "", table) ? asked.get("mix") : "";
   view.sort = /^[a-z]+\d*(:down)?$/.test(asked.get("sort") ?? "") ? asked.get("sort") : "";
   view.find = (asked.get("find") ?? "").slice(0, 200);
   view.unmarked = asked.get("unmarked") === "1";
 }
 
+/** @param {PageTable} table */
 function writeLink(table) {
   const asked = new URLSearchParams();
   if (view.task !== suite.tables[0].id) asked.set("task", view.task);
@@ -41,7 +34,10 @@ function writeLink(table) {
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-/** What a mix makes of a table, null where it is shown as scored. */
+/**
+ * What a mix makes of a table, null where it is shown as scored.
+ * @param {PageTable} table
+ */
 function mixOf(table) {
   if (!view.mix || table.counts === null) return null;
   const { counts } = table;
@@ -51,11 +47,13 @@ function mixOf(table) {
   const floor = table.floor === null ? -1 : counts.rows.indexOf(table.floor);
   const ceilingRow = table.rows.findIndex((row) => row.role === "ceiling");
   const ceiling = counts.rows.indexOf(ceilingRow);
+  const room = ceiling >= 0 && floor >= 0 ? differenceOf(counts, ceiling, floor, weights, under.scores).mean : null;
+  const positions = new Map(counts.rows.map((index, position) => [table.rows[index], position]));
   const differences = new Map();
   const from = (row) => {
-    const position = counts.rows.indexOf(table.rows.indexOf(row));
-    if (position < 0 || floor < 0 || position === floor) return null;
-    if (!differences.has(row)) differences.set(row, differenceOf(counts, position, floor, weights));
+    const position = positions.get(row);
+    if (position === undefined || floor < 0 || position === floor) return null;
+    if (!differences.has(row)) differences.set(row, differenceOf(counts, position, floor, weights, under.scores));
     return differences.get(row);
   };
   const reason = "not every seed of it has its test images recorded";
@@ -71,15 +69,13 @@ function mixOf(table) {
     },
     gapOf: (row) => {
       const difference = from(row);
-      const room = ceiling >= 0 && floor >= 0 ? differenceOf(counts, ceiling, floor, weights).mean : null;
       if (!difference || room === null) return nothing("there is no floor or no ceiling to compare with");
       if (room <= 0 || Math.abs(difference.mean) > 10 * room) return nothing("the gap between floor and ceiling is too small here");
       return { text: `${((100 * difference.mean) / room).toFixed(0)} %`, value: difference.mean / room, reason: "" };
     },
     markOf: (row) => {
-      const position = counts.rows.indexOf(table.rows.indexOf(row));
       const difference = from(row);
-      if (position === floor && floor >= 0) return { dots: counts.seeds.map(() => 0), mean: 0, thick: null, thin: null, aboutZero: true };
+      if (positions.get(row) === floor) return { dots: counts.seeds.map(() => 0), mean: 0, thick: null, thin: null, aboutZero: true };
       if (!difference) return { dots: [], mean: null, thick: null, thin: null, aboutZero: true };
       const thin = enough && difference.covers === "both" ? intervalOf(difference) : null;
       return { dots: difference.values, mean: difference.mean, thick: seedsIntervalOf(difference), thin, aboutZero: true };
@@ -87,7 +83,10 @@ function mixOf(table) {
   };
 }
 
-/** The rows that are shown, in their order. */
+/**
+ * The rows that are shown, in their order.
+ * @param {PageTable} table
+ */
 function shownRows(table, columns, mix) {
   const wanted = view.find.trim().toLowerCase();
   let rows = table.rows.filter((row) => !wanted || [row.name, ...row.marks.map((mark) => mark.word)].some((text) => text.toLowerCase().includes(wanted)));
@@ -98,39 +97,61 @@ function shownRows(table, columns, mix) {
 
 let leader = "";
 
-/** Draws everything anew. */
+/**
+ * Draws everything; what is the same as before stays as it is.
+ * @param {PageTable} table
+ */
 function draw(table) {
-  const mix = mixOf(table);
-  const columns = columnsOf(table, view.metric, mix);
-  const shown = shownRows(table, columns, mix);
-  part("frame").replaceChildren(boardElement(table, view, columns, shown, mix, { open: (id) => openRow(table, id) }));
-  for (const button of part("frame").querySelectorAll("[data-sort]")) button.addEventListener("click", () => sortBy(table, button.dataset.sort));
-  for (const box of part("frame").querySelectorAll("[data-compare]")) box.addEventListener("change", () => chooseCompared(table, box.dataset.compare, box.checked));
-  part("said").textContent = saidOf(table, shown, mix);
+  const { mix, columns } = drawRows(table);
   part("table-warning").textContent = table.warning;
   part("table-warning").hidden = !table.warning;
   const measures = table.measures.length ? [`Training images before balancing: ${table.measures.join(", ")}.`] : [];
-  part("remarks").replaceChildren(...[...measures, ...table.remarks].map((text) => element("li", {}, text)));
+  const remarks = [...measures, ...table.remarks].map((text) => element("li", {}, text));
+  const folded = remarks.splice(remarks.length > MOST_REMARKS ? MOST_REMARKS - 1 : MOST_REMARKS);
+  part("remarks").replaceChildren(...remarks, folded.length ? element("li", {}, element("details", {}, element("summary", {}, `${folded.length} more remarks`), element("ul", {}, folded))) : "");
   drawControls(table, columns);
   drawDetail(table);
   drawComparison(table, mix);
   writeLink(table);
 }
 
+/**
+ * Draws the rows and the sentence above them.
+ * @param {PageTable} table
+ */
+function drawRows(table, sliding = false) {
+  const mix = mixOf(table);
+  const columns = columnsOf(table, view.metric, mix);
+  const shown = shownRows(table, columns, mix);
+  drawBoard(part("frame"), table, view, columns, shown, mix, sliding);
+  part("said").textContent = saidOf(table, shown, mix);
+  return { mix, columns };
+}
+
+/**
+ * Draws what a slide moves, once a frame; lines off the screen, links and controls follow when it ends.
+ * @param {PageTable} table
+ */
+function drawSlide(table) {
+  const { mix } = drawRows(table, true);
+  if (view.a && view.b) drawComparison(table, mix);
+}
+
+/** @param {PageTable} table */
 function saidOf(table, shown, mix) {
   const filtered = shown.length < table.rows.length ? ` ${shown.length} of ${table.rows.length} rows shown.` : "";
   if (!mix) {
     leader = "";
     return table.summary + filtered;
   }
-  const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([position]) => table.rows[position].name).join(" and ");
+  const first = [...mix.standings].filter(([, standing]) => standing.rank === 1).map(([row]) => row.name).join(" and ");
   const before = leader && leader !== first ? ` (it was ${leader})` : "";
   leader = first;
   const separated = mix.separated === null ? mix.rangeReason : `${mix.separated} of ${mix.pairs} pairs of rows are told apart`;
-  const name = view.mix === "reversed" ? "the training mix reversed" : view.mix === "0" ? "a uniform mix" : view.mix === "100" ? "the training mix" : `${view.mix} % of the way to the training mix`;
-  return `First under ${name}: ${first}${before}; ${separated}.${filtered}`;
+  return `First under ${mixName(view.mix)}: ${first}${before}; ${separated}.${filtered}`;
 }
 
+/** @param {PageTable} table */
 function drawControls(table, columns) {
   part("metric").replaceChildren(...table.metrics.map((_, index) => element("option", { value: index, selected: index === view.metric }, table.headings[index])));
   part("metric").disabled = Boolean(view.mix);
@@ -140,6 +161,8 @@ function drawControls(table, columns) {
   part("mix-tested").checked = !view.mix;
   part("mix-slides").checked = slides;
   part("mix-reversed").checked = view.mix === "reversed";
+  part("mix-own").checked = view.mix.startsWith("w");
+  drawWeights(part("mix-weights"), table, view.mix);
   if (slides) part("mix-share").value = view.mix;
   part("mix-offered").hidden = table.counts === null;
   part("mix-withheld").hidden = table.counts !== null;
@@ -161,6 +184,7 @@ function isWideEnough(priority) {
   return priority < 5 && window.matchMedia(`(min-width: ${[0, 720, 940, 1140, 1400][priority]}px)`).matches;
 }
 
+/** @param {PageTable} table */
 function sortBy(table, key) {
   const order = ["rank", "range", "name"].includes(key) ? [key, `${key}:down`, ""] : [`${key}:down`, key, ""];
   view.sort = order[(order.indexOf(view.sort) + 1) % 3];
@@ -168,6 +192,7 @@ function sortBy(table, key) {
   part("frame").querySelector(`[data-sort="${key}"]`).focus();
 }
 
+/** @param {PageTable} table */
 function openRow(table, id) {
   view.row = view.row === id ? "" : id;
   draw(table);
@@ -189,6 +214,7 @@ function opened(title, close) {
   return element("div", { class: "opened" }, element("h2", {}, title), button);
 }
 
+/** @param {PageTable} table */
 function drawDetail(table) {
   const row = table.rows.find((candidate) => candidate.id === view.row);
   part("detail").hidden = !row;
@@ -198,6 +224,7 @@ function drawDetail(table) {
   return part("detail").replaceChildren(opened(row.name, () => openRow(table, row.id)), ...parts);
 }
 
+/** @param {PageTable} table */
 function drawComparison(table, mix) {
   const [a, b] = [view.a, view.b].map((id) => table.rows.find((row) => row.id === id));
   part("compare").hidden = !(a && b);
@@ -212,6 +239,7 @@ function drawComparison(table, mix) {
   return part("compare").replaceChildren(opened(`${a.name} against ${b.name}`, close), ...comparisonParts(table, a, b, view.metric, mix ? mix.weights : null));
 }
 
+/** @param {PageTable} table */
 function chooseCompared(table, id, wanted) {
   const others = [view.a, view.b].filter((other) => other && other !== id);
   const chosen = wanted ? [...others, id].slice(-2) : others;
@@ -238,7 +266,7 @@ function listen() {
     const id = part("task").value;
     const table = await tableOf(id);
     if (view.metric >= table.metrics.length) view.metric = table.ranked_by ?? 0;
-    if (table.counts === null) view.mix = "";
+    if (!isMix(view.mix, table)) view.mix = "";
     await show(id);
   });
   changed("metric", "change", (control) => { view.metric = Number(control.value); });
@@ -247,13 +275,34 @@ function listen() {
   changed("mix-tested", "change", () => { view.mix = ""; });
   changed("mix-slides", "change", () => { view.mix = part("mix-share").value; });
   changed("mix-reversed", "change", () => { view.mix = "reversed"; });
+  changed("mix-own", "change", () => { view.mix = ownMix(view.mix, current()); });
   let asked = 0;
-  part("mix-share").addEventListener("input", () => {
+  const slide = (mixAsked) => {
     cancelAnimationFrame(asked);
     asked = requestAnimationFrame(() => {
-      view.mix = part("mix-share").value;
-      draw(current());
+      const mix = mixAsked();
+      if (!isMix(mix, current())) return;
+      const before = view.mix;
+      view.mix = mix;
+      if (before) drawSlide(current());
+      else draw(current());
     });
+  };
+  part("mix-share").addEventListener("input", () => slide(() => part("mix-share").value));
+  part("mix-weights").addEventListener("input", () => slide(() => mixOfFields(part("mix-weights"))));
+  part("mix-weights").addEventListener("change", () => {
+    const mix = mixOfFields(part("mix-weights"));
+    if (isMix(mix, current())) view.mix = mix;
+    draw(current());
+  });
+  changed("mix-share", "change", (control) => { view.mix = control.value; });
+  part("frame").addEventListener("click", ({ target }) => {
+    const button = target instanceof Element ? target.closest("button") : null;
+    if (button?.dataset.sort) sortBy(current(), button.dataset.sort);
+    else if (button?.dataset.open) openRow(current(), button.dataset.open);
+  });
+  part("frame").addEventListener("change", ({ target }) => {
+    if (target instanceof HTMLInputElement && target.dataset.compare) chooseCompared(current(), target.dataset.compare, target.checked);
   });
   const rows = () => {
     const table = current();
@@ -287,11 +336,6 @@ function taskOfLink() {
 
 async function start() {
   if (!suite.tables.length) return;
-  if (!("DecompressionStream" in window)) {
-    part("trouble").textContent = "This browser is too old for the interactive table (it lacks DecompressionStream): the plain one stands below.";
-    part("trouble").hidden = false;
-    return;
-  }
   part("task").replaceChildren(...suite.tables.map((table) => {
     const several = suite.tables.some((other) => other.report !== table.report);
     return element("option", { value: table.id }, several ? `${table.task}, ${table.report_title.toLowerCase()}` : table.task);

@@ -1,16 +1,14 @@
 """Pages as tests look at them: their parts in Python, and opened in Chromium without a network."""
 
-import base64
 import json
 import re
 import shutil
-import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from balancebench.leaderboard.page.build import page_html
+from balancebench.leaderboard.page.build import page_html, unpacked_block
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.suite.bound import PublishedNumbers
 
@@ -19,15 +17,60 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def parts_of(html):
-    """The style, the script, the index and the tables of a page."""
+    """The style, the loader, the script, the index and the tables of a page, their counts put back."""
     index = re.search(r'<script type="application/json" id="index">(.*?)</script>', html, re.DOTALL)
-    blocks = re.findall(r'<script type="application/octet-stream" id="data-([0-9a-f]+)">([^<]*)</script>', html)
+    found = re.findall(r'<script type="application/octet-stream" id="([a-z]+(?:-[0-9a-f]+)?)">([^<]*)</script>', html)
+    blocks = {name: unpacked_block(block) for name, block in found}
+    tables = {name[5:]: json.loads(content) for name, content in blocks.items() if name.startswith("data-")}
+    for name, table in tables.items():
+        if table["counts"] is not None:
+            table["counts"] |= counts_of(table["counts"], blocks[f"counts-{name}"])
     return SimpleNamespace(
         style=re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1],
-        script=re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1],
+        loader=re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1],
+        script=blocks["program"].decode(),
         index=json.loads(index[1]),
-        tables={name: json.loads(zlib.decompress(base64.b64decode(block), -15)) for name, block in blocks},
+        tables=tables,
+        blocks=blocks,
     )
+
+
+def counts_of(counts, content):
+    """The arrays that a table's second block holds: read as the script reads them, in other words."""
+    rows, seeds, classes = (len(counts[name]) for name in ("rows", "seeds", "test_K"))
+    numbers, value, shift = [], 0, 0
+    for byte in content:
+        value, shift = value | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            numbers.append(value // 2 if value % 2 == 0 else -(value + 1) // 2)
+            value = shift = 0
+    rest = iter(numbers)
+
+    def array(*shape):
+        return np.array([next(rest) for _ in range(int(np.prod(shape)))], dtype=np.int64).reshape(shape)
+
+    def pairs():
+        if counts["pair_with"] is not None:
+            return array(rows - 1, classes).cumsum(axis=0)
+        known = {}
+        for a in range(rows):
+            for b in range(a + 1, rows):
+                above, left = known.get((a - 1, b), 0), known.get((a, b - 1), 0)
+                corner = known[a - 1, b - 1] if a and b > a + 1 else 0
+                known[a, b] = array(classes) + above + left - corner
+        return np.array(list(known.values())).reshape(-1, classes)
+
+    right = array(rows, seeds, classes).cumsum(axis=0)
+    confusion = array(rows, classes, classes).cumsum(axis=0) if counts["commonest_RK"] is None else None
+    squares = pairs()
+    sums = squares + 2 * pairs()
+    assert next(rest, None) is None
+    return {
+        "right_RSK": right.tolist(),
+        "confusion_RKK": None if confusion is None else confusion.tolist(),
+        "squares_PK": squares.tolist(),
+        "sums_PK": sums.tolist(),
+    }
 
 
 def right_images(rows, seeds, labels_N, rng):

@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from balancebench.leaderboard.crossfit import CrossFit
 from balancebench.leaderboard.export import csv_text
 from balancebench.leaderboard.page.build import page_html
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import TrainingCurves
 
 
 def names_of(page):
@@ -77,6 +79,28 @@ def test_every_column_sorts_both_ways_and_says_so(browse, measured, data, key):
     assert names_of(page) == before
 
 
+def test_a_score_has_no_reason_and_a_missing_one_does(browse, measured, data):
+    page = browse(measured.html)
+    scores = page.locator("#frame tbody tr td:nth-child(5)")
+    assert scores.count() == 7
+    assert scores.evaluate_all("cells => cells.map(cell => cell.title)") == [""] * 7
+
+
+def test_many_remarks_are_folded_behind_the_first_three(browse, make):
+    cells = [
+        *make.row("none", [0.5, 0.6], role="floor"),
+        *[make.cell(f"m{index}", 0, 0.5, warnings=(f"warning {index}",)) for index in range(8)],
+    ]
+    page = browse(page_html(build_leaderboard(make.suite(), cells), cells))
+    remarks = page.locator("#remarks > li")
+    assert remarks.count() == 4
+    folded = page.locator("#remarks details li")
+    assert page.locator("#remarks summary").inner_text() == f"{folded.count()} more remarks"
+    assert folded.first.is_hidden()
+    page.locator("#remarks summary").click()
+    assert "warning 7" in page.locator("#remarks").inner_text()
+
+
 def test_find_keeps_rows_by_name_and_by_mark(browse, measured):
     page = browse(measured.html)
     page.fill("#find", "TWIN")
@@ -125,6 +149,67 @@ def test_the_detail_shows_confusion_seeds_costs_and_citation(browse, measured, d
     assert detail.locator("table", has_text="Values of each seed").locator("tbody tr").count() == 5
     assert detail.locator('a[href="https://example.org/smote"]').get_attribute("rel") == "noopener noreferrer"
     assert "12.0 s" in detail.inner_text()
+
+
+@pytest.fixture(scope="module")
+def with_curves(measured):
+    """A page whose trainings have curves of four epochs, but for those of `worse`; smote's seeds differ by 0.02."""
+    curves = {}
+    for cell in measured.cells:
+        shift = 0.01 * cell.seeds.subset if cell.balancer == "smote" else 0
+        if cell.balancer != "worse":
+            values = {"training loss": (2.0, 0.5 + shift, 0.25, 0.3), "test accuracy": (0.2, 0.5, 0.6 + shift, 0.55)}
+            curves[cell.steps["train"]] = TrainingCurves(epochs=4, values=values)
+    return page_html(measured.board, measured.cells, measured.outcomes, curves)
+
+
+def test_a_row_is_shown_by_epoch_with_its_range_the_floor_and_the_best_epoch(browse, with_curves, data):
+    page = browse(with_curves, hash_=f"row={row_ids(data[0])['smote']}")
+    part = page.locator("#detail .by-epoch")
+    part.locator("svg").first.wait_for()
+    assert part.locator("figcaption").all_inner_texts() == [
+        "training loss: last 0.300, lowest 0.250 in epoch 3",
+        "test accuracy: last 55.00, highest 62.00 in epoch 3",
+    ]
+    assert part.inner_text().startswith("Mean of 5 trainings, and the range between them; dashed: none (floor).")
+    assert part.locator("svg").last.locator("path.floor-line").count() == 1
+    part.locator("summary").click()
+    lines = [line.split("\t") for line in part.locator("tbody").inner_text().split("\n")]
+    assert lines[1] == ["2", "0.52 [0.5, 0.54]", "0.5", "50.00 [50.00, 50.00]", "50.00"]
+    assert lines[2][3:] == ["62.00 [60.00, 64.00]", "60.00"]
+    # The ring and the dot stand on the line of means: x is even over four epochs, y goes from the least to the most.
+    ring, dot = (part.locator(f"svg >> nth=1 >> circle.{kind}") for kind in ("best", "last"))
+    assert float(ring.get_attribute("cx")) == pytest.approx(46 + 2 / 3 * (430 - 56))
+    assert float(ring.get_attribute("cy")) == pytest.approx(12 + (0.64 - 0.62) / 0.44 * (190 - 36))
+    assert float(dot.get_attribute("cx")) == pytest.approx(420)
+
+
+def test_a_row_without_curves_and_records_without_any_say_why(browse, with_curves, measured, data):
+    page = browse(with_curves, hash_=f"row={row_ids(data[0])['worse']}")
+    page.locator("#detail .by-epoch", has_text="Not shown: no training of it is done, or none reported").wait_for()
+    page = browse(measured.html, hash_=f"row={row_ids(data[0])['smote']}")
+    page.locator(
+        "#detail .by-epoch", has_text="Not shown: these records were made without the values of each"
+    ).wait_for()
+
+
+def test_a_cross_fitted_best_stands_beside_what_the_test_set_chose(browse, make):
+    cells = [
+        *make.row("none", [0.5, 0.6], role="floor"),
+        *make.row("smote", [0.6, 0.7]),
+    ]
+    cells = [replace(cell, scores={"best_test": cell.scores["last"]}) for cell in cells]
+    fit = CrossFit(last=0.7, best=0.76, cross_fitted=0.75)
+    curves = {cell.steps["train"]: TrainingCurves(epochs=1, values={}, cross_fit=fit) for cell in cells}
+    suite = make.suite().model_copy(update={"reports": ("best_test",)})
+    page = browse(page_html(build_leaderboard(suite, cells), cells, None, curves), width=1500)
+    assert column(page, "accuracy, cross-fitted (%)") == ["75.00", "75.00"]
+    page.locator("#frame button", has_text="smote").click()
+    said = "Cross-fitted best: 75.00 (accuracy, where halves of the test images choose the epoch for each other; the "
+    assert (
+        said + "choice by all of them adds +1.00, and stopping early gains +5.00"
+        in page.locator("#detail").inner_text()
+    )
 
 
 def test_two_rows_are_compared_in_words(browse, measured, data):
@@ -224,6 +309,69 @@ def test_the_mix_of_classes_reorders_the_rows_says_who_leads_and_comes_back(brow
     assert "mix=" not in page.url
 
 
+def test_own_weights_start_from_the_mix_shown_rank_rows_and_stay_in_the_link(browse, measured):
+    page = browse(measured.html)
+    assert page.locator("#mix-weights").is_hidden()
+    page.check("#mix-reversed")
+    page.check("#mix-own")
+    fields = page.locator("#mix-weights input")
+    assert page.locator("#mix-weights label").all_inner_texts() == ["c0", "c1", "c2"]
+    assert [field.input_value() for field in fields.all()] == ["6.25", "31.25", "62.5"]
+    for field, value in zip(fields.all(), ("0", "0", "1"), strict=True):
+        field.fill(value)
+    fields.last.blur()
+    page.locator("#said", has_text="First under a mix of your own: trader").wait_for()
+    assert "mix=w0%7E0%7E1" in page.url
+    few = page.evaluate("[...document.querySelectorAll('#frame tbody tr')].map(line => line.children[4].textContent)")
+    again = browse(measured.html, hash_=page.url.split("#", 1)[1])
+    assert again.locator("#frame").inner_text() == page.locator("#frame").inner_text()
+    assert [field.input_value() for field in again.locator("#mix-weights input").all()] == ["0", "0", "1"]
+    again.check("#mix-tested")  # only the last class counts in few-shot accuracy
+    again.select_option("#metric", "2")
+    scores = again.evaluate(
+        "[...document.querySelectorAll('#frame tbody tr')].map(line => line.children[4].textContent)"
+    )
+    assert sorted(scores) == sorted(few)
+
+
+def test_a_slide_keeps_lines_and_the_cells_that_say_the_same(browse, measured):
+    page = browse(measured.html)
+    page.check("#mix-slides")
+    page.evaluate(
+        "window.made = []; window.lines = [...document.querySelectorAll('#frame tbody tr')];"
+        "new MutationObserver(all => all.forEach(({addedNodes}) => window.made.push(...addedNodes)))"
+        ".observe(document.querySelector('#frame'), {subtree: true, childList: true});"
+    )
+    page.locator("#mix-share").focus()
+    page.keyboard.press("End")
+    page.locator("#said", has_text="training mix").wait_for()
+    assert page.evaluate("document.querySelectorAll('#frame tbody tr').length") == 7
+    assert page.evaluate("[...document.querySelectorAll('#frame tbody tr')].every(line => window.lines.includes(line))")
+    # What was added are lines that moved, which is fewer than all of them, and no cell.
+    kinds = page.evaluate("window.made.map(node => node.nodeName)")
+    assert "TD" not in kinds
+    assert kinds.count("TR") < 7
+
+
+def test_lines_off_the_screen_follow_when_the_slider_is_let_go(browse, make):
+    rng = np.random.default_rng(4)
+    labels_N = np.repeat([0, 1, 2], [80, 60, 60])
+    right = {name: rng.random((2, 200)) > rng.random() / 2 for name in ("none", *(f"m{row}" for row in range(80)))}
+    of = make.tested(right, labels_N)
+    html = page_html(build_leaderboard(of.suite, of.cells, of.outcomes), of.cells, of.outcomes)
+    page = browse(html)
+    page.check("#mix-slides")
+    page.evaluate(
+        "part => { part.value = 100; part.dispatchEvent(new Event('input')); }", page.query_selector("#mix-share")
+    )
+    page.locator("#said", has_text="training mix").wait_for()
+    ranks = [int(text.split(",")[0]) for text in page.locator("#frame tbody td:first-child").all_inner_texts()]
+    assert ranks[:10] == sorted(ranks[:10])
+    assert ranks != sorted(ranks)
+    page.locator("#mix-share").dispatch_event("change")
+    assert page.locator("#frame").inner_text() == browse(html, hash_="mix=100").locator("#frame").inner_text()
+
+
 def test_a_link_opens_the_same_view(browse, measured, data):
     page = browse(measured.html)
     page.select_option("#task", data[1]["id"])
@@ -246,6 +394,7 @@ def test_a_link_opens_the_same_view(browse, measured, data):
     [
         "task=__proto__&row=constructor&a=__proto__&b=toString&metric=__proto__&mix=1e9&sort=__proto__",
         "find=<img src=x onerror=alert(1)>&row=<script>alert(1)</script>&mix=-5&sort=name:sideways",
+        "mix=w1~1&unmarked=0&row=__proto__",
         "%E0%A4%A&&&=&mix=NaN&sort=score%00&unmarked=yes",
     ],
 )

@@ -7,6 +7,9 @@ import pytest
 from scipy import stats
 
 from balancebench.leaderboard.intervals import Estimates, full_intervals, half_widths, p_values, seeds_intervals
+from balancebench.leaderboard.page import image_counts
+from balancebench.leaderboard.page.build import page_html
+from balancebench.leaderboard.priors import class_weights
 from balancebench.leaderboard.separation import adjusted, holm
 
 SOURCES = Path(__file__).parents[3] / "balancebench" / "leaderboard" / "page"
@@ -16,9 +19,9 @@ CASES = 1000
 
 @pytest.fixture(scope="module")
 def evaluate(chromium):
-    """Evaluate an expression of one argument where numbers.js and estimates.js are loaded."""
+    """Evaluate an expression of one argument where numbers.js, estimates.js, mixes.js and tables.js are loaded."""
     page = chromium.new_page()
-    for name in ("numbers.js", "estimates.js"):
+    for name in ("numbers.js", "estimates.js", "mixes.js", "tables.js"):
         page.add_script_tag(content=(SOURCES / name).read_text(encoding="utf-8"))
     yield page.evaluate
     page.close()
@@ -96,7 +99,8 @@ def test_ranks_and_ranges_under_the_mix_that_was_scored_are_the_boards(evaluate,
     for table, data in zip(measured.board.tables, parts(measured.html).tables.values(), strict=True):
         standings = evaluate(
             "(table) => { const under = standingsUnder(table, mixWeights('0', table));"
-            " return [[...under.standings], under.separated, under.pairs]; }",
+            " const of = [...under.standings].map(([row, standing]) => [table.rows.indexOf(row), standing]);"
+            " return [of, under.separated, under.pairs]; }",
             data,
         )
         of_rows = dict(standings[0])
@@ -141,6 +145,59 @@ def test_mixes_are_weights_that_sum_to_one(evaluate, measured, parts):
     assert mixes["100"] == pytest.approx(train)
     assert mixes["reversed"] == pytest.approx(train[::-1])
     assert mixes["50"] == pytest.approx([(1 / 3 + share) / 2 for share in train])
+
+
+def test_own_weights_score_rows_as_python_does(evaluate, measured, parts):
+    data = next(iter(parts(measured.html).tables.values()))
+    weights_K = class_weights(np.array([3.0, 0.0, 1.5]))
+    of_task = measured.outcomes[measured.cells[0].steps["load"]]
+    scores = evaluate(
+        "table => { const of = standingsUnder(table, mixWeights('w3~0~1.5', table)).standings;"
+        " return Object.fromEntries([...of].map(([row, standing]) => [row.name, standing.scores])); }",
+        data,
+    )
+    for row in measured.board.tables[0].rows:
+        for seed, score in zip(data["counts"]["seeds"], scores[row.balancer], strict=True):
+            right_N = of_task.cells[row.score_keys[seed]]["last"].correct_N(len(of_task.labels_N))
+            recalls_K = [right_N[of_task.labels_N == label].mean() for label in range(3)]
+            assert score == pytest.approx(float(weights_K @ recalls_K), rel=PRECISION)
+
+
+def test_own_weights_of_many_classes_are_of_groups_and_shared_out_evenly(evaluate):
+    table = {
+        "counts": {"test_K": [5] * 24 + [0]},
+        "train_K": [200] * 4 + [50] * 10 + [3] * 11,
+        "class_names": [str(label) for label in range(25)],
+    }
+    names = ["many (4 classes)", "medium (10 classes)", "few (10 classes)"]
+    assert evaluate("table => weighedParts(table).map(({ name }) => name)", table) == names
+    weights = evaluate("table => mixWeights('w1~2~1', table)", table)
+    assert weights == pytest.approx([0.25 / 4] * 4 + [0.5 / 10] * 10 + [0.25 / 10] * 10 + [0])
+    assert evaluate("table => ownMix('0', table)", table) == "w16.67~41.67~41.67"
+
+
+@pytest.mark.parametrize(
+    "mix",
+    ["w1~1", "w1~1~1~1", "w0~0~0", "w", "w1~~1", "w-1~1~1", "w1e9~1~1", "w1~1~__proto__", "7", "1e9", "w1~1~1.12345"],
+)
+def test_a_mix_that_is_none_is_not_taken(evaluate, measured, parts, mix):
+    data = next(iter(parts(measured.html).tables.values()))
+    assert evaluate("([mix, table]) => isMix(mix, table)", [mix, data]) is False
+    assert evaluate("table => isMix('w1~0~2.5', table) && isMix('35', table) && isMix('reversed', table)", data) is True
+
+
+@pytest.mark.parametrize("most_pair_numbers", [60_000, 0])
+def test_counts_that_python_packed_are_read_again(evaluate, measured, parts, monkeypatch, most_pair_numbers):
+    monkeypatch.setattr(image_counts, "MOST_PAIR_NUMBERS", most_pair_numbers)
+    page = parts(page_html(measured.board, measured.cells, measured.outcomes))
+    for name, data in page.tables.items():
+        counts = data["counts"]
+        assert len(counts["squares_PK"]) == (21 if most_pair_numbers else 6)
+        packed = {key: value for key, value in counts.items() if not key.endswith(("SK", "KK", "PK"))}
+        content = list(page.blocks[f"counts-{name}"])
+        read = evaluate("([counts, bytes]) => countsOf(counts, Uint8Array.from(bytes))", [packed, content])
+        assert read == {key: counts[key] for key in read}
+        assert sorted(read) == ["confusion_RKK", "right_RSK", "squares_PK", "sums_PK"]
 
 
 def test_one_seed_and_hand_worked_classes_give_the_numbers_worked_by_hand(evaluate):
