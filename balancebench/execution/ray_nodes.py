@@ -46,12 +46,12 @@ class NodeReport:
 
 
 def alive_nodes() -> list[Node]:
-    """Return the nodes of the cluster that live, in the order of their numbers."""
+    """Return the nodes of the cluster that live and have processors to give, in the order of their numbers."""
     entries: list[dict[str, Any]] = ray.nodes()
     nodes = [
         Node(number=entry["NodeID"], host=entry["NodeManagerHostname"], resources=dict(entry["Resources"]))
         for entry in entries
-        if entry["Alive"]
+        if entry["Alive"] and entry["Resources"].get("CPU", 0) >= 1  # heads of clusters often have none
     ]
     return sorted(nodes, key=lambda node: node.number)
 

@@ -86,6 +86,7 @@ def left_here(harness, plan, folder):
     return left(store, plan)
 
 
+@pytest.mark.slow
 def test_a_cluster_leaves_of_the_quickstart_the_records_and_bytes_that_this_machine_leaves(cluster, harness, tmp_path):
     plan = expand(bind_suite(Path("quickstart"), load_registry(), "smoke"))
     outcome = harness.run(plan, executor="ray", jobs=None)
@@ -171,13 +172,12 @@ def test_a_killed_head_goes_on_when_it_is_started_again_and_no_finished_step_run
     marker, store = tmp_path / "awake", harness.store
     plan = sleeping(harness.plan, marker)
     words = ["run", plan.suite.path, "--store", store.root, "--output", tmp_path / "out", "--no-pictures"]
-    words = [*map(str, words), "--device", "cpu", "--executor", "ray", "--ray-address", cluster.address]
+    words = [*map(str, words), "--device", "cpu", "--jobs", "1", "--executor", "ray", "--ray-address", cluster.address]
     command = [sys.executable, "-c", TYPED, str(FAKE_PLUGINS), *words]
-    waiting = [step.key for step in plan.steps.values() if "misbehaving" in step.label]
     with (tmp_path / "printed").open("wb") as printed:
         head = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
-        while len(done := finished(store)) < len(plan.steps) - len(waiting) and time.monotonic() < deadline:
+        while len(done := finished(store)) < 3 and time.monotonic() < deadline:
             assert head.poll() is None, (tmp_path / "printed").read_text()
             time.sleep(0.05)
         head.kill()
@@ -185,7 +185,7 @@ def test_a_killed_head_goes_on_when_it_is_started_again_and_no_finished_step_run
     marker.touch()  # the next attempt does not sleep
     code, _, err = call(*words)
     assert code == 0, err
-    assert done
+    assert len(done) >= 3
     assert {path: finished(store)[path] for path in done} == done
     assert not (store.root / "set_aside").exists()
     assert left(store, plan) == left_here(harness, plan, tmp_path / "undisturbed")
