@@ -105,7 +105,9 @@ class RayExecutor:
         if not all(self.offers(requirement) for requirement in step.requires):
             return True
         if all(slot.step is None for slot in self._slots):
-            self._await_slots()
+            self._look_for_nodes()
+            if not self._idle_for(step):
+                self._await_slots()
         self._refuse_desert(step)
         return len(self._idle_for(step)) > len(self._again)
 
@@ -217,15 +219,12 @@ class RayExecutor:
             self._welcome(nodes)
 
     def _await_slots(self) -> None:
-        """Wait a moment for slots that start, where none works; without any, for nodes."""
-        if any(slot.starting is None for slot in self._slots):
-            return
-        self._look_for_nodes()
-        starting = [slot.starting for slot in self._slots]
+        """Wait a moment for slots that start, or for nodes where there is no slot at all."""
+        starting = [slot.starting for slot in self._slots if slot.starting is not None]
         if starting:
             ray.wait(starting, num_returns=1, timeout=POLL_SECONDS)
             self._take_started()
-        else:
+        elif not self._slots:
             time.sleep(POLL_SECONDS)
 
     def _take_started(self) -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,6 +101,29 @@ def test_without_a_shared_disk_the_head_alone_writes_the_store_and_it_is_the_sam
     assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
     assert left(harness.store, plan) == left_here(harness, plan, tmp_path / "here")
     assert not list(Path(tempfile.gettempdir()).glob("balancebench-ray-*"))
+
+
+def test_data_is_loaded_where_the_heads_disk_is_seen_however_late_that_node_has_room(cluster, harness, monkeypatch):
+    seeing, _ = ray_nodes.alive_nodes()
+    reports_of = ray_executor.reports_of
+
+    def mixed(nodes, marker, content):
+        reports = reports_of(nodes, marker, content)
+        return [replace(report, sees_store=node == seeing) for node, report in zip(nodes, reports, strict=True)]
+
+    monkeypatch.setattr(ray_executor, "reports_of", mixed)
+    busy = (
+        ray.remote(lambda: time.sleep(4))
+        .options(num_cpus=1, scheduling_strategy=ray_nodes.on_node(seeing.number))
+        .remote()
+    )
+    waiting_for_ever = threading.Timer(90, os.kill, (os.getpid(), signal.SIGINT))
+    waiting_for_ever.start()
+    plan = harness.plan(replace=ONE_SEED)
+    outcome = harness.run(plan, executor="ray", jobs=2)
+    waiting_for_ever.cancel()
+    assert (outcome.interrupted, outcome.ran) == (False, len(plan.steps))
+    ray.cancel(busy, force=True)
 
 
 def test_processes_on_nodes_have_the_nodes_environment_also_under_uv_run(cluster):
