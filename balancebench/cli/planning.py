@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from balancebench.cli.plan_cost import cost_json, costs_by_device, measured_in_records, print_cost
 from balancebench.cli.presentation import duration_text, size_text
 from balancebench.cli.shared import (
     JsonFlag,
@@ -19,6 +23,7 @@ from balancebench.cli.shared import (
     print_advice,
     print_json,
 )
+from balancebench.errors import BalancebenchError
 from balancebench.folders import DEFAULT_STORE
 from balancebench.stage import STAGES
 
@@ -31,6 +36,14 @@ if TYPE_CHECKING:
 __all__ = ["plan", "validate"]
 
 SHOWN_STEPS = 20
+CostFlag = Annotated[
+    bool,
+    typer.Option("--cost", help="Show hours by stage and device instead, by what like steps took, with their range."),
+]
+RecordsOption = Annotated[
+    Path | None,
+    typer.Option("--records", help="With --cost: count with the committed records in DIR/NAME too.", metavar="DIR"),
+]
 
 
 def plan(
@@ -38,22 +51,37 @@ def plan(
     profile: ProfileOption = None,
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
+    cost: CostFlag = False,
+    records: RecordsOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Show the steps of a suite: what is in the store and what will run.
 
     Example: [bold]balancebench plan suites/quickstart.toml --json[/bold]
+
+    Hours by stage and device: [bold]balancebench plan quickstart --cost --records leaderboard[/bold]
     """
-    from balancebench.execution.forecast import forecast
+    from balancebench.execution.forecast import forecast, measured_steps
     from balancebench.execution.precision import precision_advice
     from balancebench.execution.readiness import slow_here
     from balancebench.execution.survey import survey
     from balancebench.step import inputs_json
     from balancebench.store import Store
 
+    if records is not None and not cost:
+        raise BalancebenchError("--records says what --cost counts with: give that too")
     planned = bound_plan(suite, profile, settings)
     opened = Store(store)
     surveyed = survey(planned, opened, verify=False)
+    measured = measured_steps(planned, surveyed.to_run, opened) if surveyed.done else []
+    if cost:
+        measured += [] if records is None else measured_in_records(records, planned)
+        costs = costs_by_device(surveyed.to_run, measured)
+        if json:
+            print_json({"suite": planned.suite.name, "profile": profile, "cost": cost_json(costs)})
+        else:
+            print_cost(costs, console())
+        return
     to_run = {step.key for step in surveyed.to_run}
     if json:
         steps = [
@@ -86,7 +114,7 @@ def plan(
     out = console()
     out.print(Text(planned.suite.title, style="bold"), end="")
     out.print(f": {len(planned.cells)} cells, {len(planned.steps)} steps in {store}", markup=False, soft_wrap=True)
-    forecasts = forecast(planned, surveyed.to_run, opened) if surveyed.done else {}
+    forecasts = forecast(surveyed.to_run, measured) if surveyed.done else {}
     table = Table("stage", box=None, header_style="dim")
     for heading in ("steps", "in the store", "failed before", "to run", "about", "disk"):
         table.add_column(heading, justify="right")

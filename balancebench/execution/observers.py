@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from balancebench.contained import contained
-from balancebench.errors import BalancebenchError
+from balancebench.errors import BalancebenchError, StoreError
 from balancebench.execution.executor import EpochEnded, Finished, Progressed
+from balancebench.plain_text import visible
 from balancebench.stage import Stage
 from balancebench.step import Step, metric_key
 from balancebench.store import Record, Store
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Observers"]
 
 MAIN_CURVES = "curves"  # the file of a balancer that trains one generator, see `balancebench.synthesis.curves`
+# What a damaged store raises, and what curves raise that a plugin wrote otherwise than they are meant.
+UNREADABLE = (StoreError, OSError, LookupError, TypeError, ValueError, OverflowError)
 WITH_CURVES: frozenset[Stage] = frozenset({"train", "train_generator", "synthesise"})
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Observers:
         self._plan = plan
         self._store = store
         self._told_epochs: dict[str, set[int]] = {}
+        self._failing: set[tuple[str, str]] = set()  # name of an observer, name of a hook: said once
 
     def run_started(self, steps_to_run: int) -> None:
         """Say that a plan begins to be executed."""
@@ -77,9 +81,10 @@ class Observers:
         if finished.status == "done":
             try:
                 self._tell_what_is_left(step)
-            except Exception:
-                logger.exception(
-                    "what %s %s left cannot be read for observers; the run goes on", step.stage, step.label
+            except UNREADABLE as error:
+                reason = visible(str(error) or type(error).__name__)
+                logger.warning(
+                    "what %s %s left cannot be read for observers (%s); the run goes on", step.stage, step.label, reason
                 )
         self._told_epochs.pop(step.key, None)
         self._tell_end(step, finished, self._store.read(step.key))
@@ -162,6 +167,19 @@ class Observers:
                 with contained():
                     implementation.function(**{name: event[name] for name in implementation.argnames})
             except BalancebenchError as error:  # what the user can mend, in one line
-                logger.warning("%s; the run goes on", error)
-            except Exception:
-                logger.exception("an observing plugin failed; the run goes on")
+                if self._is_new_failure(implementation.plugin_name, hook.name):
+                    logger.warning("%s: %s; the run goes on", visible(implementation.plugin_name), error)
+            except Exception:  # a plugin may fail in any way, and none of them is the run's
+                if self._is_new_failure(implementation.plugin_name, hook.name):
+                    logger.exception(
+                        "the observing plugin %s failed in %s, and is told on; the run goes on",
+                        visible(implementation.plugin_name),
+                        hook.name,
+                    )
+
+    def _is_new_failure(self, observer: str, hook: str) -> bool:
+        """Say whether this observer has not failed in this hook before, and note that it has now."""
+        failure = (observer, hook)
+        is_new = failure not in self._failing
+        self._failing.add(failure)
+        return is_new

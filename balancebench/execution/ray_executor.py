@@ -7,6 +7,7 @@ its steps with it once; they are run again elsewhere, and fail where that one di
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,12 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+# Under `uv run`, Ray would send the working folder to each node and start its processes with `uv run` there, which
+# builds another environment. Ours are the nodes' own, and compared. Ray reads this when it is imported.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 import ray
 from ray.exceptions import RayActorError, RayError
 
 from balancebench.errors import BalancebenchError, StoreError
 from balancebench.execution.executor import Finished, Progressed, Site
-from balancebench.execution.ray_nodes import Node, NodeReport, alive_nodes, on_node, refusal, report_of
+from balancebench.execution.ray_nodes import Node, NodeReport, alive_nodes, on_node, refusal, reports_of
 from balancebench.execution.ray_places import SlotPlan, planned_slots
 from balancebench.execution.ray_slot import RaySlot, SlotSettings, StepCarried, clear_node
 from balancebench.execution.step_parcels import packed_step, unpack_step
@@ -100,7 +105,9 @@ class RayExecutor:
         if not all(self.offers(requirement) for requirement in step.requires):
             return True
         if all(slot.step is None for slot in self._slots):
-            self._await_slots()
+            self._look_for_nodes()
+            if not self._idle_for(step):
+                self._await_slots()
         self._refuse_desert(step)
         return len(self._idle_for(step)) > len(self._again)
 
@@ -150,9 +157,9 @@ class RayExecutor:
         marker = folder / "marker"
         marker.write_text(self._run, encoding="ascii")
         try:
-            for node in nodes:
-                if node.number not in self._nodes and node.number not in self._refused:
-                    self._admit(node, report_of(node, marker, self._run))
+            strangers = [node for node in nodes if node.number not in self._nodes and node.number not in self._refused]
+            for node, report in zip(strangers, reports_of(strangers, marker, self._run), strict=True):
+                self._admit(node, report)
         finally:
             marker.unlink()
             folder.rmdir()
@@ -212,15 +219,12 @@ class RayExecutor:
             self._welcome(nodes)
 
     def _await_slots(self) -> None:
-        """Wait a moment for slots that start, where none works; without any, for nodes."""
-        if any(slot.starting is None for slot in self._slots):
-            return
-        self._look_for_nodes()
-        starting = [slot.starting for slot in self._slots]
+        """Wait a moment for slots that start, or for nodes where there is no slot at all."""
+        starting = [slot.starting for slot in self._slots if slot.starting is not None]
         if starting:
             ray.wait(starting, num_returns=1, timeout=POLL_SECONDS)
             self._take_started()
-        else:
+        elif not self._slots:
             time.sleep(POLL_SECONDS)
 
     def _take_started(self) -> None:

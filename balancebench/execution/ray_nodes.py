@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from balancebench.execution.provenance import versions
 from balancebench.registry import load_registry
 
-__all__ = ["Node", "NodeReport", "alive_nodes", "installed_here", "on_node", "refusal", "report_of"]
+__all__ = ["Node", "NodeReport", "alive_nodes", "installed_here", "on_node", "refusal", "reports_of"]
 
 REPORT_SECONDS = 120.0  # for a node to start a process and import the plugins
 
@@ -46,12 +46,12 @@ class NodeReport:
 
 
 def alive_nodes() -> list[Node]:
-    """Return the nodes of the cluster that live, in the order of their numbers."""
+    """Return the nodes of the cluster that live and have processors to give, in the order of their numbers."""
     entries: list[dict[str, Any]] = ray.nodes()
     nodes = [
         Node(number=entry["NodeID"], host=entry["NodeManagerHostname"], resources=dict(entry["Resources"]))
         for entry in entries
-        if entry["Alive"]
+        if entry["Alive"] and entry["Resources"].get("CPU", 0) >= 1  # heads of clusters often have none
     ]
     return sorted(nodes, key=lambda node: node.number)
 
@@ -78,13 +78,30 @@ def refusal(node: Node, installed: Mapping[str, str]) -> str | None:
     return f"node {node.host} is refused: {named}; install the same versions on both"
 
 
-def report_of(node: Node, marker: Path, content: str) -> NodeReport | str:
-    """Ask a node what is installed there and whether `marker` holds `content` there; or return why it cannot say."""
-    ask = ray.remote(_report).options(num_cpus=0, max_retries=0, scheduling_strategy=on_node(node.number))
+def reports_of(nodes: Sequence[Node], marker: Path, content: str) -> list[NodeReport | str]:
+    """Ask nodes, all at once, what is installed there and whether `marker` holds `content` there.
+
+    Returns an answer for each, in their order: what it says of itself, or why it cannot.
+    """
+    ask = ray.remote(_report)
+    answers = [
+        ask.options(num_cpus=0, max_retries=0, scheduling_strategy=on_node(node.number)).remote(
+            os.fspath(marker), content
+        )
+        for node in nodes
+    ]
+    told, _ = ray.wait(answers, num_returns=len(answers), timeout=REPORT_SECONDS) if answers else ([], [])
+    return [
+        _answered(node, answer)
+        if answer in told
+        else f"node {node.host} is refused: it did not answer in {REPORT_SECONDS:.0f} s"
+        for node, answer in zip(nodes, answers, strict=True)
+    ]
+
+
+def _answered(node: Node, answer: Any) -> NodeReport | str:
     try:
-        return ray.get(ask.remote(os.fspath(marker), content), timeout=REPORT_SECONDS)
-    except GetTimeoutError:
-        return f"node {node.host} is refused: it did not answer in {REPORT_SECONDS:.0f} s"
+        return ray.get(answer)
     except RayError as error:
         reason = str(error).strip().splitlines()[-1]
         return f"node {node.host} is refused: {reason}; is balancebench[ray] installed there?"

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 from scene import TINY, Disturbed, Scene, in_process, wait
+from surroundings import crowd, filled, head_killed, many
 
 Disturbance = Callable[[Scene, random.Random], str]
 MISBEHAVIOURS = ("raise", "refuse", "exit", "kill", "real_origin", "withheld", "meddle", "patch", "write_images",
@@ -52,18 +53,8 @@ def killed(scene: Scene, chance: random.Random) -> str:
 
 
 def crowded(scene: Scene, chance: random.Random) -> str:
-    """Start several runs on one new store at once; all end, and no step is computed twice."""
-    store = scene.store(finished=False)
-    runs = [
-        scene.started(store, "--output", str(store.parent / f"out{number}")) for number in range(chance.choice((2, 3)))
-    ]
-    for run in runs:
-        ended = wait(run)
-        if ended.code != 0:
-            raise Disturbed(f"exit code {ended.code}:\n{ended.printed[-3000:]}")
-    if (store / "set_aside").exists():
-        raise Disturbed("a step was computed twice")
-    return scene.check(in_process(scene.typed("leaderboard", store)), store)
+    """Start two or three runs on one new store at once; all end, and no step is computed twice."""
+    return crowd(scene, chance.choice((2, 3)), chance)
 
 
 def damaged(scene: Scene, chance: random.Random) -> str:
@@ -184,10 +175,13 @@ def fuzzed_images(scene: Scene, chance: random.Random) -> str:
 DISTURBANCES: dict[str, tuple[Disturbance, int]] = {
     "killed": (killed, 6),
     "crowded": (crowded, 1),
+    "many": (many, 1),
+    "head_killed": (head_killed, 3),
     "damaged": (damaged, 60),
     "refused": (refused, 25),
     "flickering": (flickering, 10),
     "limited": (limited, 5),
+    "filled": (filled, 10),
     "read_only": (read_only, 2),
     "misbehaving": (misbehaving, 5),
     "fuzzed_records": (fuzzed_records, 10),

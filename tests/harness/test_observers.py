@@ -1,6 +1,9 @@
 """Observing plugins hear of a run, its epochs, scores, records and pictures, whichever executor runs the steps."""
 
 import math
+import os
+import signal
+import time
 
 import pytest
 
@@ -161,5 +164,52 @@ def test_an_observer_that_fails_keeps_nothing_from_the_others_and_a_mendable_fai
     harness.run(plan, jobs=0)
     assert len(observer.of("finished")) == len(plan.steps)
     assert [(entry.getMessage(), entry.exc_info) for entry in caplog.records if entry.levelname == "WARNING"] == [
-        ("there is no server at this address; the run goes on", None)
+        ("told first: there is no server at this address; the run goes on", None)
     ]
+
+
+def test_an_observer_that_fails_at_every_step_is_named_once_with_its_traceback(harness, observer, fakes, caplog):
+    class Failing:
+        @hookimpl
+        def balancebench_step_finished(self, stage):
+            raise ZeroDivisionError(stage)
+
+    fakes.hooks.register(Failing(), "dividing")
+    plan = harness.plan(replace=ONE_SEED)
+    assert harness.run(plan, jobs=0).ran == len(plan.steps)
+    (entry,) = [entry for entry in caplog.records if entry.exc_info]
+    assert "observing plugin dividing failed in balancebench_step_finished" in entry.getMessage()
+    assert len(observer.of("finished")) == len(plan.steps) > 1
+
+
+def test_ctrl_c_while_an_observer_is_told_ends_the_run_as_the_users(harness, fakes, caplog):
+    class Pressing:
+        @hookimpl
+        def balancebench_step_finished(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    fakes.hooks.register(Pressing(), "pressing")
+    outcome = harness.run(harness.plan(replace=ONE_SEED), jobs=0)
+    assert (outcome.interrupted, outcome.ran) == (True, 1)
+    assert not [entry for entry in caplog.records if "pressing" in entry.getMessage()]
+
+
+@pytest.mark.parametrize("curves", ['[{"epoch": "first"}]', '[{"loss": 1.0}]', "[3]", '[{"epoch": Infinity}]'])
+def test_curves_that_a_plugin_wrote_otherwise_than_meant_are_one_line_and_the_step_is_told(
+    harness, observer, monkeypatch, caplog, curves
+):
+    import balancebench_fakes
+
+    train_generator = balancebench_fakes.Generating.train_generator
+
+    def with_curves(self, train, context):
+        (context.artefacts / "curves.json").write_text(f'{{"curves": {curves}}}', encoding="utf-8")
+        return train_generator(self, train, context)
+
+    monkeypatch.setattr(balancebench_fakes.Generating, "train_generator", with_curves)
+    plan = harness.plan('[[balancer]]\nuse = "generating"\n', replace=ONE_SEED)
+    harness.run(plan, jobs=0, stages=frozenset({"load", "imbalance", "train_generator"}))
+    assert ("train_generator", "done") in [event[:2] for event in observer.of("finished")]
+    (entry,) = [entry for entry in caplog.records if "cannot be read for observers" in entry.getMessage()]
+    assert entry.exc_info is None

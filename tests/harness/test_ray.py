@@ -1,10 +1,15 @@
 """On a cluster of several nodes a suite leaves what it leaves on one machine, whatever becomes of the nodes."""
 
+import hashlib
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -13,17 +18,24 @@ import pytest
 from balancebench import hookimpl
 from balancebench.errors import BalancebenchError, StoreError
 from balancebench.execution.executor import Site
+from balancebench.plan import expand
+from balancebench.registry import load_registry
 from balancebench.store import Store
+from balancebench.suite.bind import bind_suite
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'balancebench[ray]'")
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed: pip install 'balancebench[ray]'", allow_module_level=True)
 
-from balancebench.execution import ray_executor, ray_nodes  # noqa: E402 - after it is known that Ray is there
-from balancebench.execution.ray_nodes import Node, installed_here  # noqa: E402
-from balancebench.execution.ray_places import planned_slots  # noqa: E402
-from balancebench.execution.step_parcels import packed_step, unpack_step  # noqa: E402
+from balancebench.execution import ray_executor, ray_nodes
+from balancebench.execution.ray_nodes import Node, installed_here
+from balancebench.execution.ray_places import planned_slots
+from balancebench.execution.step_parcels import packed_step, unpack_step
 
+ray = ray_executor.ray  # which says how Ray starts before it is imported
 FAKE_PLUGINS = Path(__file__).parents[1] / "fake_plugins"
 GENERATING = '\n[[balancer]]\nuse = "generating"\n'
+ONE_SEED = {"seeds = [0, 1]": "seeds = [0]"}
+TYPED = "import sys\nsys.path.insert(0, sys.argv.pop(1))\nfrom balancebench.cli import main\nmain()\n"
 NODE = {"object_store_memory": 80 * 2**20, "memory": 4 * 2**30, "include_dashboard": False}
 
 
@@ -51,42 +63,77 @@ def carried(monkeypatch):
 
 
 def left(store, plan):
-    """Return status and SHA-256 of files of every step."""
+    """Return what every step left: status, inputs and identity of its record, and the SHA-256 of each other file."""
     records = {key: store.read(key) for key in plan.steps}
     return {
-        key: (record.status, {name: entry.sha256 for name, entry in record.files.items()}, record.inputs)
+        key: (
+            record.status,
+            record.inputs,
+            record.identity,
+            {
+                path.relative_to(store.folder(key)).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in store.folder(key).rglob("*")
+                if path.is_file() and path.name != "record.json"
+            },
+        )
         for key, record in records.items()
     }
 
 
-@pytest.fixture
-def locally(harness, tmp_path):
-    """What the suite with a generator leaves when it runs on this machine."""
-    plan = harness.plan(GENERATING)
-    store = Store.open(tmp_path / "local")
-    assert not harness.run(plan, store=store).failed
+def left_here(harness, plan, folder):
+    """Return what a plan leaves when it runs in this process."""
+    store = Store.open(folder)
+    assert not harness.run(plan, jobs=0, store=store).failed
     return left(store, plan)
 
 
-def test_a_cluster_leaves_the_bytes_that_this_machine_leaves(cluster, harness, locally):
-    plan = harness.plan(GENERATING)
+@pytest.mark.slow
+def test_a_cluster_leaves_of_the_quickstart_the_records_and_bytes_that_this_machine_leaves(cluster, harness, tmp_path):
+    plan = expand(bind_suite(Path("quickstart"), load_registry(), "smoke"))
     outcome = harness.run(plan, executor="ray", jobs=None)
     assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
-    assert left(harness.store, plan) == locally
+    assert left(harness.store, plan) == left_here(harness, plan, tmp_path / "here")
 
 
-def test_without_a_shared_disk_the_head_alone_writes_the_store_and_it_is_the_same(cluster, carried, harness, locally):
-    plan = harness.plan(GENERATING)
+def test_without_a_shared_disk_the_head_alone_writes_the_store_and_it_is_the_same(cluster, carried, harness, tmp_path):
+    plan = harness.plan(GENERATING, replace=ONE_SEED)
     outcome = harness.run(plan, executor="ray", jobs=None)
     assert (outcome.failed, outcome.ran) == ([], len(plan.steps))
-    assert left(harness.store, plan) == locally
+    assert left(harness.store, plan) == left_here(harness, plan, tmp_path / "here")
     assert not list(Path(tempfile.gettempdir()).glob("balancebench-ray-*"))
+
+
+def test_data_is_loaded_where_the_heads_disk_is_seen_however_late_that_node_has_room(cluster, harness, monkeypatch):
+    seeing, _ = ray_nodes.alive_nodes()
+    reports_of = ray_executor.reports_of
+
+    def mixed(nodes, marker, content):
+        reports = reports_of(nodes, marker, content)
+        return [replace(report, sees_store=node == seeing) for node, report in zip(nodes, reports, strict=True)]
+
+    monkeypatch.setattr(ray_executor, "reports_of", mixed)
+    busy = (
+        ray.remote(lambda: time.sleep(4))
+        .options(num_cpus=1, scheduling_strategy=ray_nodes.on_node(seeing.number))
+        .remote()
+    )
+    waiting_for_ever = threading.Timer(90, os.kill, (os.getpid(), signal.SIGINT))
+    waiting_for_ever.start()
+    plan = harness.plan(replace=ONE_SEED)
+    outcome = harness.run(plan, executor="ray", jobs=2)
+    waiting_for_ever.cancel()
+    assert (outcome.interrupted, outcome.ran) == (False, len(plan.steps))
+    ray.cancel(busy, force=True)
+
+
+def test_processes_on_nodes_have_the_nodes_environment_also_under_uv_run(cluster):
+    assert not ray.get_runtime_context().runtime_env  # else Ray sends the working folder, and `uv run` builds another
 
 
 def sleeping(plan_of, marker):
     """Return a plan with a balancer that sleeps for long until `marker` is there."""
     text = f'\n[[balancer]]\nuse = "misbehaving"\nhow = "sleep"\nseconds = 600\nonce = "{marker}"\n'
-    return plan_of(text, replace={"seeds = [0, 1]": "seeds = [0]"})
+    return plan_of(text, replace=ONE_SEED)
 
 
 def at_the_first_progress_of_the_sleeper(registry, act):
@@ -141,6 +188,36 @@ def test_ctrl_c_leaves_no_worker_on_any_node(cluster, harness, fakes, tmp_path):
     while any(is_alive(process) for process in working) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [process for process in working if is_alive(process)] == []
+
+
+def test_a_killed_head_goes_on_when_it_is_started_again_and_no_finished_step_runs_twice(
+    cluster, harness, call, tmp_path
+):
+    marker, store = tmp_path / "awake", harness.store
+    plan = sleeping(harness.plan, marker)
+    words = ["run", plan.suite.path, "--store", store.root, "--output", tmp_path / "out", "--no-pictures"]
+    words = [*map(str, words), "--device", "cpu", "--jobs", "1", "--executor", "ray", "--ray-address", cluster.address]
+    command = [sys.executable, "-c", TYPED, str(FAKE_PLUGINS), *words]
+    with (tmp_path / "printed").open("wb") as printed:
+        head = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 120
+        while len(done := finished(store)) < 3 and time.monotonic() < deadline:
+            assert head.poll() is None, (tmp_path / "printed").read_text()
+            time.sleep(0.05)
+        head.kill()
+        head.wait()
+    marker.touch()  # the next attempt does not sleep
+    code, _, err = call(*words)
+    assert code == 0, err
+    assert len(done) >= 3
+    assert {path: finished(store)[path] for path in done} == done
+    assert not (store.root / "set_aside").exists()
+    assert left(store, plan) == left_here(harness, plan, tmp_path / "undisturbed")
+
+
+def finished(store):
+    """Return the records that are in a store, by path."""
+    return {path: path.read_bytes() for path in store.root.glob("steps/*/*/record.json")}
 
 
 def workers_on_nodes(cluster):
