@@ -161,10 +161,10 @@ def test_two_classes_of_flat_colour_are_learnt_and_drawn_by_their_label(tmp_path
     balancer = Edm(options)
     balancer.train_generator(train, context)
     generator = balancer.restore_generator(context.artefacts, "cpu")
-    labels_B = np.repeat([0, 1], 50)
+    labels_B = np.repeat([0, 1], 20)
     means_B = generator.draw(labels_B, torch.Generator().manual_seed(0)).mean(axis=(1, 2, 3))
     is_right_B = np.abs(means_B - np.array([50, 200])[labels_B]) < 40
-    assert is_right_B.sum() >= 95
+    assert is_right_B.sum() >= 38
 
 
 def test_what_each_class_lacks_is_drawn(tmp_path):
