@@ -155,7 +155,8 @@ def test_pixels_are_scaled_by_the_deviation_of_the_kept_images_unless_a_number_i
 
 def test_two_classes_of_flat_colour_are_learnt_and_drawn_by_their_label(tmp_path):
     train = flat_colours([60, 20], [50, 200])
-    options = EdmOptions(preset="micro", steps=160, batch_size=16, guidance=1.0, sampler_steps=6)
+    quickly = {"steps": 90, "learning_rate": 5e-3, "ramp_images": 200, "ema_images": 300}
+    options = EdmOptions(preset="micro", batch_size=16, guidance=1.0, sampler_steps=6, **quickly)
     (tmp_path / "training").mkdir()
     context = synthesis_context(tmp_path / "training")
     balancer = Edm(options)
