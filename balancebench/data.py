@@ -64,6 +64,11 @@ class Parents:
         none_N = np.full(len(rows_N), UNKNOWN_PARENT, dtype=np.int64)
         return cls(first_N=rows_N, second_N=none_N, second_weight_N=np.zeros(len(rows_N)))
 
+    @property
+    def last_row(self) -> int:
+        """The largest row that is named, UNKNOWN_PARENT where none is."""
+        return int(max(rows_N.max(initial=UNKNOWN_PARENT) for rows_N in (self.first_N, self.second_N)))
+
     def take(self, indices_M: NDArray[np.int64]) -> Parents:
         """Return those of the images at `indices_M`, in that order."""
         return Parents(

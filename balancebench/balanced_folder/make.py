@@ -25,7 +25,7 @@ from balancebench.contracts import (
     SynthesisContext,
     TrainsGenerator,
 )
-from balancebench.data import UNKNOWN_PARENT, LabelledImages
+from balancebench.data import LabelledImages
 from balancebench.errors import BalancebenchError, BalancerError
 from balancebench.seeds import seed_for
 from balancebench.suite.bound import BoundComponent
@@ -54,10 +54,9 @@ def balanced_images(
             f"{name} changes no images here: it weights them or finds them balanced already; `balancebench list "
             "balancer` names others, and `target` may ask for more"
         )
-    if (parents := phase.images.parents) is not None:
-        last = max(parents.first_N.max(initial=UNKNOWN_PARENT), parents.second_N.max(initial=UNKNOWN_PARENT))
-        if last >= len(train):
-            raise BalancerError(f"{name} names image {last} as a parent; the training set has {len(train)}")
+    parents = phase.images.parents
+    if parents is not None and parents.last_row >= len(train):
+        raise BalancerError(f"{name} names image {parents.last_row} as a parent; the training set has {len(train)}")
     return phase.images
 
 

@@ -209,6 +209,8 @@ def _check_synthetic(synthetic: Any, train: LabelledImages) -> None:
     assert len(synthetic) > 0, "it makes an empty set of images; return None instead"
     real = int((synthetic.origins_N == Origin.REAL).sum())
     assert real == 0, f"{real} of its images are marked REAL; give each the origin REPEATED, AUGMENTED or SYNTHETIC"
+    last_parent = -1 if synthetic.parents is None else synthetic.parents.last_row
+    assert last_parent < len(train), f"it names training image {last_parent} as a parent; there are {len(train)}"
 
 
 def _check_run(ran: Run, train: LabelledImages) -> None:

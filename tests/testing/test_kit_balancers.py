@@ -1,5 +1,6 @@
 """A sound balancer passes the kit; every check has a broken one that it catches."""
 
+from dataclasses import replace
 from unittest import SkipTest
 
 import numpy as np
@@ -13,6 +14,7 @@ from balancebench import (
     LabelledImages,
     Options,
     Origin,
+    Parents,
     Phase,
     TrainingPlan,
     concatenate,
@@ -151,6 +153,12 @@ class Crops(Balancer):
 class MakesRealImages(Balancer):
     def synthesise(self, train, context):
         return train.take(np.arange(3))
+
+
+class NamesOtherParents(Balancer):
+    def synthesise(self, train, context):
+        made = train.take(np.arange(3), origin=Origin.AUGMENTED)
+        return replace(made, parents=Parents.single(np.arange(3) + len(train) - 2))
 
 
 class MakesAnEmptySet(Balancer):
@@ -337,6 +345,7 @@ BROKEN = [
     ("plans training on its classes", component(RenamesClasses), "CLASS 0"),
     ("plans training on its classes", component(Crops), r"shape \(1, 16, 4\)"),
     ("makes images that fit", component(MakesRealImages, synthesises=True), "3 of its images are marked REAL"),
+    ("makes images that fit", component(NamesOtherParents, synthesises=True), "names training image 52 as a parent"),
     ("makes images that fit", component(MakesAnArray, synthesises=True), "ndarray"),
     ("makes images that fit", component(MakesAnEmptySet, synthesises=True), "return None instead"),
     ("declares whether it synthesises", component(Mirroring), "nobody would ask"),

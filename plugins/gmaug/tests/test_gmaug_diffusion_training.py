@@ -120,9 +120,8 @@ def test_two_trainings_of_a_seed_are_equal_bit_for_bit_and_of_two_seeds_are_not(
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("stop_after", [1, 7, 11])
-def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path, stop_after):
-    balancer = Edm(EdmOptions(**SMALL, steps=12, dropout=0.2, mirror=True, augmentation=0.3))
+def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path):
+    balancer = Edm(EdmOptions(**SMALL, steps=7, dropout=0.2, mirror=True, augmentation=0.3))
     counts = []
 
     def train(name, checkpoints, fail_after=None):
@@ -143,11 +142,16 @@ def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have(tmp_path, 
         return Checkpoints(folder=tmp_path / name, seconds=seconds)
 
     whole = train("whole", checkpoints("none", 1e9))
-    with pytest.raises(Interrupted):
-        train("broken", checkpoints("kept", 0.0), fail_after=stop_after + 1)
+    done = 0
+    for stop_after in (1, 4, 6):  # after the first step, in the second round of the images, before the last step
+        with pytest.raises(Interrupted):
+            train(f"until {stop_after}", checkpoints("kept", 0.0), fail_after=stop_after - done + 1 + (done > 0))
+        if done:
+            assert counts[-1][0] == (4 * done, done)  # it went on, and did not begin anew
+        done = stop_after
     resumed = train("resumed", checkpoints("kept", 0.0))
-    assert counts[2][0] == (4 * stop_after, stop_after)  # it went on, and did not begin anew
-    assert np.sum(counts[2], axis=0).tolist() == np.sum(counts[0], axis=0).tolist() == [48, 12]
+    assert counts[-1][0] == (4 * 6, 6)
+    assert np.sum(counts[-1], axis=0).tolist() == np.sum(counts[0], axis=0).tolist() == [28, 7]
     assert resumed.keys() == whole.keys() == {"generator.safetensors", "generator.json", "curves.json"}
     assert resumed == whole
 
@@ -190,10 +194,14 @@ def test_mirroring_is_off_unless_asked_for_and_then_an_image_at_a_time(tmp_path,
             assert all(0 < (images[:, 0, 0, 0] > 0).sum() < 20 for images in seen)
 
 
-def test_a_curve_has_at_most_100_points_and_ends_with_the_last_step(tmp_path):
-    _, context = trained(tmp_path / "training", flat_colours([3, 3], [40, 200], size=4), steps=101, batch_size=1)
+def test_a_curve_has_at_most_100_points_and_ends_with_the_last_step(tmp_path, monkeypatch):
+    from balancebench_gmaug import diffusion_training
+
+    assert diffusion_training.POINTS == 100
+    monkeypatch.setattr(diffusion_training, "POINTS", 5)
+    _, context = trained(tmp_path / "training", flat_colours([3, 3], [40, 200], size=4), steps=7, batch_size=1)
     rows = json.loads((context.artefacts / "curves.json").read_text())["curves"]
-    assert [row["epoch"] for row in rows] == list(range(51))
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]  # two steps each, the last of one
 
 
 def test_fewer_images_than_a_batch_are_refused_before_anything_is_trained(tmp_path):

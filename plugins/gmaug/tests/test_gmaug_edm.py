@@ -155,16 +155,17 @@ def test_pixels_are_scaled_by_the_deviation_of_the_kept_images_unless_a_number_i
 
 def test_two_classes_of_flat_colour_are_learnt_and_drawn_by_their_label(tmp_path):
     train = flat_colours([60, 20], [50, 200])
-    options = EdmOptions(preset="micro", steps=160, batch_size=16, guidance=1.0, sampler_steps=6)
+    quickly = {"steps": 90, "learning_rate": 5e-3, "ramp_images": 200, "ema_images": 300}
+    options = EdmOptions(preset="micro", batch_size=16, guidance=1.0, sampler_steps=6, **quickly)
     (tmp_path / "training").mkdir()
     context = synthesis_context(tmp_path / "training")
     balancer = Edm(options)
     balancer.train_generator(train, context)
     generator = balancer.restore_generator(context.artefacts, "cpu")
-    labels_B = np.repeat([0, 1], 50)
+    labels_B = np.repeat([0, 1], 20)
     means_B = generator.draw(labels_B, torch.Generator().manual_seed(0)).mean(axis=(1, 2, 3))
     is_right_B = np.abs(means_B - np.array([50, 200])[labels_B]) < 40
-    assert is_right_B.sum() >= 95
+    assert is_right_B.sum() >= 38
 
 
 def test_what_each_class_lacks_is_drawn(tmp_path):

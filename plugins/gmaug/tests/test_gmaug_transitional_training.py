@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from balancebench import BalancerError, LabelledImages
 from balancebench.testing import synthesis_context, tiny_training_set, trained_and_drawn
 from balancebench.training.resident import ResidentImages
+from balancebench_gmaug import transitional_cgan_options
 from balancebench_gmaug.transitional_cgan import TransitionalCgan
 from balancebench_gmaug.transitional_cgan_options import TransitionalCganOptions
 from balancebench_gmaug.transitional_cgan_step import AdversarialStep
@@ -51,8 +52,8 @@ def test_a_rare_and_a_frequent_kind_of_images_are_learnt_and_told_apart(tmp_path
     # Bright above and dark below, or the other way round.
     rng = np.random.default_rng(0)
     labels_N = np.repeat([0, 1], [48, 16])
-    above_NH = (np.arange(16) < 8) == (labels_N == 0)[:, None]
-    images_NHW = np.where(above_NH[:, :, None], 200, 50) + rng.integers(-20, 20, (64, 16, 16))
+    above_NH = (np.arange(8) < 4) == (labels_N == 0)[:, None]
+    images_NHW = np.where(above_NH[:, :, None], 200, 50) + rng.integers(-20, 20, (64, 8, 8))
     train = LabelledImages(
         images_NCHW=images_NHW[:, None].astype(np.uint8), labels_N=labels_N, class_names=("above", "below")
     )
@@ -66,7 +67,7 @@ def test_a_rare_and_a_frequent_kind_of_images_are_learnt_and_told_apart(tmp_path
     )
     images = trained_and_drawn(TransitionalCgan(options), train, tmp_path)
     assert images.counts_K.tolist() == [0, 32]
-    is_below = images.images_NCHW[:, 0, :8].mean(axis=(1, 2)) < images.images_NCHW[:, 0, 8:].mean(axis=(1, 2))
+    is_below = images.images_NCHW[:, 0, :4].mean(axis=(1, 2)) < images.images_NCHW[:, 0, 4:].mean(axis=(1, 2))
     assert is_below.mean() > 0.8  # a generator that knows no labels: 0.25
 
 
@@ -78,7 +79,11 @@ def test_a_rare_and_a_frequent_kind_of_images_are_learnt_and_told_apart(tmp_path
         ({"preset": "auto", "channel_base": 64, "batch_size": 4, "conditioning": "plain", "kimg": 0.012}, (1,)),
     ],
 )
-def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have_ended(options, stops, tmp_path):
+def test_an_interrupted_training_ends_bit_for_bit_where_it_would_have_ended(options, stops, tmp_path, monkeypatch):
+    # Of auto what has a state of its own (path lengths, residual connections), without the work of its width of 512.
+    auto = transitional_cgan_options._auto
+    narrow = {"latent_size": 32, "label_mapping_layers": 2}
+    monkeypatch.setattr(transitional_cgan_options, "_auto", lambda *size: replace(auto(*size), **narrow))
     train, balancer = tiny_training_set((12, 4, 2)), TransitionalCgan(micro(**options))
     counted = {"whole": [0, 0], "parts": [0, 0]}
 
