@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DeviceCost", "cost_json", "costs_by_device", "measured_in_records", "print_cost"]
 
 SECONDS_AN_HOUR = 3600
+SHOWN_HOURS = 0.01  # the least that is told from nothing
 MAKES_IMAGES = frozenset(("train_generator", "synthesise"))
 
 
@@ -110,4 +111,8 @@ def _row(forecasts: Sequence[Forecast]) -> tuple[str, ...]:
         sum(getattr(entry, name) for entry in forecasts) / SECONDS_AN_HOUR
         for name in ("seconds", "least_seconds", "most_seconds")
     ]
-    return (*counts, *(f"{value:.3g}{'+' if unknown else ''}" for value in hours))
+    return (*counts, *(_hours_text(value) + ("+" if unknown else "") for value in hours))
+
+
+def _hours_text(hours: float) -> str:
+    return f"{hours:.2f}" if hours >= SHOWN_HOURS else f"<{SHOWN_HOURS:g}"
