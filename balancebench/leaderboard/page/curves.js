@@ -23,6 +23,7 @@ async function drawCurves(place, table, row) {
   const floor = table.floor === null ? null : table.rows[table.floor];
   const beside = floor && floor !== row ? curves[floor.id] ?? null : null;
   const names = CURVE_NAMES.filter((name) => name in own.bands);
+  place.parentElement?.classList.toggle("wide", names.length > 1);
   const over = own.trainings === 1 ? "One training" : `Mean of ${own.trainings} trainings, and the range between them`;
   const floorWords = beside ? `; dashed: ${floor.name} (floor)` : "";
   const left = own.left_out ? ` ${own.left_out} of another length are left out.` : "";
@@ -79,7 +80,7 @@ function curveFigure(name, own, beside) {
 }
 
 function shortNumber(value, unit) {
-  return unit === "%" ? (100 * value).toFixed(1) : Number(value.toPrecision(3)).toString();
+  return unit === "%" ? (100 * value).toFixed(1) : Number(value.toPrecision(Math.abs(value) < 0.1 ? 2 : 3)).toString();
 }
 
 /** A line through the epochs that have a value. */

@@ -8,8 +8,9 @@ const tables = new Map();
  */
 async function tableOf(id) {
   if (!tables.has(id)) {
-    const table = JSON.parse(new TextDecoder().decode(await inflated(`data-${id}`)));
-    if (table.counts) Object.assign(table.counts, countsOf(table.counts, await inflated(`counts-${id}`)));
+    const [data, counts] = await Promise.all([inflated(`data-${id}`), part(`counts-${id}`) ? inflated(`counts-${id}`) : null]);
+    const table = JSON.parse(new TextDecoder().decode(data));
+    if (table.counts) Object.assign(table.counts, countsOf(table.counts, counts));
     tables.set(id, table);
   }
   return tables.get(id);

@@ -173,6 +173,9 @@ def test_a_row_is_shown_by_epoch_with_its_range_the_floor_and_the_best_epoch(bro
     ]
     assert part.inner_text().startswith("Mean of 5 trainings, and the range between them; dashed: none (floor).")
     assert part.locator("svg").last.locator("path.floor-line").count() == 1
+    left, right = (figure.bounding_box() for figure in part.locator("figure").all())
+    assert left["y"] == right["y"]
+    assert left["x"] < right["x"]
     part.locator("summary").click()
     lines = [line.split("\t") for line in part.locator("tbody").inner_text().split("\n")]
     assert lines[1] == ["2", "0.52 [0.5, 0.54]", "0.5", "50.00 [50.00, 50.00]", "50.00"]
@@ -464,10 +467,12 @@ def test_files_are_of_the_rows_shown(browse, measured):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_with_row_and_comparison_open(browse, measured, data, theme):
+def test_axe_finds_nothing_with_row_curves_weights_and_comparison_open(browse, with_curves, data, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     ids = row_ids(data[0])
-    page = browse(measured.html, theme=theme, hash_=f"row={ids['trader']}&a={ids['smote']}&b={ids['worse']}")
+    chosen = f"row={ids['trader']}&a={ids['smote']}&b={ids['worse']}&mix=w1~1~2"
+    page = browse(with_curves, theme=theme, hash_=chosen)
+    page.locator("#detail .by-epoch svg").first.wait_for()
     for summary in page.locator("summary").all():
         if not summary.evaluate("summary => summary.parentElement.open"):
             summary.click()
@@ -491,6 +496,8 @@ def test_a_narrow_screen_scrolls_down_only_and_targets_are_large_enough(browse, 
     assert page.locator("#controls").get_attribute("open") is None
     assert page.evaluate("document.querySelector('#frame').scrollWidth <= document.querySelector('#frame').clientWidth")
     page.locator("#controls > summary").click()
+    page.check("#mix-own")
+    assert page.locator("#mix-weights input").first.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     small = page.evaluate(
         "[...document.querySelectorAll('button, select, input, summary')].filter(target => target.checkVisibility())"

@@ -228,6 +228,7 @@ def test_pages_of_committed_suites_stay_below_150_kilobytes_without_samples(fold
     curves = read_committed_curves(ROOT / "leaderboard" / folder, records)
     html = page_html(build_leaderboard(records.suite, records.cells, outcomes), records.cells, outcomes, curves)
     assert len(html.encode()) < 150_000
+    assert (ROOT / "leaderboard" / folder / "leaderboard.html").stat().st_size < 1_000_000  # with samples
 
 
 def test_blocks_are_of_signs_that_no_parser_takes_for_markup(measured):

@@ -62,7 +62,9 @@ def test_a_row_opens_its_samples_and_the_heat_maps_of_its_task(browse, folder, p
     page.locator("#frame button", has_text="trader").click()
     assert page.locator("#detail .pictures").count() == 0
     page.select_option("#task", letters["id"])
-    assert page.locator("#detail .pictures summary").all_inner_texts() == ["What the networks look at: grad cam"]
+    folded = page.locator("#detail .pictures summary")
+    folded.wait_for()
+    assert folded.all_inner_texts() == ["What the networks look at: grad cam"]
 
 
 def test_the_check_finds_a_page_whose_pictures_are_others(folder):
