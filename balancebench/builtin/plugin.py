@@ -16,8 +16,8 @@ from balancebench.contracts import Classifier, Dataset, Imbalancer
 from balancebench.hookspecs import hookimpl
 
 ADVISORS: Sequence[Advisor] = (
-    Advisor(name="class_counts", build="balancebench.builtin.advice:advise_on_class_counts"),
-    Advisor(name="near_duplicates", build="balancebench.builtin.advice:advise_on_near_duplicates"),
+    Advisor(name="class_counts", build="balancebench.builtin.class_size_advisor:advise_on_class_counts"),
+    Advisor(name="near_duplicates", build="balancebench.builtin.class_size_advisor:advise_on_near_duplicates"),
 )
 
 

@@ -14,7 +14,7 @@ from balancebench.errors import BalancebenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from balancebench.balanced_folder.balance import BalanceEstimate
+    from balancebench.balanced_folder.balancing_run import BalanceEstimate
 
 __all__ = ["balance"]
 
@@ -51,7 +51,7 @@ def balance(
     from pydantic import ValidationError
 
     from balancebench import __version__
-    from balancebench.balanced_folder.balance import balance_folder, estimate
+    from balancebench.balanced_folder.balancing_run import balance_folder, estimate
     from balancebench.balanced_folder.request import refuse_other_contents, request_of
     from balancebench.execution.devices import slot_devices
     from balancebench.registry import load_registry

@@ -20,8 +20,8 @@ from balancebench.folders import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from balancebench.leaderboard.claims import Claim
-    from balancebench.leaderboard.compare import Comparison
     from balancebench.leaderboard.evidence import Evidence
+    from balancebench.leaderboard.two_rows import Comparison
 
 __all__ = ["claims", "compare", "seeds", "variance"]
 
@@ -66,8 +66,8 @@ def compare(
 
     Example: [bold]balancebench compare fashion_mnist_lt balanced_softmax none --records leaderboard[/bold]
     """
-    from balancebench.leaderboard.compare import compare_rows
     from balancebench.leaderboard.compare_text import comparison_lines
+    from balancebench.leaderboard.two_rows import compare_rows
 
     evidence = _evidence(suite, profile, store, records)
     comparisons = [
@@ -102,8 +102,8 @@ def seeds(
     """
     from dataclasses import asdict
 
-    from balancebench.leaderboard.compare import compare_rows
     from balancebench.leaderboard.compare_text import seeds_lines, seeds_wanted
+    from balancebench.leaderboard.two_rows import compare_rows
 
     evidence = _evidence(suite, profile, store, records)
     comparisons = [

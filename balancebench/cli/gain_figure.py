@@ -16,11 +16,8 @@ def draw_gains(source: Path, figure: Path, registry: Registry) -> None:
 
     Raises BalancebenchError where no plugin brings a measure, none of the boards has it, or the file exists.
     """
-    from balancebench.leaderboard.files import read_suites
+    from balancebench.leaderboard.files import read_suite, read_suites
     from balancebench.leaderboard.gains import gains_of
-    from balancebench.leaderboard.outcomes import read_committed_outcomes
-    from balancebench.leaderboard.page.site import SuiteSource
-    from balancebench.leaderboard.records import read_records
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.pictures.gain_chart import gain_drawing
 
@@ -32,13 +29,8 @@ def draw_gains(source: Path, figure: Path, registry: Registry) -> None:
     if not relations:
         raise BalancebenchError("no plugin here brings a published relation; balancebench-gmaug has one")
     relation = relations[0]
-    if (source / "records.json").is_file():
-        records = read_records(source / "records.json")
-        suites = {
-            source.resolve().name: SuiteSource(records=records, outcomes=read_committed_outcomes(source, records))
-        }
-    else:
-        suites = read_suites(source)
+    is_one_board = (source / "records.json").is_file()
+    suites = {source.resolve().name: read_suite(source)} if is_one_board else read_suites(source)
     tasks, left_out = [], []
     for name, suite in suites.items():
         board = build_leaderboard(suite.records.suite, suite.records.cells, suite.outcomes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.drawing import PicturesFlag, draw_pictures, write_with_pictures
+from balancebench.cli.picture_progress import PicturesFlag, draw_pictures, write_with_pictures
 from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import JsonFlag, ProfileOption, SetOption, StoreOption, bound_plan, console, print_json
 from balancebench.errors import BalancebenchError

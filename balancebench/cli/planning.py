@@ -146,7 +146,7 @@ def validate(suite: SuiteArgument) -> None:
     Example: [bold]balancebench validate suites/quickstart.toml[/bold]
     """
     from balancebench.execution.readiness import check_names
-    from balancebench.suite.advice import ranking_advice, seed_advice
+    from balancebench.suite.remarks import ranking_advice, seed_advice
 
     out = console()
     for profile, planned in plans_of_all_profiles(suite).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancebench.cli.drawing import write_with_pictures
+from balancebench.cli.picture_progress import write_with_pictures
 from balancebench.cli.run import OutputOption, results_folder
 from balancebench.cli.shared import (
     JsonFlag,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balancebench.cli.drawing import PicturesFlag, write_with_pictures
+from balancebench.cli.picture_progress import PicturesFlag, write_with_pictures
 from balancebench.cli.shared import (
     INTERRUPTED,
     SOME_FAILED,

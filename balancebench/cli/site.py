@@ -26,7 +26,7 @@ def site(
     Example: [bold]balancebench site leaderboard --output site[/bold]
     """
     from balancebench.leaderboard.files import read_suites
-    from balancebench.leaderboard.page.site import write_site
+    from balancebench.leaderboard.page.site_index import write_site
 
     suites = read_suites(folder)
     index = write_site(output, suites)

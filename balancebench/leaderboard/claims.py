@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from balancebench.errors import LeaderboardError, nearest
 from balancebench.evaluation import Report
-from balancebench.leaderboard.compare import Comparison, compare_rows, p_of_verdict
 from balancebench.leaderboard.evidence import Evidence
 from balancebench.leaderboard.separation import SEPARATED, holm
+from balancebench.leaderboard.two_rows import Comparison, compare_rows, p_of_verdict
 from balancebench.leaderboard.verdict import Verdict
 
 __all__ = ["CheckedClaim", "Claim", "check_claims", "read_claims"]

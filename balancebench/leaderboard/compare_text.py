@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from balancebench.leaderboard.board import Difference
 from balancebench.leaderboard.claims import CheckedClaim
 from balancebench.leaderboard.class_differences import ClassDifference
-from balancebench.leaderboard.compare import Comparison, in_unit
 from balancebench.leaderboard.format import REPORT_TITLES, difference_text, seconds_text, value_text
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.results import MetricHeader
+from balancebench.leaderboard.two_rows import Comparison, in_unit
 from balancebench.leaderboard.verdict import seeds_for_difference, smallest_difference, upper_deviation
 
 __all__ = ["SeedsWanted", "claim_line", "comparison_lines", "seeds_lines", "seeds_wanted"]

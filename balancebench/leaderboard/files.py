@@ -29,7 +29,7 @@ from balancebench.leaderboard.outcomes import (
 )
 from balancebench.leaderboard.page.build import comparable, page_html
 from balancebench.leaderboard.page.embedded_pictures import pictures_beside
-from balancebench.leaderboard.page.site import SuiteSource
+from balancebench.leaderboard.page.site_index import SuiteSource
 from balancebench.leaderboard.picture_manifest import picture_problems, shown_pictures
 from balancebench.leaderboard.records import Records, read_records, records_text
 from balancebench.leaderboard.results import CellResult, SuiteHeader, describe_suite
@@ -44,7 +44,14 @@ from balancebench.leaderboard.training_curves import (
 from balancebench.plain_text import visible
 from balancebench.suite.bound import BoundSuite
 
-__all__ = ["check_leaderboards", "read_suites", "rewrite_leaderboards", "write_leaderboard", "write_records"]
+__all__ = [
+    "check_leaderboards",
+    "read_suite",
+    "read_suites",
+    "rewrite_leaderboards",
+    "write_leaderboard",
+    "write_records",
+]
 
 RECORDS = "records.json"
 INDEX = "README.md"
@@ -163,16 +170,18 @@ def read_suites(folder: Path) -> dict[str, SuiteSource]:
             f"there are no committed leaderboards in {folder} (NAME/{RECORDS}); write one with: "
             f"balancebench leaderboard SUITE --records {folder}"
         )
-    suites: dict[str, SuiteSource] = {}
-    for path in paths:
-        records = read_records(path)
-        suites[path.parent.name] = SuiteSource(
-            records=records,
-            outcomes=read_committed_outcomes(path.parent, records),
-            curves=read_committed_curves(path.parent, records),
-            folder=path.parent,
-        )
-    return suites
+    return {path.parent.name: read_suite(path.parent) for path in paths}
+
+
+def read_suite(folder: Path) -> SuiteSource:
+    """Return what is committed of one suite; raise LeaderboardError where a file cannot be read."""
+    records = read_records(folder / RECORDS)
+    return SuiteSource(
+        records=records,
+        outcomes=read_committed_outcomes(folder, records),
+        curves=read_committed_curves(folder, records),
+        folder=folder,
+    )
 
 
 def _folder_name(suite: SuiteHeader) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from balancebench.leaderboard.compare import in_unit
 from balancebench.leaderboard.crossed_seeds import Component
 from balancebench.leaderboard.results import MetricHeader
+from balancebench.leaderboard.two_rows import in_unit
 from balancebench.leaderboard.variance import RowVariance
 
 __all__ = ["variance_table"]

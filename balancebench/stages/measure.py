@@ -6,7 +6,7 @@ from balancebench.artefacts.scores import write_measures
 from balancebench.artefacts.subset import Subset
 from balancebench.config import JSON
 from balancebench.evaluation import SubsetEvaluation
-from balancebench.stages.metrics import Scorer
+from balancebench.stages.measuring import Scorer
 from balancebench.stages.workplace import Workplace
 from balancebench.step import MeasureInputs
 

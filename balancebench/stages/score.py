@@ -27,7 +27,7 @@ from balancebench.classification import predicted_classes
 from balancebench.config import JSON
 from balancebench.evaluation import Evaluation, Report
 from balancebench.stages.cell_images import cell_images
-from balancebench.stages.metrics import Scorer, Scoring
+from balancebench.stages.measuring import Scorer, Scoring
 from balancebench.stages.workplace import Workplace
 from balancebench.step import ScoreInputs, input_keys
 

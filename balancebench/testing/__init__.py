@@ -13,7 +13,7 @@ It needs pytest alone, no network and no GPU. The training sets and contexts it 
 from __future__ import annotations
 
 from balancebench.testing.contexts import fit_context, load_context, plan_context, synthesis_context
-from balancebench.testing.drawing import trained_and_drawn
+from balancebench.testing.generator_steps import trained_and_drawn
 from balancebench.testing.parametrize import Check, collect_checks, parametrize_with_checks
 from balancebench.testing.tiny import tiny_evaluation, tiny_subset_evaluation, tiny_training_set
 

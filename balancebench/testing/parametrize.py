@@ -18,7 +18,7 @@ from balancebench.testing.declaration import DECLARATION_CHECKS, KIND_CHECKS
 from balancebench.testing.generators import GENERATOR_CHECKS
 from balancebench.testing.imbalancers import IMBALANCER_CHECKS
 from balancebench.testing.importing import declaring_imports_nothing_heavy
-from balancebench.testing.metrics import METRIC_CHECKS
+from balancebench.testing.metric_checks import METRIC_CHECKS
 from balancebench.testing.subject import Body, described
 from balancebench.testing.subset_metrics import SUBSET_METRIC_CHECKS
 

@@ -26,11 +26,7 @@ from balancebench.training.capacity import image_budget_bytes
 from balancebench.training.compilation import compilation_reason, compiled
 from balancebench.training.model import ImageModel
 from balancebench.training.normalise import Normaliser, Pixels
-from balancebench.training.options import TrainingOptions
-from balancebench.training.predict import ModelPredictor
-from balancebench.training.resident import BatchDrawer, ResidentImages
-from balancebench.training.schedule import PhaseSchedule, schedule_phases
-from balancebench.training.step import (
+from balancebench.training.optimiser_step import (
     FeaturesRead,
     Network,
     ParameterGroup,
@@ -40,6 +36,10 @@ from balancebench.training.step import (
     make_optimiser,
     set_learning_rate,
 )
+from balancebench.training.options import TrainingOptions
+from balancebench.training.predict import ModelPredictor
+from balancebench.training.resident import BatchDrawer, ResidentImages
+from balancebench.training.schedule import PhaseSchedule, schedule_phases
 from balancebench.training.streamed import StreamedImages
 from balancebench.training.training_state import EpochState, Position, SavedState, write_state
 from balancebench.training.visiting_order import WINDOW_BYTES

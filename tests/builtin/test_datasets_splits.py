@@ -12,7 +12,7 @@ from balancebench.builtin.datasets.components import DATASETS
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits
 from balancebench.errors import DataError
-from balancebench.loading.splits import first_of_each_class, held_out, superclass_of_each
+from balancebench.loading.held_out import first_of_each_class, held_out, superclass_of_each
 
 DIGITS = next(component for component in DATASETS if component.name == "digits")
 PARITY = {"even": ["0", "2", "4", "6", "8"], "odd": ["9", "7", "5", "3", "1"]}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from balancebench.balanced_folder import balance as balance_module
-from balancebench.balanced_folder import write as write_module
+from balancebench.balanced_folder import balancing_run as balance_module
+from balancebench.balanced_folder import image_writer as write_module
+from balancebench.balanced_folder.image_writer import write_folder
 from balancebench.balanced_folder.request import request_of
-from balancebench.balanced_folder.write import write_folder
 from balancebench.data import LabelledImages, Origin, Parents, concatenate
 from balancebench.synthesis.fit_options import FitOptions
 

@@ -7,7 +7,7 @@ import pytest
 
 from balancebench.errors import BalancebenchError
 from balancebench.evaluation import PartlyUndefined, Undefined
-from balancebench.stages.metrics import scored
+from balancebench.stages.measuring import scored
 from balancebench.testing.tiny import tiny_evaluation
 
 

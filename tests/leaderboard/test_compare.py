@@ -7,11 +7,11 @@ import pytest
 
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.claims import check_claims, read_claims
-from balancebench.leaderboard.compare import compare_rows, p_of_verdict
 from balancebench.leaderboard.compare_text import comparison_lines, seeds_lines, seeds_wanted
 from balancebench.leaderboard.evidence import Evidence, evidence_of_records
 from balancebench.leaderboard.files import write_records
 from balancebench.leaderboard.table import contests
+from balancebench.leaderboard.two_rows import compare_rows, p_of_verdict
 from balancebench.leaderboard.variance import variances
 from balancebench.plan import Task
 

@@ -12,8 +12,8 @@ import pytest
 from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.results import collect
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.pictures.picture_files import write_pictures
 from balancebench.pictures.scene import set_scene
-from balancebench.pictures.write import write_pictures
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store

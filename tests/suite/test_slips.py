@@ -4,8 +4,8 @@ import pytest
 
 from balancebench.errors import SuiteError
 from balancebench.registry import load_registry
-from balancebench.suite.advice import ranking_advice
 from balancebench.suite.bind import bind_suite
+from balancebench.suite.remarks import ranking_advice
 
 SUITE = """
 schema = 1

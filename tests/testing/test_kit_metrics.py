@@ -7,7 +7,7 @@ import pytest
 
 from balancebench import MetricComponent, Options, PartlyUndefined, Undefined
 from balancebench.testing import collect_checks
-from balancebench.testing.metrics import METRIC_CHECKS
+from balancebench.testing.metric_checks import METRIC_CHECKS
 from balancebench.testing.subject import described
 from tests.testing.conftest import path_of
 

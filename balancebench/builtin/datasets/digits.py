@@ -9,7 +9,7 @@ import numpy as np
 from balancebench.builtin.datasets.options import DigitsOptions
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
-from balancebench.loading.splits import as_asked, held_out
+from balancebench.loading.held_out import as_asked, held_out
 
 __all__ = ["Digits"]
 

@@ -17,13 +17,13 @@ from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError, nearest
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
-from balancebench.loading.image_files import require_same_classes
-from balancebench.loading.splits import (
+from balancebench.loading.held_out import (
     first_of_each_class,
     held_out,
     refuse_emptied_classes,
     superclass_of_each,
 )
+from balancebench.loading.image_files import require_same_classes
 
 __all__ = ["HuggingFace"]
 

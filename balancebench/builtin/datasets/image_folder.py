@@ -12,13 +12,13 @@ from balancebench.builtin.datasets.options import ImageFolderOptions
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
-from balancebench.loading.image_files import ImageFile, list_image_tree
-from balancebench.loading.splits import (
+from balancebench.loading.held_out import (
     first_of_each_class,
     held_out,
     refuse_emptied_classes,
     superclass_of_each,
 )
+from balancebench.loading.image_files import ImageFile, list_image_tree
 
 __all__ = ["ImageFolder"]
 

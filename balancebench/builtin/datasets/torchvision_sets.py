@@ -26,7 +26,7 @@ from balancebench.builtin.datasets.options import TorchvisionOptions
 from balancebench.contracts import LoadContext
 from balancebench.data import DatasetSplits, LabelledImages
 from balancebench.errors import DataError
-from balancebench.loading.splits import as_asked, superclass_of_each
+from balancebench.loading.held_out import as_asked, superclass_of_each
 
 __all__ = ["CIFAR_100_SUPERCLASSES", "Cifar10", "Cifar100", "FashionMnist", "Kmnist", "Mnist", "Svhn"]
 

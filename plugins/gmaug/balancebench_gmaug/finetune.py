@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from balancebench import ClassifierError, FeaturePredictor, FitContext, TrainingPlan, nearest
 from balancebench.training.classifier import NetworkClassifier
 from balancebench.training.model import ImageModel
+from balancebench.training.optimiser_step import ParameterGroup
 from balancebench.training.options import ChannelStatistics
-from balancebench.training.step import ParameterGroup
 from balancebench_gmaug.finetune_mixing import mixup_or_cutmix
 from balancebench_gmaug.finetune_options import FinetuneOptions
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from balancebench import DataError, DatasetSplits, LabelledImages, LoadContext, seed_for
 from balancebench.loading.decode import BATCH_SIZE, EncodedImage, EncodedImages, decode_splits
+from balancebench.loading.held_out import first_of_each_class, refuse_emptied_classes, superclass_of_each
 from balancebench.loading.image_files import IMAGE_SUFFIXES, nearest_beside
 from balancebench.loading.options import FileImageOptions
-from balancebench.loading.splits import first_of_each_class, refuse_emptied_classes, superclass_of_each
 from balancebench_gmaug.photograph_options import HeldOutOptions
 
 __all__ = ["Flowers", "LabelledFile", "Scene", "UtkFace", "held_out_of_each", "load_files"]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from balancebench import Batch, ClassifierError, LabelledImages, Phase, TrainingPlan
 from balancebench.testing import fit_context, tiny_training_set
 from balancebench.training.model import build_model
+from balancebench.training.optimiser_step import make_optimiser, set_learning_rate
 from balancebench.training.schedule import schedule_phases
-from balancebench.training.step import make_optimiser, set_learning_rate
 from balancebench_gmaug.finetune import Finetune, backbone, learning_rate_scales
 from balancebench_gmaug.finetune_mixing import box_mask, mixup_or_cutmix
 from balancebench_gmaug.finetune_options import FinetuneOptions, outside_weights, weights_are_there, weights_identity

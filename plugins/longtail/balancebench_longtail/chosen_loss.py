@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, TrainingPlan
-from balancebench.training.step import cross_entropy
+from balancebench.training.optimiser_step import cross_entropy
 from balancebench_longtail.class_statistics import class_counts_of, log_prior, refuse_single_class
 from balancebench_longtail.focal import focal_loss
 from balancebench_longtail.ldam import ldam_loss, margins

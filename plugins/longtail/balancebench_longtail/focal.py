@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from balancebench import Loss
-from balancebench.training.step import cross_entropy
+from balancebench.training.optimiser_step import cross_entropy
 
 __all__ = ["focal_loss", "sigmoid_focal_loss"]
 

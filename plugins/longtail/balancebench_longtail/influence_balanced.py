@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from balancebench import Balancer, FeatureLoss, LabelledImages, LossContext, Phase, PlanContext, Restart, TrainingPlan
-from balancebench.training.step import cross_entropy
+from balancebench.training.optimiser_step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of, power_weights
 from balancebench_longtail.options import InfluenceBalancedOptions
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from balancebench import Loss
-from balancebench.training.step import cross_entropy
+from balancebench.training.optimiser_step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector
 
 __all__ = ["ldam_loss", "margins"]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from balancebench import Balancer, LabelledImages, Loss, Phase, PlanContext, TrainingPlan
-from balancebench.training.step import cross_entropy
+from balancebench.training.optimiser_step import cross_entropy
 from balancebench_longtail.class_statistics import DeviceVector, class_counts_of, log_prior
 from balancebench_longtail.options import LogitAdjustmentOptions, PosteriorRecalibrationOptions
 from balancebench_longtail.wrapped_plans import base_plan

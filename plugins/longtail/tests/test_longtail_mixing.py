@@ -17,7 +17,7 @@ from scipy import stats
 from torch import Tensor
 
 from balancebench import BalancerError, Batch, BatchSource, LabelledImages, TrainingPlan
-from balancebench.training.step import batch_losses, cross_entropy
+from balancebench.training.optimiser_step import batch_losses, cross_entropy
 from balancebench_longtail.cutmix import inside_box, pasted
 from balancebench_longtail.mixing import BetaShares
 from balancebench_longtail.mixup import interpolated, remix_label_share

@@ -266,7 +266,7 @@ def test_a_row_where_nothing_is_done_says_how_it_ended(make, parts):
 
 def test_building_a_page_imports_neither_torch_nor_altair():
     code = (
-        "import sys, balancebench.leaderboard.page.build as build, balancebench.leaderboard.page.site\n"
+        "import sys, balancebench.leaderboard.page.build as build, balancebench.leaderboard.page.site_index\n"
         "print(sorted({'altair', 'torch', 'jinja2'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

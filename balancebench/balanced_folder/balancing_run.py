@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancebench.balanced_folder.image_writer import write_folder
 from balancebench.balanced_folder.make import balanced_images
 from balancebench.balanced_folder.request import BalanceRequest, claim_folder, is_finished, refuse_other_contents
-from balancebench.balanced_folder.write import write_folder
 from balancebench.contracts import LoadContext, Progress
 from balancebench.data import LabelledImages, class_counts
 from balancebench.errors import BalancebenchError

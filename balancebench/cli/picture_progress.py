@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from balancebench.leaderboard.outcomes import Outcomes
     from balancebench.leaderboard.picture_manifest import PictureEntry
     from balancebench.leaderboard.results import CellResult
-    from balancebench.pictures.write import Gallery, Which
+    from balancebench.pictures.picture_files import Gallery, Which
     from balancebench.plan import Plan
     from balancebench.store import Store
 
@@ -39,7 +39,7 @@ PicturesFlag = Annotated[
 def draw_pictures(plan: Plan, store: Store, folder: Path, board: Leaderboard, which: Which) -> Gallery:
     """Bring the pictures of a leaderboard's folder up to date."""
     from balancebench.execution.observers import Observers
-    from balancebench.pictures.write import Gallery, write_pictures
+    from balancebench.pictures.picture_files import Gallery, write_pictures
     from balancebench.registry import load_registry
 
     err = errors_console()

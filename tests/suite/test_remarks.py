@@ -2,8 +2,8 @@
 
 import pytest
 
-from balancebench.suite.advice import seed_advice
 from balancebench.suite.bind import bind_suite
+from balancebench.suite.remarks import seed_advice
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from balancebench import BalancerError, Batch
 from balancebench.training.model import build_model
+from balancebench.training.optimiser_step import TrainingStep, batch_losses, cross_entropy, forget, make_optimiser
 from balancebench.training.options import TrainingOptions
-from balancebench.training.step import TrainingStep, batch_losses, cross_entropy, forget, make_optimiser
 
 
 @pytest.fixture
