@@ -100,6 +100,18 @@ def test_rows_without_a_seed_in_common_are_not_ranked_and_the_table_says_why(mak
     assert table.ranking_note == "Nobody is ranked: no seed is done in every row (a lacks seed 1, b lacks seed 0)"
 
 
+@pytest.mark.parametrize(("rows", "rest"), [(5, ""), (7, ", and 2 more rows")])
+def test_of_many_rows_that_lack_seeds_five_are_named_and_the_rest_counted(make, table_of, rows, rest):
+    cells = []
+    for index in range(rows):
+        done, lacked = index % 2, 1 - index % 2
+        cells.append(make.cell(f"row {index}", done, 0.5))
+        cells.append(make.cell(f"row {index}", lacked, status="missing", message="it has not been run"))
+    note = table_of(cells).ranking_note
+    assert note.count(" lacks ") == 5
+    assert note.endswith(f"row 4 lacks seed 1{rest})")
+
+
 def test_a_failed_row_takes_no_seed_from_the_others(make, table_of):
     cells = [
         *make.row("smote", [0.6, 0.6]),
