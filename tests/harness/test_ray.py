@@ -46,6 +46,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(FAKE_PLUGINS))
+        patch.setenv("RAY_worker_niceness", "0")  # 15 otherwise, behind all other tests
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **NODE})
         cluster.add_node(num_cpus=1, **NODE)
         cluster.add_node(num_cpus=1, **NODE)
@@ -117,7 +118,7 @@ def test_data_is_loaded_where_the_heads_disk_is_seen_however_late_that_node_has_
         .options(num_cpus=1, scheduling_strategy=ray_nodes.on_node(seeing.number))
         .remote()
     )
-    waiting_for_ever = threading.Timer(90, os.kill, (os.getpid(), signal.SIGINT))
+    waiting_for_ever = threading.Timer(240, os.kill, (os.getpid(), signal.SIGINT))
     waiting_for_ever.start()
     plan = harness.plan(replace=ONE_SEED)
     outcome = harness.run(plan, executor="ray", jobs=2)

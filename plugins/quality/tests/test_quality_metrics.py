@@ -29,6 +29,7 @@ HIGHER_IS_BETTER = {
     "memorisation": None,
     "authpct": None,
     "data_copying": None,
+    "fld": False,
 }
 
 
@@ -41,7 +42,7 @@ def measure(evaluation, name, **options):
 def sets(make_images):
     """Three classes; the smaller two have synthetic images."""
     return {
-        "kept": make_images([80, 40, 12], seed=1),
+        "kept": make_images([80, 40, 20], seed=1),
         "full_train": make_images([80, 80, 80], seed=1),
         "test": make_images([60, 60, 60], seed=2),
         "synthetic": make_images([0, 40, 68], seed=3, origin=Origin.SYNTHETIC),
