@@ -10,7 +10,7 @@ from balancebench.execution.run_plan import Reporter, run_plan
 from balancebench.folders import DEFAULT_STORE
 from balancebench.leaderboard.board import Leaderboard
 from balancebench.leaderboard.outcomes import outcomes_in_store
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.registry import load_registry

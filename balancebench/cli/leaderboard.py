@@ -96,7 +96,8 @@ def leaderboard(
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_records
     from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
-    from balancebench.leaderboard.results import collect, describe_suite
+    from balancebench.leaderboard.results import describe_suite
+    from balancebench.leaderboard.results_in_store import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
     from balancebench.leaderboard.training_curves import curves_in_store

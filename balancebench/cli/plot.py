@@ -36,7 +36,7 @@ def plot(
     """
     from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.picture_manifest import FOLDER
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results_in_store import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.store import Store
 

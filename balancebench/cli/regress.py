@@ -70,7 +70,8 @@ def regress(
 
 def _run(planned: Plan, store_root: Path, jobs: int | None, device: str) -> Records:
     from balancebench.leaderboard.records import Records
-    from balancebench.leaderboard.results import collect, describe_suite
+    from balancebench.leaderboard.results import describe_suite
+    from balancebench.leaderboard.results_in_store import collect
     from balancebench.store import Store
 
     store = Store.open(store_root)

@@ -254,7 +254,7 @@ def _report(
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
     from balancebench.leaderboard.outcomes import outcomes_in_store
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results_in_store import collect
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
 

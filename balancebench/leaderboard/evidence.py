@@ -11,7 +11,8 @@ from balancebench.evaluation import Report
 from balancebench.leaderboard.contest import Contest, RowName, score_form
 from balancebench.leaderboard.outcomes import outcomes_in_store, read_committed_outcomes
 from balancebench.leaderboard.records import read_records
-from balancebench.leaderboard.results import MetricHeader, SuiteHeader, collect, describe_suite
+from balancebench.leaderboard.results import MetricHeader, SuiteHeader, describe_suite
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.shapes import without_misfits
 from balancebench.leaderboard.table import contests
 from balancebench.plan import Plan

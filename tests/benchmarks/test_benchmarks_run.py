@@ -187,7 +187,7 @@ def test_suites_of_the_harness_have_as_many_tasks_as_they_say(cells, tasks):
 
 def test_a_store_made_from_examples_is_finished_in_every_respect(toy_registry, tmp_path):
     from balancebench.execution.survey import survey
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results_in_store import collect
     from balancebench.plan import expand
     from balancebench.store import Store
     from balancebench.suite.bind import bind_suite

@@ -8,7 +8,7 @@ from balancebench.artefacts.splits import read_test_labels
 from balancebench.artefacts.training_result import TrainingResult
 from balancebench.classification import balanced_accuracy_of, confusion_counts
 from balancebench.leaderboard.columns import remark_lines
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.stages.judge import judge_validation
 

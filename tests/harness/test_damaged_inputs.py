@@ -10,7 +10,7 @@ from balancebench.cli.console import ConsoleReporter
 from balancebench.cli.shared import errors_console
 from balancebench.execution.run_plan import run_plan
 from balancebench.execution.scheduler import Scheduler
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.plan import expand
 from balancebench.stages import score
 from balancebench.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from balancebench.artefacts.synthesis import SynthesisDescription
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 
 ONE_SEED = {"seeds = [0, 1]": "seeds = [0]"}

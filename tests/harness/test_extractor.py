@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from balancebench.execution.run_plan import run_plan
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.plan import expand
 from balancebench.store import Failure, Store
 from balancebench.store.sealed import record_text

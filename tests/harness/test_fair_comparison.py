@@ -15,7 +15,7 @@ from balancebench.artefacts.splits import Splits, read_test_labels
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.synthesis import SynthesisedImages
 from balancebench.artefacts.training_result import TrainingResult
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.step import metric_key
 from balancebench.store import Store

@@ -10,7 +10,7 @@ import pytest
 
 from balancebench.artefacts.subset import Subset
 from balancebench.artefacts.synthesis import SynthesisedImages
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.step import BalancingInputs
 

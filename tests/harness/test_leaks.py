@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.stages.leaks import leaked
 

@@ -62,7 +62,7 @@ def test_renaming_a_label_runs_no_step_at_all(computed, harness):
 
 
 def test_the_leaderboard_shows_a_renamed_metric_by_its_new_label(computed, harness):
-    from balancebench.leaderboard.results import collect
+    from balancebench.leaderboard.results_in_store import collect
 
     computed(HITS)
     _, after = computed({**HITS, "label": "top 1"})

@@ -9,7 +9,7 @@ import pytest
 
 from balancebench.artefacts.scores import read_measures, read_outcomes, read_scores
 from balancebench.artefacts.splits import read_test_labels
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.step import metric_key
 

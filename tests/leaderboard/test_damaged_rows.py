@@ -6,7 +6,7 @@ import pytest
 
 from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.markdown import markdown
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.store import FileEntry, Store

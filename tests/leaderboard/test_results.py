@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.export import csv_text, json_text
 from balancebench.leaderboard.notebook import leaderboard_html
-from balancebench.leaderboard.results import CellResult, collect, describe_suite
+from balancebench.leaderboard.results import CellResult, describe_suite
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.stages import synthesise as synthesis_stage

@@ -13,7 +13,7 @@ from balancebench.execution.run_plan import run_plan
 from balancebench.leaderboard.columns import remark_lines
 from balancebench.leaderboard.export import csv_text
 from balancebench.leaderboard.markdown import markdown
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from balancebench.execution.run_plan import run_plan
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.pictures.picture_files import write_pictures
 from balancebench.pictures.scene import set_scene

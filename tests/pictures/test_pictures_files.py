@@ -16,7 +16,7 @@ import pytest
 from balancebench.errors import LeaderboardError
 from balancebench.leaderboard.files import check_leaderboards, write_leaderboard, write_records
 from balancebench.leaderboard.picture_manifest import KINDS, Picture, read_manifest
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.pictures.confusion import DARK_FROM, shares_of
 from balancebench.pictures.drawing import PictureOrder, file_stems
 from balancebench.pictures.style import TEXT, heat_colour

@@ -8,7 +8,7 @@ import pytest
 
 from balancebench.errors import StoreError
 from balancebench.execution.run_plan import run_plan
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.plan import expand
 from balancebench.store import Store
 from balancebench.store.archive import export_steps, import_steps

@@ -5,29 +5,29 @@ const CURVE_NAMES = ["training loss", "validation loss", "test loss", "test accu
 const LOSS = /loss$/;
 
 /**
- * Fills `place` with the curves of a row, which are inflated when they are first asked for.
+ * Fills `container` with the curves of a row, which are inflated when they are first asked for.
  * @param {PageTable} table
  * @param {PageRow} row
  */
-async function drawCurves(place, table, row) {
+async function drawCurves(container, table, row) {
   if (!table.curves) {
-    place.replaceChildren(element("p", { class: "aside" }, `Not shown: ${table.curves_reason}.`));
+    container.replaceChildren(element("p", { class: "aside" }, `Not shown: ${table.curves_reason}.`));
     return;
   }
   const curves = await curvesOf(table.curves);
   const own = curves[row.id];
   if (!own) {
-    place.replaceChildren(element("p", { class: "aside" }, "Not shown: no training of it is done, or none reported values by epoch."));
+    container.replaceChildren(element("p", { class: "aside" }, "Not shown: no training of it is done, or none reported values by epoch."));
     return;
   }
   const floor = table.floor === null ? null : table.rows[table.floor];
   const beside = floor && floor !== row ? curves[floor.id] ?? null : null;
   const names = CURVE_NAMES.filter((name) => name in own.bands);
-  place.parentElement?.classList.toggle("wide", names.length > 1);
+  container.parentElement?.classList.toggle("wide", names.length > 1);
   const over = own.trainings === 1 ? "One training" : `Mean of ${own.trainings} trainings, and the range between them`;
   const floorWords = beside ? `; dashed: ${floor.name} (floor)` : "";
   const left = own.left_out ? ` ${own.left_out} of another length are left out.` : "";
-  place.replaceChildren(
+  container.replaceChildren(
     element("p", { class: "aside" }, `${over}${floorWords}. The dot is the last epoch, the ring the lowest loss or highest accuracy.${left}`),
     element("div", { class: "curves" }, names.map((name) => curveFigure(name, own, beside))),
     element("details", {}, element("summary", {}, "as a table"), curveTable(row.name, names, own, beside)),

@@ -152,9 +152,9 @@ function bar(part) {
  * @param {PageRow} row
  */
 function curvesPart(table, row) {
-  const place = element("div", { class: "by-epoch" });
-  drawCurves(place, table, row);
-  return place;
+  const container = element("div", { class: "by-epoch" });
+  drawCurves(container, table, row);
+  return container;
 }
 
 /** @param {PageRow} row */

@@ -45,10 +45,10 @@ function renewed(node, fresh) {
 
 /** Brings the children of a node into this order; those that stand rightly among themselves are not moved. */
 function setOrder(parent, wanted) {
-  const places = new Map([...parent.children].map((child, place) => [child, place]));
-  const kept = new Set(longestRise(wanted.map((child) => places.get(child) ?? -1)).map((index) => wanted[index]));
+  const positions = new Map([...parent.children].map((child, position) => [child, position]));
+  const kept = new Set(longestRise(wanted.map((child) => positions.get(child) ?? -1)).map((index) => wanted[index]));
   const all = new Set(wanted);
-  for (const child of places.keys()) if (!all.has(child)) child.remove();
+  for (const child of positions.keys()) if (!all.has(child)) child.remove();
   let next = null;
   for (const child of [...wanted].reverse()) {
     if (!kept.has(child)) parent.insertBefore(child, next);
@@ -56,13 +56,13 @@ function setOrder(parent, wanted) {
   }
 }
 
-/** Where the longest rising sequence of places stands; negative ones take no part. */
-function longestRise(places) {
+/** Where the longest rising sequence of positions stands; negative ones take no part. */
+function longestRise(positions) {
   const ends = []; // of rises of length 1, 2, ...: where the one stands that ends lowest
-  const before = new Array(places.length).fill(-1);
-  places.forEach((place, index) => {
-    if (place < 0) return;
-    let length = ends.findIndex((end) => places[end] >= place);
+  const before = new Array(positions.length).fill(-1);
+  positions.forEach((position, index) => {
+    if (position < 0) return;
+    let length = ends.findIndex((end) => positions[end] >= position);
     if (length < 0) length = ends.length;
     before[index] = length ? ends[length - 1] : -1;
     ends[length] = index;

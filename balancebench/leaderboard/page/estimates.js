@@ -161,7 +161,7 @@ function standingsUnder(table, weights) {
   ranked.sort((a, b) => rounded(b) - rounded(a) || a - b);
   const untold = whyNotToldApart(table, weights);
   const above = untold ? null : toldApart(counts, ranked, weights, scores);
-  const [better, worse] = [ranked, ranked].map(() => new Array(ranked.length).fill(0)); // how many are above and below a place
+  const [better, worse] = [ranked, ranked].map(() => new Array(ranked.length).fill(0)); // how many are above and below a position
   const belowFirst = new Set();
   for (const [high, low] of above ?? []) {
     better[low] += 1;
@@ -170,14 +170,14 @@ function standingsUnder(table, weights) {
   }
   const standings = new Map();
   const rowOf = (position) => table.rows[counts.rows[position]];
-  ranked.forEach((row, place) => {
-    const rank = place > 0 && rounded(ranked[place - 1]) === rounded(row) ? standings.get(rowOf(ranked[place - 1])).rank : place + 1;
-    const lowest = above && 1 + better[place];
-    const highest = above && ranked.length - worse[place];
+  ranked.forEach((row, position) => {
+    const rank = position > 0 && rounded(ranked[position - 1]) === rounded(row) ? standings.get(rowOf(ranked[position - 1])).rank : position + 1;
+    const lowest = above && 1 + better[position];
+    const highest = above && ranked.length - worse[position];
     standings.set(rowOf(row), {
       rank,
       range: above && ranked.length > 1 ? [Math.min(rank, lowest), Math.max(rank, highest)] : null,
-      level: above !== null && !belowFirst.has(place),
+      level: above !== null && !belowFirst.has(position),
       scores: scores[row],
     });
   });
@@ -202,7 +202,7 @@ function whyNotToldApart(table, weights) {
 }
 
 /**
- * The pairs of places in `ranked` (best first) that are told apart, the better one first: those that Benjamini and
+ * The pairs of positions in `ranked` (best first) that are told apart, the better one first: those that Benjamini and
  * Hochberg's procedure rejects. It rejects the most pairs k of m that have p < 0.05 k / m; whether a p lies below a bound
  * is told by the interval of that level, so that no p is computed.
  * @param {ClassCounts} counts
@@ -212,7 +212,7 @@ function toldApart(counts, ranked, weights, scores) {
   ranked.forEach((a, i) => {
     for (let j = i + 1; j < ranked.length; j += 1) {
       const { mean, variance } = differenceOf(counts, a, ranked[j], weights, scores);
-      pairs.push({ size: Math.abs(mean), variance, places: mean >= 0 ? [i, j] : [j, i] });
+      pairs.push({ size: Math.abs(mean), variance, positions: mean >= 0 ? [i, j] : [j, i] });
     }
   });
   const isBelow = (bound) => ({ size, variance }) => size > halfWidth(variance, 1 - bound);
@@ -221,7 +221,7 @@ function toldApart(counts, ranked, weights, scores) {
     before = told.length;
     told = told.filter(isBelow((SEPARATED * before) / pairs.length));
   }
-  return told.map(({ places }) => places);
+  return told.map(({ positions }) => positions);
 }
 
 /**
@@ -236,7 +236,7 @@ function classDifferences(counts, a, b) {
   const tested = differences.map((difference, index) => ({ p: difference.covers === "both" ? pOf(difference) : null, index }));
   const known = tested.filter(({ p }) => p !== null);
   const adjusted = holm(known.map(({ p }) => p));
-  const qOf = new Map(known.map(({ index }, place) => [index, adjusted[place]]));
+  const qOf = new Map(known.map(({ index }, position) => [index, adjusted[position]]));
   return labels.map((label, index) => {
     const q = qOf.get(index);
     const told = q !== undefined && q < SEPARATED;

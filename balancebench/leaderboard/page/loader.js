@@ -9,7 +9,7 @@ function bytesOf(id) {
   const bytes = new DataView(new ArrayBuffer(4 * Math.ceil(text.length / 5)));
   for (let at = 0; at < text.length; at += 5) {
     let word = 0;
-    for (let place = at; place < at + 5; place += 1) word = 85 * word + (place < text.length ? values[text.charCodeAt(place)] : 84);
+    for (let index = at; index < at + 5; index += 1) word = 85 * word + (index < text.length ? values[text.charCodeAt(index)] : 84);
     bytes.setUint32(0.8 * at, word);
   }
   return new Uint8Array(bytes.buffer, 0, Math.floor(0.8 * text.length));

@@ -51,8 +51,8 @@ function mixWeights(mix, table) {
   if (mix === "reversed") {
     const order = train.map((_, label) => label).sort((a, b) => train[a] - train[b] || a - b);
     const reversed = new Array(train.length);
-    order.forEach((label, place) => {
-      reversed[label] = train[order[order.length - 1 - place]];
+    order.forEach((label, position) => {
+      reversed[label] = train[order[order.length - 1 - position]];
     });
     return normalised(reversed, table.counts);
   }
@@ -88,23 +88,23 @@ function mixName(mix) {
  * Shows the fields of own weights where they are asked for, and what they hold.
  * @param {PageTable} table
  */
-function drawWeights(place, table, mix) {
-  place.hidden = !mix.startsWith("w");
-  if (place.hidden) return;
+function drawWeights(container, table, mix) {
+  container.hidden = !mix.startsWith("w");
+  if (container.hidden) return;
   const parts = weighedParts(table);
-  if (place.dataset.table !== table.id) {
-    place.dataset.table = table.id;
+  if (container.dataset.table !== table.id) {
+    container.dataset.table = table.id;
     const field = () => element("input", { type: "number", min: 0, max: 9999999, step: "any" });
-    place.replaceChildren(...parts.map(({ name }) => element("label", {}, element("span", { title: name }, name), field())));
+    container.replaceChildren(...parts.map(({ name }) => element("label", {}, element("span", { title: name }, name), field())));
   }
   const weights = mix.slice(1).split("~");
-  [...place.querySelectorAll("input")].forEach((field, index) => {
+  [...container.querySelectorAll("input")].forEach((field, index) => {
     if (field !== document.activeElement && field.value !== weights[index]) field.value = weights[index];
   });
 }
 
 /** The mix that the fields of own weights ask for; one that is empty or no number counts as 0. */
-function mixOfFields(place) {
-  const weights = [...place.querySelectorAll("input")].map((field) => Math.min(9999999, Math.max(0, field.valueAsNumber || 0)));
+function mixOfFields(container) {
+  const weights = [...container.querySelectorAll("input")].map((field) => Math.min(9999999, Math.max(0, field.valueAsNumber || 0)));
   return `w${weights.map((weight) => String(Number(weight.toFixed(4)))).join("~")}`;
 }

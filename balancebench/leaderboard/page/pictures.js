@@ -12,13 +12,13 @@ function picturesPart(table, row) {
 
 function foldedPicture(picture) {
   if (!picture.embedded) return element("p", { class: "aside" }, `${picture.title}: beside this page as ${picture.file}, too large to be carried along.`);
-  const place = element("figure");
-  const folded = element("details", {}, element("summary", {}, picture.title), place);
+  const figure = element("figure");
+  const folded = element("details", {}, element("summary", {}, picture.title), figure);
   folded.addEventListener("toggle", async () => {
-    if (!folded.open || place.firstChild) return;
+    if (!folded.open || figure.firstChild) return;
     const files = await picturesOf();
     const image = element("img", { src: `data:image/png;base64,${files[picture.file]}`, alt: picture.alt });
-    place.replaceChildren(image, element("figcaption", {}, picture.caption));
+    figure.replaceChildren(image, element("figcaption", {}, picture.caption));
   });
   return folded;
 }

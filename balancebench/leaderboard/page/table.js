@@ -129,18 +129,18 @@ function drawBoard(frame, table, view, columns, shown, mix, sliding = false) {
   if (layout !== board.layout || !frame.contains(board.body)) setBoard(frame, layout);
   drawHead(table, view, columns, classes);
   const wide = window.matchMedia("(min-width: 1600px)").matches;
-  const [first, last] = sliding ? placesInSight(shown.length) : [0, shown.length];
-  shown.forEach((row, place) => {
-    if ((place < first || place > last) && board.lines.has(row.id)) return;
+  const [first, last] = sliding ? positionsInSight(shown.length) : [0, shown.length];
+  shown.forEach((row, position) => {
+    if ((position < first || position > last) && board.lines.has(row.id)) return;
     const level = mix ? Boolean(mix.standings.get(row)?.level) : row.level;
     const line = board.lines.get(row.id) ?? newLine(row);
     const kinds = [row.role, level && "level", row.rank.value === null && row.role !== "ceiling" && "unranked", row.id === view.row && "chosen"];
     setClass(line.element, kinds.filter(Boolean).join(" "));
     line.box.checked = row.id === view.a || row.id === view.b;
     columns.forEach((column, index) => {
-      const [key, made] = column.key === "chart" ? chartCell(table, view, row, marks.get(row), axis, mix, wide) : textCell(table, view, row, column, level, mix);
+      const [key, newCell] = column.key === "chart" ? chartCell(table, view, row, marks.get(row), axis, mix, wide) : textCell(table, view, row, column, level, mix);
       if (line.keys[index] === key) return;
-      const cell = made(classes[index]);
+      const cell = newCell(classes[index]);
       line.keys[index] = key;
       line.cells[index] = line.cells[index] ? renewed(line.cells[index], cell) : line.element.insertBefore(cell, line.tick);
     });
@@ -153,11 +153,11 @@ function setBoard(frame, layout) {
   frame.replaceChildren(element("table", { class: "board" }, board.caption, board.head, board.body));
 }
 
-/** The places of the first and last line near the screen. */
-function placesInSight(lines) {
+/** The positions of the first and last line near the screen. */
+function positionsInSight(lines) {
   const { top, height } = board.body.getBoundingClientRect();
-  const place = (y) => Math.round(((y - top) / (height || 1)) * lines);
-  return [place(-innerHeight / 4), place(1.25 * innerHeight)];
+  const position = (y) => Math.round(((y - top) / (height || 1)) * lines);
+  return [position(-innerHeight / 4), position(1.25 * innerHeight)];
 }
 
 function setClass(node, name) {
@@ -197,11 +197,11 @@ function drawHead(table, view, columns, classes) {
  * @returns {[string, (classes: string) => any]}
  */
 function chartCell(table, view, row, mark, axis, mix, wide) {
-  const made = (classes) => {
+  const newCell = (classes) => {
     const words = chartWords(row, mark, mix ? "%" : table.metrics[view.metric].unit);
     return element("td", { class: classes }, mark.dots.length ? intervalChart(mark, axis, words, wide) : [DASH, unseen(row.problem || "no seed to compare")]);
   };
-  return [JSON.stringify([mark, axis, wide]), made];
+  return [JSON.stringify([mark, axis, wide]), newCell];
 }
 
 /**
@@ -215,7 +215,7 @@ function textCell(table, view, row, column, level, mix) {
   const cell = column.cell(row);
   const isLevel = column.key === "rank" && level;
   const verdict = column.key === "difference" && !mix && view.metric === table.ranked_by ? row.verdict : "";
-  const made = (classes) => {
+  const newCell = (classes) => {
     const content = [cell.text];
     if (isLevel) content.push(unseen(", level with the first"));
     if (cell.text === DASH && cell.reason) content.push(unseen(` ${cell.reason}`));
@@ -227,7 +227,7 @@ function textCell(table, view, row, column, level, mix) {
     }
     return element("td", { class: classes, title: cell.reason || null }, content);
   };
-  return [`${cell.text}\n${cell.reason}\n${isLevel}\n${verdict}`, made];
+  return [`${cell.text}\n${cell.reason}\n${isLevel}\n${verdict}`, newCell];
 }
 
 /** @param {PageRow} row */

@@ -58,12 +58,12 @@ function countsOf(counts, bytes) {
   const pairsOf = () => {
     if (counts.pair_with !== null) return rowsOf(rows - 1, classes);
     const values = [];
-    const place = (first, second) => (first * (2 * rows - first - 1)) / 2 + second - first - 1;
+    const pairIndex = (first, second) => (first * (2 * rows - first - 1)) / 2 + second - first - 1;
     for (let first = 0; first < rows; first += 1) {
       for (let second = first + 1; second < rows; second += 1) {
-        const above = first > 0 ? values[place(first - 1, second)] : null;
-        const left = second > first + 1 ? values[place(first, second - 1)] : null;
-        const corner = above && left ? values[place(first - 1, second - 1)] : null;
+        const above = first > 0 ? values[pairIndex(first - 1, second)] : null;
+        const left = second > first + 1 ? values[pairIndex(first, second - 1)] : null;
+        const corner = above && left ? values[pairIndex(first - 1, second - 1)] : null;
         values.push(Array.from({ length: classes }, (_, label) => (above?.[label] ?? 0) + (left?.[label] ?? 0) - (corner?.[label] ?? 0) + next()));
       }
     }

@@ -38,22 +38,22 @@ def packed_pairs(counts_PK: Integers, rows: int) -> bytes:
 
 
 def _neighbours(rows: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield of each pair the signs and places of those that foretell it, all of which stand before it."""
+    """Yield of each pair the signs and indices of those that foretell it, all of which stand before it."""
 
-    def place(first: int, second: int) -> int:
+    def pair_index(first: int, second: int) -> int:
         return first * (2 * rows - first - 1) // 2 + second - first - 1
 
     for first in range(rows):
         for second in range(first + 1, rows):
             if first == 0:
-                yield [(1, place(0, second - 1))] if second > 1 else []
+                yield [(1, pair_index(0, second - 1))] if second > 1 else []
             elif second == first + 1:
-                yield [(1, place(first - 1, second))]
+                yield [(1, pair_index(first - 1, second))]
             else:
                 yield [
-                    (1, place(first - 1, second)),
-                    (1, place(first, second - 1)),
-                    (-1, place(first - 1, second - 1)),
+                    (1, pair_index(first - 1, second)),
+                    (1, pair_index(first, second - 1)),
+                    (-1, pair_index(first - 1, second - 1)),
                 ]
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from balancebench import Balancer, BalancerComponent, Options, Origin, hookimpl
 from balancebench.execution.run_plan import run_plan
-from balancebench.leaderboard.results import collect
+from balancebench.leaderboard.results_in_store import collect
 from balancebench.plan import expand
 from balancebench.registry import load_registry
 from balancebench.store import Store

@@ -30,10 +30,12 @@ def listen(sampler: Any, labels_N: NDArray[np.int64]) -> Callable[[], Parents | 
     if real_step is None:
         return lambda: None
 
-    def remember(X: Any, nn_data: Any, nn_num: Any, rows: Any, cols: Any, steps: Any, y_type: Any, *more: Any) -> Any:
+    def remember(
+        X: Any, nn_data: Any, nn_num: Any, rows: Any, cols: Any, steps: Any, y_type: Any, *more: Any, **named: Any
+    ) -> Any:
         members = np.flatnonzero(labels_N == y_type)  # rows and neighbours are counted within the class
         drawn.append((members[rows], members[nn_num[rows, cols]], steps.reshape(-1)))
-        return real_step(X, nn_data, nn_num, rows, cols, steps, y_type, *more)
+        return real_step(X, nn_data, nn_num, rows, cols, steps, y_type, *more, **named)
 
     setattr(sampler, STEP, remember)
 
