@@ -9,8 +9,7 @@ from balancebench.execution.executor import Limits
 from balancebench.execution.run_plan import Reporter, run_plan
 from balancebench.folders import DEFAULT_STORE
 from balancebench.leaderboard.board import Leaderboard
-from balancebench.leaderboard.outcomes import outcomes_in_store
-from balancebench.leaderboard.results_in_store import collect
+from balancebench.leaderboard.results_in_store import read_results
 from balancebench.leaderboard.table import build_leaderboard
 from balancebench.plan import expand
 from balancebench.registry import load_registry
@@ -66,5 +65,5 @@ def run_suite(
     )
     if outcome.interrupted:
         raise KeyboardInterrupt
-    results = collect(plan, opened)
-    return build_leaderboard(plan.suite, results, outcomes_in_store(results, opened))
+    with read_results(plan, opened) as (results, outcomes):
+        return build_leaderboard(plan.suite, results, outcomes)

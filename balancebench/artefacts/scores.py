@@ -35,6 +35,7 @@ __all__ = [
     "Score",
     "ScoreValue",
     "SubsetMeasures",
+    "outcomes_known",
     "read_measures",
     "read_outcomes",
     "read_scores",
@@ -178,6 +179,11 @@ def _by_label(values: Mapping[str, Score], metric_keys: Mapping[str, str]) -> di
 def read_outcomes(store: Store, key: str) -> CellOutcomes:
     """Return what became of each test image in a finished step."""
     return store.files(key).parsed(OUTCOMES, _CELL_OUTCOMES.validate_json)
+
+
+def outcomes_known(index: StoreIndex, known: KnownStep) -> CellOutcomes:
+    """Return what became of each test image in a finished step that the store's index knows."""
+    return index.parsed(known, OUTCOMES, _CELL_OUTCOMES.validate_json)
 
 
 def write_measures(folder: Path, measures: SubsetMeasures) -> None:

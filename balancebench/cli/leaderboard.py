@@ -95,9 +95,9 @@ def leaderboard(
         raise BalancebenchError("name a suite file, for example suites/quickstart.toml, or give --check or --rewrite")
     from balancebench.leaderboard.export import json_value
     from balancebench.leaderboard.files import write_records
-    from balancebench.leaderboard.outcomes import collect_outcomes, outcomes_in_store
+    from balancebench.leaderboard.outcomes import collect_outcomes
     from balancebench.leaderboard.results import describe_suite
-    from balancebench.leaderboard.results_in_store import collect
+    from balancebench.leaderboard.results_in_store import read_results
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
     from balancebench.leaderboard.training_curves import curves_in_store
@@ -105,32 +105,31 @@ def leaderboard(
 
     planned = bound_plan(suite, profile, settings)
     opened = Store.open(store, create=False)
-    results = collect(planned, opened)
-    outcomes = outcomes_in_store(results, opened)
-    board = build_leaderboard(planned.suite, results, outcomes)
-
-    def draw(folder: Path, of_board: Leaderboard) -> None:
-        draw_pictures(planned, opened, folder, of_board, "changed" if pictures else "none")
-
     out = console()
-    if json:
-        print_json(json_value(board))
-    if records is not None:
-        curves = curves_in_store(results, opened)
-        path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened), curves)
-        if not json:
-            out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
-        if show and output is None:
-            _open(path.parent)
-    folder = output or results_folder(planned)
-    described = describe_suite(planned.suite)
-    for written in _write_values(described, results, folder / LONG if long else None, hub):
-        if not json:
-            out.print(written, markup=False, soft_wrap=True)
-    if json or (records is not None and output is None):
-        return
     which = "changed" if pictures else "none"
-    markdown, _ = write_with_pictures(planned, opened, folder, board, (results, outcomes), which)
+    folder = output or results_folder(planned)
+
+    def draw(to_folder: Path, of_board: Leaderboard) -> None:
+        draw_pictures(planned, opened, to_folder, of_board, which)
+
+    with read_results(planned, opened) as (results, outcomes):
+        board = build_leaderboard(planned.suite, results, outcomes)
+        if json:
+            print_json(json_value(board))
+        if records is not None:
+            curves = curves_in_store(results, opened)
+            path = write_records(records, planned.suite, results, draw, collect_outcomes(results, opened), curves)
+            if not json:
+                out.print(f"Records, outcomes, page, tables and pictures: {path.parent}", markup=False, soft_wrap=True)
+            if show and output is None:
+                _open(path.parent)
+        described = describe_suite(planned.suite)
+        for written in _write_values(described, results, folder / LONG if long else None, hub):
+            if not json:
+                out.print(written, markup=False, soft_wrap=True)
+        if json or (records is not None and output is None):
+            return
+        markdown, _ = write_with_pictures(planned, opened, folder, board, (results, outcomes), which)
     print_leaderboard(out, board)
     out.print(f"Leaderboard: {markdown}, with .html, pictures, .csv and .json beside it", markup=False, soft_wrap=True)
     if show:

@@ -34,24 +34,23 @@ def plot(
 
     Example: [bold]balancebench plot suites/quickstart.toml --output results/quickstart[/bold]
     """
-    from balancebench.leaderboard.outcomes import outcomes_in_store
     from balancebench.leaderboard.picture_manifest import FOLDER
-    from balancebench.leaderboard.results_in_store import collect
+    from balancebench.leaderboard.results_in_store import read_results
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.store import Store
 
     planned = bound_plan(suite, profile, settings)
     opened = Store.open(store, create=False)
-    results = collect(planned, opened)
-    outcomes = outcomes_in_store(results, opened)
-    board = build_leaderboard(planned.suite, results, outcomes)
-    if not board.counts.get("done"):
-        named = f" --profile {profile}" if profile else ""
-        raise BalancebenchError(
-            f"no cell of {suite} is done in {store}: there is nothing to draw before balancebench run {suite}{named}"
-        )
-    folder = output or results_folder(planned)
-    markdown, gallery = write_with_pictures(planned, opened, folder, board, (results, outcomes), "all")
+    with read_results(planned, opened) as (results, outcomes):
+        board = build_leaderboard(planned.suite, results, outcomes)
+        if not board.counts.get("done"):
+            named = f" --profile {profile}" if profile else ""
+            raise BalancebenchError(
+                f"no cell of {suite} is done in {store}: there is nothing to draw before "
+                f"balancebench run {suite}{named}"
+            )
+        folder = output or results_folder(planned)
+        markdown, gallery = write_with_pictures(planned, opened, folder, board, (results, outcomes), "all")
     if json:
         print_json(
             {

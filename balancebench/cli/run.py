@@ -253,23 +253,21 @@ def _report(
 ) -> None:
     """Write and print the leaderboard, say what went wrong, and leave with the right exit code."""
     from balancebench.execution.scheduler import failures_first
-    from balancebench.leaderboard.outcomes import outcomes_in_store
-    from balancebench.leaderboard.results_in_store import collect
+    from balancebench.leaderboard.results_in_store import read_results
     from balancebench.leaderboard.table import build_leaderboard
     from balancebench.leaderboard.terminal import print_leaderboard
 
     out, err = console(), errors_console()
-    results = collect(planned, store)
-    outcomes = outcomes_in_store(results, store)
-    board = build_leaderboard(planned.suite, results, outcomes)
     folder = output or results_folder(planned)
     which = "changed" if pictures and not outcome.interrupted else "none"
     unwritten: LeaderboardError | None = None
-    try:
-        markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
-        where = f" Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it"
-    except LeaderboardError as error:  # said last, after what else went wrong, perhaps on the same full disk
-        unwritten, where = error, ""
+    with read_results(planned, store) as (results, outcomes):
+        board = build_leaderboard(planned.suite, results, outcomes)
+        try:
+            markdown, _ = write_with_pictures(planned, store, folder, board, (results, outcomes), which)
+            where = f" Leaderboard: {markdown}, and {markdown.with_suffix('.html').name} beside it"
+        except LeaderboardError as error:  # said last, after what else went wrong, perhaps on the same full disk
+            unwritten, where = error, ""
     print_leaderboard(out, board)
     minutes, seconds = divmod(round(outcome.duration_seconds), 60)
     out.print(

@@ -9,10 +9,10 @@ from pathlib import Path
 from balancebench.errors import LeaderboardError, nearest
 from balancebench.evaluation import Report
 from balancebench.leaderboard.contest import Contest, RowName, score_form
-from balancebench.leaderboard.outcomes import outcomes_in_store, read_committed_outcomes
+from balancebench.leaderboard.outcomes import read_committed_outcomes
 from balancebench.leaderboard.records import read_records
 from balancebench.leaderboard.results import MetricHeader, SuiteHeader, describe_suite
-from balancebench.leaderboard.results_in_store import collect
+from balancebench.leaderboard.results_in_store import read_results
 from balancebench.leaderboard.shapes import without_misfits
 from balancebench.leaderboard.table import contests
 from balancebench.plan import Plan
@@ -97,11 +97,10 @@ def evidence_of_records(folder: Path, name: str) -> Evidence:
 
 def evidence_in_store(plan: Plan, store: Store) -> Evidence:
     """Return what a store holds of a suite."""
-    header, results = describe_suite(plan.suite), collect(plan, store)
-    outcomes = outcomes_in_store(results, store)
-    return Evidence(
-        suite=header, contests=tuple(contests(header, without_misfits(results), outcomes)), source=plan.suite.name
-    )
+    header = describe_suite(plan.suite)
+    with read_results(plan, store) as (results, outcomes):
+        of_tasks = contests(header, without_misfits(results), outcomes)
+    return Evidence(suite=header, contests=tuple(of_tasks), source=plan.suite.name)
 
 
 def _committed(folder: Path) -> Iterable[str]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from balancebench.artefacts.scores import CellOutcomes, Outcome, read_outcomes
+from balancebench.artefacts.scores import CellOutcomes, Outcome, outcomes_known, read_outcomes
 from balancebench.artefacts.splits import SplitsDescription, read_test_labels
 from balancebench.errors import LeaderboardError, StoreError
 from balancebench.evaluation import Report
@@ -29,6 +30,7 @@ from balancebench.leaderboard.records import Records, laid_out
 from balancebench.leaderboard.results import CellResult
 from balancebench.leaderboard.sealed_file import read_sealed
 from balancebench.store import Store
+from balancebench.store.index import StoreIndex
 
 __all__ = [
     "OUTCOMES",
@@ -43,6 +45,7 @@ __all__ = [
 
 OUTCOMES = "outcomes.json"
 FORMAT = 1
+RECENTLY_READ = 1000  # cells: those of a task are asked for under each report, and for the page
 LABEL, COUNT = "<u2", "<u4"  # NumPy's types of a label and of a count of images, in the file
 
 
@@ -99,21 +102,50 @@ def collect_outcomes(cells: Sequence[CellResult], store: Store) -> Outcomes:
         raise LeaderboardError(f"{error}; run the suite again") from error
 
 
-def outcomes_in_store(cells: Sequence[CellResult], store: Store) -> Outcomes:
-    """Return the outcomes of finished cells that the store has; what it lacks or cannot read is left out."""
+def outcomes_in_store(cells: Sequence[CellResult], store: Store, index: StoreIndex) -> Outcomes:
+    """Return the outcomes of finished cells that the store has; what it lacks or cannot read is left out.
+
+    Each is read when it is asked for: those of 100,000 cells are gigabytes.
+    """
     outcomes: dict[str, DatasetOutcomes] = {}
     for load_key, score_keys in _measurements(cells).items():
-        of_cells: dict[str, CellOutcomes] = {}
-        for key in score_keys:
-            with suppress(StoreError):
-                of_cells[key] = read_outcomes(store, key)
         with suppress(StoreError):
             outcomes[load_key] = DatasetOutcomes(
                 labels_N=read_test_labels(store, load_key),
                 class_count=len(SplitsDescription.read(store, load_key).class_names),
-                cells=of_cells,
+                cells=_CellsInStore(index, score_keys),
             )
     return outcomes
+
+
+class _CellsInStore(Mapping[str, CellOutcomes]):
+    """Score key -> outcomes, those that the store has."""
+
+    def __init__(self, index: StoreIndex, score_keys: Iterable[str]) -> None:
+        self._keys = dict.fromkeys(score_keys)
+        self._read = lru_cache(RECENTLY_READ)(partial(_known_outcomes, index))
+
+    def __getitem__(self, key: str) -> CellOutcomes:
+        outcomes = self._read(key) if key in self._keys else None
+        if outcomes is None:
+            raise KeyError(key)
+        return outcomes
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self._keys if self._read(key) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _known_outcomes(index: StoreIndex, key: str) -> CellOutcomes | None:
+    known = index.step(key)
+    if known is None or known.status != "done":
+        return None
+    try:
+        return outcomes_known(index, known)
+    except StoreError:
+        return None
 
 
 def _measurements(cells: Sequence[CellResult]) -> Mapping[str, Iterable[str]]:

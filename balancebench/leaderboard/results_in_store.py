@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Required, TypedDict
 
 from balancebench.artefacts.costs import cell_cost
@@ -13,6 +15,7 @@ from balancebench.artefacts.subset import SubsetDescription
 from balancebench.config import JSON
 from balancebench.errors import StoreError
 from balancebench.evaluation import Cost
+from balancebench.leaderboard.outcomes import Outcomes, outcomes_in_store
 from balancebench.leaderboard.results import ENDED, CellResult, CellStatus, SubsetSummary, unreadable_text
 from balancebench.plan import Cell, Plan
 from balancebench.step import BalancingInputs, input_keys, metric_key
@@ -20,7 +23,7 @@ from balancebench.store import Store
 from balancebench.store.index import StoreIndex
 from balancebench.store.known_step import KnownStep
 
-__all__ = ["collect"]
+__all__ = ["collect", "read_results"]
 
 NOT_RUN = "it has not been run"
 NOT_SCORED = "it is trained but not scored; `balancebench rescore` scores it without training"
@@ -30,9 +33,24 @@ PROVENANCE_KEYS = ("device", "threads", "python", "platform", "processor", "vers
 def collect(plan: Plan, store: Store) -> list[CellResult]:
     """Return the result of every cell of a plan, in its order; nothing is written but the store's index."""
     with StoreIndex(store) as index:
-        reader = _Reader(plan, store, index)
-        reader.measure_all()
-        return [reader.result(cell) for cell in plan.cells]
+        return _collect(plan, store, index)
+
+
+@contextmanager
+def read_results(plan: Plan, store: Store) -> Generator[tuple[list[CellResult], Outcomes]]:
+    """Yield what `collect` returns, and the outcomes of the finished cells, each read when it is asked for.
+
+    Inside the block they are read quickly, by the store's index.
+    """
+    with StoreIndex(store) as index:
+        cells = _collect(plan, store, index)
+        yield cells, outcomes_in_store(cells, store, index)
+
+
+def _collect(plan: Plan, store: Store, index: StoreIndex) -> list[CellResult]:
+    reader = _Reader(plan, store, index)
+    reader.measure_all()
+    return [reader.result(cell) for cell in plan.cells]
 
 
 class _Measured(TypedDict, total=False):
@@ -69,7 +87,7 @@ class _Reader:
         cells = {cell.steps["score"]: cell for cell in self._plan.cells}
         for key in self._index.prefetched({cell.steps["train"] for cell in cells.values()}):
             self._known[key] = self._index.step(key)
-        for key in self._index.prefetched(cells, contents=True):
+        for key in self._index.prefetched(cells):
             self._measured[key] = self._measure(cells[key])
 
     def result(self, cell: Cell) -> CellResult:

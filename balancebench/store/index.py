@@ -24,13 +24,13 @@ from typing import Any
 from balancebench.errors import StoreError
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
-from balancebench.store.step_files import SETTLED_NS, ParsedT, StepFiles, unparsable
+from balancebench.store.step_files import SETTLED_NS, ParsedT, damage_error, unparsable
 from balancebench.store.step_folders import Store
 
 __all__ = ["StoreIndex"]
 
 FILE = "index.sqlite"
-FORMAT = 2
+FORMAT = 3
 MISSING = -1  # no hash is
 HASHED_ASIDE_BYTES = 2**20  # a step with so much to hash is worth a thread; handing over small ones costs more
 FETCHED_TOGETHER = 500
@@ -40,17 +40,16 @@ TABLES = f"""
 PRAGMA user_version = {FORMAT};
 CREATE TABLE steps (name BLOB PRIMARY KEY, {", ".join(KnownStep._fields[1:])}, checksum) WITHOUT ROWID;
 CREATE TABLE provenances (name INTEGER PRIMARY KEY, text);
-CREATE TABLE contents (name BLOB PRIMARY KEY, file, content, checksum);
 """
 PROVENANCE = KnownStep._fields.index("provenance")
-FIND_CONTENT = "SELECT name, file, content, checksum FROM contents WHERE name = ?"
-REPLACE_CONTENT = "REPLACE INTO contents VALUES (?, ?, ?, ?)"
 FIND_STEP = "SELECT * FROM steps WHERE name = ?"
 REPLACE_STEP = f"REPLACE INTO steps VALUES ({', '.join('?' * (1 + len(KnownStep._fields)))})"  # noqa: S608
 
 
 class StoreIndex:
-    """Reads steps of a store, those that have not changed from its index. A context; it is kept when it ends.
+    """Reads steps of a store, those that have not changed from its index. A context, which keeps what it learnt.
+
+    Once that has ended, all is read from the records.
 
     What the index cannot say, or says wrongly because its own file is damaged, is read from the records; that it cannot
     be written, on a full disk or in another's store, changes no answer.
@@ -63,8 +62,7 @@ class StoreIndex:
         self._draft: Path | None = None
         self._drafts_left = 2  # the second one is not copied from an index that may be damaged
         self._provenances: dict[int, str] = {}
-        self._last_read: Record | None = None
-        self._fetched: dict[tuple[str, bytes], Any] = {}
+        self._fetched: dict[bytes, Any] = {}
         self._rows = self._opened()
 
     def __enter__(self) -> StoreIndex:
@@ -81,22 +79,17 @@ class StoreIndex:
             except (OSError, sqlite3.Error):
                 pass  # the index stays as it was, and as true
         self._discard()
+        self._drafts_left = 0
 
-    def prefetched(self, keys: Iterable[str], *, contents: bool = False) -> Iterator[str]:
-        """Yield the keys in the order of index and disk, each looked up before: random ones take three times as long.
-
-        contents: with the files that the index keeps.
-        """
+    def prefetched(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield the keys in the order of the index, each looked up before: one by one they take three times as long."""
         remaining = iter(sorted(keys))
         while together := list(islice(remaining, FETCHED_TOGETHER)):
-            names = [bytes.fromhex(key) for key in together]
-            marks = ", ".join("?" * len(names))
-            for query in (FIND_STEP, FIND_CONTENT) if contents else (FIND_STEP,):
-                self._fetched |= {
-                    (query, row[0]): row for row in self._all(query.replace("= ?", f"IN ({marks})"), *names)
-                }
+            marks = ", ".join("?" * len(together))
+            query = FIND_STEP.replace("= ?", f"IN ({marks})")
+            self._fetched = {row[0]: row for row in self._all(query, *map(bytes.fromhex, together))}
             yield from together
-            self._fetched.clear()
+        self._fetched = {}
 
     def step(self, key: str) -> KnownStep | None:
         """Return what is known of a step, or None where it has no record or that cannot be read."""
@@ -107,7 +100,7 @@ class StoreIndex:
         known = self._find(key)
         if known is not None and known.record_state == record_state:
             return known
-        self._last_read = record = self._store.read(key)
+        record = self._store.read(key)
         if record is None:
             return None
         files_state, files_changed_ns = _state(folder, record.files)
@@ -125,25 +118,18 @@ class StoreIndex:
             raise unparsable(self._store.folder(known.key) / name, error) from error
 
     def content(self, known: KnownStep, name: str) -> bytes:
-        """Return a small file of a finished step. The index keeps it for the next time, one file of each step.
-
-        Raises StoreError where the file is missing or not what the record says.
-        """
-        files_state, changed_ns = _state(self._folder(known.key), known.file_names)
-        unchanged = files_state == known.files_state != MISSING
-        name_blob = bytes.fromhex(known.key)
-        row = self._row(FIND_CONTENT, name_blob) if unchanged else None
-        if row is not None and row[1] == name and row[3] == zlib.crc32(row[2]):
-            return row[2]
-        record = self._last_read
-        files = (
-            StepFiles(self._store.folder(known.key), record)
-            if record is not None and record.key == known.key
-            else self._store.files(known.key)
-        )
-        content = files.content(name)
-        if unchanged and _is_settled(changed_ns):
-            self._write(REPLACE_CONTENT, name_blob, name, content, zlib.crc32(content))
+        """Return a small file of a finished step; raise StoreError where it is missing or not what the record says."""
+        expected = known.sha256_of(name)
+        path = f"{self._folder(known.key)}/{name}"
+        if expected is None:
+            raise StoreError(f"the step {known.key[:12]} ({known.stage}) left no {name}")
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise damage_error(path)
         return content
 
     def survey(
@@ -201,7 +187,8 @@ class StoreIndex:
         return known._replace(files_state=files_state, verified=1), changed_ns, problem
 
     def _find(self, key: str) -> KnownStep | None:
-        row = self._row(FIND_STEP, bytes.fromhex(key))
+        name = bytes.fromhex(key)
+        row = self._fetched.get(name) or next(iter(self._all(FIND_STEP, name)), None)
         if row is None or row[-1] != _checksum(row[:-1]):
             return None
         provenance = self._provenance(row[PROVENANCE])
@@ -236,19 +223,12 @@ class StoreIndex:
             return None
         try:
             if rows.execute("PRAGMA user_version").fetchone() == (FORMAT,):
-                rows.execute("PRAGMA cache_size = -32768")  # KiB: most of it is read twice
+                rows.execute("PRAGMA cache_size = -32768")  # KiB
                 return rows
         except sqlite3.Error:
             pass
         rows.close()
         return None
-
-    def _row(self, query: str, name: bytes) -> Any:
-        """Return what was prefetched for a query, else its answer's first row, else None."""
-        if (row := self._fetched.pop((query, name), None)) is not None:
-            return row
-        rows = self._all(query, name)
-        return rows[0] if rows else None
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query's answer, none where the index cannot be read."""

@@ -10,14 +10,16 @@ from balancebench.store.record import Record, Status
 __all__ = ["KnownStep", "known_step"]
 
 NAMES_DIVIDER = "//"  # no path holds it
+HASH_DIGITS = 64
 
 
 class KnownStep(NamedTuple):
     """The main points of a step's record, and of its files.
 
     failure: why it did not finish, "" where it did. provenance, outside_data, warnings: JSON. size_bytes: of its files,
-    the record not counted. record_state, files_state: stand for size and times of record.json, and of the files that it
-    names. verified: whether those files, as they are, were compared with their SHA-256. Flags are 0 or 1.
+    the record not counted. names, hashes: of those files, see `file_names` and `sha256_of`. record_state, files_state:
+    stand for size and times of record.json, and of the files. verified: whether these, as they are, were compared with
+    their SHA-256. Flags are 0 or 1.
     """
 
     key: str
@@ -36,6 +38,7 @@ class KnownStep(NamedTuple):
     provenance: str
     size_bytes: int
     names: str
+    hashes: str
     record_state: int
     files_state: int
     verified: int
@@ -44,6 +47,14 @@ class KnownStep(NamedTuple):
     def file_names(self) -> list[str]:
         """The names of its files, record.json left out."""
         return self.names.split(NAMES_DIVIDER) if self.names else []
+
+    def sha256_of(self, name: str) -> str | None:
+        """Return the SHA-256 of one of its files, in hexadecimal, None where it left none of this name."""
+        names = self.file_names
+        if name not in names:
+            return None
+        begin = HASH_DIGITS * names.index(name)
+        return self.hashes[begin : begin + HASH_DIGITS]
 
 
 def known_step(record: Record, record_state: int, files_state: int) -> KnownStep:
@@ -65,6 +76,7 @@ def known_step(record: Record, record_state: int, files_state: int) -> KnownStep
         provenance=json.dumps(record.provenance),
         size_bytes=sum(entry.size_bytes for entry in record.files.values()),
         names=NAMES_DIVIDER.join(record.files),
+        hashes="".join(entry.sha256 for entry in record.files.values()),
         record_state=record_state,
         files_state=files_state,
         verified=0,

@@ -18,7 +18,7 @@ from balancebench.store.record import FileEntry, Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SETTLED_NS", "FileState", "StepFiles", "altered_since", "sha256_of", "unparsable"]
+__all__ = ["SETTLED_NS", "FileState", "StepFiles", "altered_since", "damage_error", "sha256_of", "unparsable"]
 
 ParsedT = TypeVar("ParsedT")
 
@@ -106,7 +106,7 @@ class StepFiles:
             state = FileState.of(path)
             if (state, entry.sha256) not in _VERIFIED:
                 if sha256_of(path) != entry.sha256:
-                    raise _damaged(path)
+                    raise damage_error(path)
                 if state.changed_ns < time.time_ns() - SETTLED_NS:
                     _VERIFIED.add((state, entry.sha256))
         except OSError as error:
@@ -126,7 +126,7 @@ class StepFiles:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise _damaged(path)
+            raise damage_error(path)
         return content
 
 
@@ -148,7 +148,7 @@ def unparsable(path: Path, error: ValueError) -> StoreError:
     return StoreError(f"{path} cannot be parsed ({reason}): delete its folder")
 
 
-def _damaged(path: Path) -> StoreError:
+def damage_error(path: str | Path) -> StoreError:
     """Return the error of a file that is not what its record says, and make the store's index doubt it.
 
     A file whose bits have rotted has the size and times that the index verified; a new time of change of its entry, its

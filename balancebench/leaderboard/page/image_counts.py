@@ -62,11 +62,8 @@ def class_counts(
 
 def _outcomes_of(row: Row, report: Report, outcomes: DatasetOutcomes) -> dict[str, Outcome]:
     """Return seeds -> outcome, those that are known."""
-    return {
-        seeds: outcomes.cells[key][report]
-        for seeds, key in row.score_keys.items()
-        if key in outcomes.cells and report in outcomes.cells[key]
-    }
+    reports_of = {seeds: outcomes.cells.get(key, {}) for seeds, key in row.score_keys.items()}
+    return {seeds: reports[report] for seeds, reports in reports_of.items() if report in reports}
 
 
 def _repeats_a_stream(seeds: Sequence[str]) -> bool:
