@@ -68,6 +68,7 @@ from balancebench.plan import CellRole, Task
 __all__ = ["page_of", "row_id", "table_id"]
 
 NOTHING = "-"
+MOST_TABLES = 100  # past that a page takes minutes to make and to search, and its numbers are in files for programs
 COSTS = ("time", "images seen", "steps", "memory")
 RowCells = Mapping[tuple[Task, CellRole, str], Sequence[CellResult]]
 
@@ -83,22 +84,23 @@ def page_of(
 
     cells: those that the leaderboard is of; without them rows do not say what they were made by. outcomes: of the
     cells; without them nothing is shown by class. curves: of their trainings; without them nothing by epoch. pictures:
-    that lie beside it.
+    that lie beside it. Of more than 100 tables it holds the first 100, and says so.
     """
+    tables = board.tables[:MOST_TABLES]
     by_row: dict[tuple[Task, CellRole, str], list[CellResult]] = {}
     for cell in cells:
         by_row.setdefault((cell.task, cell.role, cell.balancer), []).append(cell)
     curves = curves or {}
     of_tasks = {
         task_id(table): {row_id(row): by_row.get((table.task, row.role, row.balancer), ()) for row in table.rows}
-        for table in board.tables
+        for table in tables
     }
     files = embedded(pictures)
     drawn = {name: row_curves(cells_of, curves) for name, cells_of in of_tasks.items()}
     suite = board.suite
     total = sum(board.counts.values())
     statuses = ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in board.counts.items())
-    facts = [f"{total} cells{', all done' if board.counts.get('done') == total else f': {statuses}'}"]
+    facts = [f"{total} cells{', all done' if board.counts.get('done') == total else f': {statuses}'}{_left_out(board)}"]
     if environment := environment_text(board):
         facts.append(f"Made {environment}")
     changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in suite.overrides.items())
@@ -121,10 +123,18 @@ def page_of(
                 has_curves=bool(drawn[task_id(table)]),
                 pictures=pictures_of(table.task, pictures, files),
             )
-            for table in board.tables
+            for table in tables
         ),
         curves={name: of_rows for name, of_rows in drawn.items() if of_rows},
         legend=LEGEND,
+    )
+
+
+def _left_out(board: Leaderboard) -> str:
+    if len(board.tables) <= MOST_TABLES:
+        return ""
+    return (
+        f"; the first {MOST_TABLES} of {len(board.tables)} tables are here, leaderboard.md and leaderboard.csv have all"
     )
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -271,6 +272,16 @@ def test_building_a_page_imports_neither_torch_nor_altair():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_a_page_holds_the_first_hundred_tables_and_says_so_of_more(measured, parts):
+    of_one = page_html(measured.board)
+    repeated = replace(measured.board, tables=measured.board.tables * 101)
+    html = page_html(repeated)
+    assert len(parts(html).index["tables"]) == 100
+    words = f"the first 100 of {len(repeated.tables)} tables are here, leaderboard.md and leaderboard.csv have all"
+    assert words in html
+    assert "tables are here" not in of_one
 
 
 def test_a_board_without_any_cell_gives_a_page(make):
