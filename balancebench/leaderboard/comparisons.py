@@ -9,6 +9,7 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +53,27 @@ class Pair:
     ahead: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairs:
     """Estimates of P pairs. image_reasons: why the part of test images is not in one, "" where it is."""
 
     pairs: Sequence[Pair]
     estimates: Estimates
     image_reasons: Sequence[str]
-    p_P: NDArray[np.float64]
+
+    @cached_property
+    def p_P(self) -> NDArray[np.float64]:
+        """The p of each pair, float64; see `balancebench.leaderboard.intervals.p_values`."""
+        return p_values(self.estimates)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Return the pairs of all parts, of which there is at least one, in their order."""
+        return cls(
+            pairs=[pair for part in parts for pair in part.pairs],
+            estimates=Estimates.joined([part.estimates for part in parts]),
+            image_reasons=[reason for part in parts for reason in part.image_reasons],
+        )
 
 
 class Comparisons:
@@ -72,45 +86,33 @@ class Comparisons:
         self._weights = {metric.label: self._class_weights(metric.mean_over) for metric in contest.suite.metrics}
         self._weighted = [label for label, weights_K in self._weights.items() if not isinstance(weights_K, str)]
         self._moments: dict[tuple[Seeds, ...], tuple[dict[RowName, int], ImageMoments]] = {}
-        self._from_floor: dict[str, dict[RowName, Difference]] = {}
+        self._signatures: dict[tuple[RowName, str], Signature] = {}
 
     def from_floor(self, name: RowName, metric: MetricHeader) -> Difference | None:
-        """Return the difference of a row from the floor, None where they share no seed; those of all rows are kept."""
-        if metric.label not in self._from_floor:
-            floor = next(floor for floor in self._names if floor[0] == "floor")
-            pairs = [(row, floor) for row in self._names if row != floor and self._share_seeds(row, floor, metric)]
-            of_rows = zip(pairs, self.differences(pairs, metric), strict=True)
-            self._from_floor[metric.label] = {row: difference for (row, _), difference in of_rows}
-        return self._from_floor[metric.label].get(name)
+        """Return the difference of a row from the floor, None where they share no seed; there must be a floor."""
+        return self._from_floor.get((name, metric.label))
 
-    def _share_seeds(self, first: RowName, second: RowName, metric: MetricHeader) -> bool:
-        return bool(_paired_seeds(self._signature(first, metric.label), self._signature(second, metric.label)))
+    @cached_property
+    def _from_floor(self) -> Mapping[tuple[RowName, str], Difference]:
+        """Row and metric -> its difference from the floor: the p of many pairs cost little more than that of one."""
+        floor = next(floor for floor in self._names if floor[0] == "floor")
+        compared = {
+            metric.label: [row for row in self._names if row != floor and self._share_seeds(row, floor, metric)]
+            for metric in self._contest.suite.metrics
+        }
+        parts = [
+            self.of_pairs([(row, floor) for row in compared[metric.label]], metric)
+            for metric in self._contest.suite.metrics
+        ]
+        names = [(row, label) for label, rows in compared.items() for row in rows]
+        return dict(zip(names, _differences(Pairs.joined(parts)), strict=True)) if parts else {}
 
     def differences(self, pairs: Sequence[tuple[RowName, RowName]], metric: MetricHeader) -> list[Difference]:
         """Return the difference of each pair of rows with its intervals; the rows must have a seed in common."""
-        estimated = self.of_pairs(pairs, metric)
-        fulls, over_seeds = full_intervals(estimated.estimates), seeds_intervals(estimated.estimates)
-        differences: list[Difference] = []
-        for index, pair in enumerate(estimated.pairs):
-            values, why_no_images = list(pair.differences.values()), estimated.image_reasons[index]
-            p = float(estimated.p_P[index])
-            spread, known = deviation(values), math.isfinite(p)
-            reason = why_no_images or ("" if known else ONE_SEED if spread is None else HOLES)
-            differences.append(
-                Difference(
-                    mean=mean(values),
-                    std=spread,
-                    n=len(values),
-                    seeds_interval=over_seeds[index],
-                    full_interval=None if why_no_images else fulls[index],
-                    run_interval=_of_images(estimated, index) if spread is None and not why_no_images else None,
-                    p=p if known else None,
-                    df=float(estimated.estimates.df_P[index]) if known else None,
-                    image_variance=float(estimated.estimates.image_variance_P[index]),
-                    interval_reason=reason,
-                )
-            )
-        return differences
+        return _differences(self.of_pairs(pairs, metric))
+
+    def _share_seeds(self, first: RowName, second: RowName, metric: MetricHeader) -> bool:
+        return bool(_paired_seeds(self._signature(first, metric.label), self._signature(second, metric.label)))
 
     def of_pairs(self, pairs: Sequence[tuple[RowName, RowName]], metric: MetricHeader) -> Pairs:
         """Return the estimates of pairs of rows; one without a seed in common has a mean of NaN."""
@@ -158,7 +160,7 @@ class Comparisons:
             image_variance_P=parts["images"],
             residual_variance_P=parts["rest"],
         )
-        return Pairs(pairs=compared, estimates=estimates, image_reasons=reasons, p_P=p_values(estimates))
+        return Pairs(pairs=compared, estimates=estimates, image_reasons=reasons)
 
     def packed(self, pair: tuple[RowName, RowName], metric: MetricHeader) -> NDArray[np.uint8] | str:
         """Return packed correctness uint8 (S, 2, B) of two rows under the seeds they share, or why it is not known."""
@@ -183,11 +185,14 @@ class Comparisons:
         return crossed_variance(mean_squares(block_AC)) if min(block_AC.shape) > 1 else (math.nan, math.nan)
 
     def _signature(self, name: RowName, label: str) -> Signature:
-        group = self._contest.groups[name]
-        first_of: dict[str, Seeds] = {}
-        return tuple(
-            (seeds, first_of.setdefault(group.score_keys[seeds], seeds)) for seeds in group.numbers(self._report, label)
-        )
+        if (name, label) not in self._signatures:
+            group = self._contest.groups[name]
+            first_of: dict[str, Seeds] = {}
+            self._signatures[name, label] = tuple(
+                (seeds, first_of.setdefault(group.score_keys[seeds], seeds))
+                for seeds in group.numbers(self._report, label)
+            )
+        return self._signatures[name, label]
 
     def _class_weights(self, mean_over: MeanOver | None) -> NDArray[np.float64] | str:
         """Return the weights of the classes' recalls, float64 (K,), sum 1, or why there are none."""
@@ -270,6 +275,32 @@ def crossed_streams(seeds: Sequence[SeedTriple]) -> tuple[int, int] | None:
     if len(varying) < 2 or levels[0] == len(seeds) or (levels[0] == 1 and max(levels) == len(seeds)):
         return None
     return varying[0], varying[-1]
+
+
+def _differences(estimated: Pairs) -> list[Difference]:
+    """Return the differences of pairs that have a seed in common, with their intervals."""
+    fulls, over_seeds = full_intervals(estimated.estimates), seeds_intervals(estimated.estimates)
+    differences: list[Difference] = []
+    for index, pair in enumerate(estimated.pairs):
+        values, why_no_images = list(pair.differences.values()), estimated.image_reasons[index]
+        p = float(estimated.p_P[index])
+        spread, known = deviation(values), math.isfinite(p)
+        reason = why_no_images or ("" if known else ONE_SEED if spread is None else HOLES)
+        differences.append(
+            Difference(
+                mean=mean(values),
+                std=spread,
+                n=len(values),
+                seeds_interval=over_seeds[index],
+                full_interval=None if why_no_images else fulls[index],
+                run_interval=_of_images(estimated, index) if spread is None and not why_no_images else None,
+                p=p if known else None,
+                df=float(estimated.estimates.df_P[index]) if known else None,
+                image_variance=float(estimated.estimates.image_variance_P[index]),
+                interval_reason=reason,
+            )
+        )
+    return differences
 
 
 def _difference(first: float, second: float) -> float:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,13 @@ class Estimates:
         parts = [np.float64(part) for part in (mean, seeds_variance, df, image, rest)]
         names = ("mean_P", "seeds_variance_P", "df_P", "image_variance_P", "residual_variance_P")
         return cls(**dict(zip(names, map(np.asarray, parts), strict=True)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Estimates]) -> Estimates:
+        """Return the pairs of all parts, of which there is at least one, in their order."""
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
 
 
 def half_widths(estimates: Estimates, level: float = LEVEL) -> Floats:

@@ -112,8 +112,7 @@ def _metric(
     for seeds, value in values.items():
         measured.setdefault(group.score_keys[seeds], value)
     over_seeds = summarise(list(measured.values()), _why_none(undefined))
-    gap, gap_reason = _gap(contest, name, report, metric)
-    gap_bounds = gap_reason if gap is None else _gap_interval(contest, name, report, metric)
+    gap, gap_bounds = _gap(contest, name, report, metric)
     published = tuple(
         PublishedComparison(
             value=numbers.values[label],
@@ -131,8 +130,8 @@ def _metric(
         undefined=undefined,
         over_seeds=over_seeds,
         difference=_difference(contest, name, report, metric, comparisons),
-        gap_closed=gap,
-        gap_reason=gap_reason,
+        gap_closed=None if isinstance(gap, str) else gap,
+        gap_reason=gap if isinstance(gap, str) else "",
         gap_interval=None if isinstance(gap_bounds, str) else gap_bounds,
         gap_interval_reason=gap_bounds if isinstance(gap_bounds, str) else "",
         published=published,
@@ -161,22 +160,20 @@ def _difference(
     return difference or Difference(mean=None, reason="no seed has both this row and the floor")
 
 
-def _gap_interval(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> Interval | str:
-    """Return the interval of the gap closed, or why there is none."""
-    groups = [contest.groups[name], contest.floor, contest.ceiling]
-    if name[0] != "entry":
-        return "floor and ceiling are 0 and 1 by definition"
-    if crossed_streams([cell.seeds for cell in contest.groups[name].values() if cell.status == "done"]):
-        return "its seeds are crossed, and so are not independent"
-    triples = _paired(groups, report, metric.label)
-    return gap_interval([row - floor for row, floor, _ in triples], [ceiling - floor for _, floor, ceiling in triples])
-
-
-def _gap(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> tuple[float | None, str]:
+def _gap(contest: Contest, name: RowName, report: Report, metric: MetricHeader) -> tuple[float | str, Interval | str]:
+    """Return the gap closed and its interval, or why there is none."""
     groups = {"this row": contest.groups[name], "the floor": contest.floor, "the ceiling": contest.ceiling}
     if reason := contest.unfit[name] or _lacking(groups, report, metric.label):
-        return None, reason
-    return gap_closed(_paired(groups.values(), report, metric.label), metric.higher_is_better)
+        return reason, reason
+    triples = _paired(groups.values(), report, metric.label)
+    gap, reason = gap_closed(triples, metric.higher_is_better)
+    if gap is None:
+        return reason, reason
+    if name[0] != "entry":
+        return gap, "floor and ceiling are 0 and 1 by definition"
+    if crossed_streams([cell.seeds for cell in contest.groups[name].values() if cell.status == "done"]):
+        return gap, "its seeds are crossed, and so are not independent"
+    return gap, gap_interval([row - floor for row, floor, _ in triples], [top - floor for _, floor, top in triples])
 
 
 def _lacking(groups: Mapping[str, Group | None], report: Report, label: str) -> str:

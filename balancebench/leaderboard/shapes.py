@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -22,27 +22,39 @@ def without_misfits(results: Sequence[CellResult]) -> list[CellResult]:
 
     A cell of other classes than most is no misfit where its values are as many as its own classes: tables say so.
     """
-    shapes = [_shapes(cell) for cell in results]
-    counted: dict[tuple[Task, str], Counter[Shape]] = {}
-    for cell, of_cell in zip(results, shapes, strict=True):
-        for label, shape in of_cell:
-            counted.setdefault((cell.task, label), Counter())[shape] += 1
-    usual = {
-        # the smallest of several that are equally frequent, so that the order of results decides nothing
-        name: min(of_metric, key=lambda shape, of_metric=of_metric: (-of_metric[shape], len(shape), shape))
-        for name, of_metric in counted.items()
-    }
+    by_task: dict[Task, list[CellResult]] = {}
+    for cell in results:
+        by_task.setdefault(cell.task, []).append(cell)
+    reasons = {id(cell): reason for of_task in by_task.values() for cell, reason in _misfits(of_task)}
     return [
-        replace(cell, status="missing", message=unreadable_text(reason), scores={}, cost=None) if reason else cell
-        for cell, of_cell in zip(results, shapes, strict=True)
-        for reason in (_misfit(cell, of_cell, usual),)
+        replace(cell, status="missing", message=unreadable_text(reasons[id(cell)]), scores={}, cost=None)
+        if id(cell) in reasons
+        else cell
+        for cell in results
     ]
 
 
-def _misfit(cell: CellResult, of_cell: Sequence[tuple[str, Shape]], usual: Mapping[tuple[Task, str], Shape]) -> str:
+def _misfits(cells: Sequence[CellResult]) -> Iterator[tuple[CellResult, str]]:
+    """Yield the cells of a task that do not fit, each with the reason."""
+    shapes = [_shapes(cell) for cell in cells]
+    counted: dict[str, Counter[Shape]] = defaultdict(Counter)
+    for of_cell in shapes:
+        for label, shape in of_cell:
+            counted[label][shape] += 1
+    usual = {
+        # the smallest of several that are equally frequent, so that the order of results decides nothing
+        label: min(of_metric, key=lambda shape, of_metric=of_metric: (-of_metric[shape], len(shape), shape))
+        for label, of_metric in counted.items()
+    }
+    for cell, of_cell in zip(cells, shapes, strict=True):
+        if reason := _misfit(cell, of_cell, usual):
+            yield cell, reason
+
+
+def _misfit(cell: CellResult, of_cell: Sequence[tuple[str, Shape]], usual: Mapping[str, Shape]) -> str:
     """Return which metric of a cell has which shape and should have another, or ""."""
     for label, shape in of_cell:
-        expected = usual[cell.task, label]
+        expected = usual[label]
         own = expected if cell.subset is None else (len(cell.subset.class_names),) * len(expected)
         if shape not in (expected, own):
             return f"{label} is {_words(shape)} where it should be {_words(expected)}"
