@@ -11,6 +11,7 @@ from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.format import (
     PROTOCOL_MARK,
     STATUS_WORDS,
+    alike_texts,
     bytes_text,
     count_text,
     difference_text,
@@ -135,10 +136,17 @@ def remark_lines(table: TaskTable) -> list[str]:
     for text in sorted({text for row in rows for text in row.outside_data}):
         balancers = ", ".join(row.balancer for row in rows if text in row.outside_data)
         lines.append(f"{OUTSIDE_MARK} data from outside the suite: {text} ({balancers}).")
+    return [*lines, *_warning_lines(rows), *_published_lines(rows)]
+
+
+def _warning_lines(rows: Sequence[Row]) -> list[str]:
+    """Return the warnings with the rows that they are of; seeds that differ in numbers alone share a line."""
+    texts_of: dict[str, list[str]] = {}
     for text in sorted({text for row in rows for text in row.warnings}):
-        balancers = ", ".join(row.balancer for row in rows if text in row.warnings)
-        lines.append(f"{WARNING_MARK} {text} ({balancers}).")
-    return lines + _published_lines(rows)
+        texts_of.setdefault(", ".join(row.balancer for row in rows if text in row.warnings), []).append(text)
+    return sorted(
+        f"{WARNING_MARK} {text} ({balancers})." for balancers, texts in texts_of.items() for text in alike_texts(texts)
+    )
 
 
 def _stage_lines(rows: Sequence[Row]) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
 from balancebench.evaluation import Report
 from balancebench.leaderboard.board import Difference, MetricSummary, Row, Summary
 from balancebench.leaderboard.intervals import Interval
@@ -11,6 +15,7 @@ __all__ = [
     "PROTOCOL_MARK",
     "REPORT_TITLES",
     "STATUS_WORDS",
+    "alike_texts",
     "bytes_text",
     "count_text",
     "difference_text",
@@ -37,6 +42,7 @@ STATUS_WORDS: dict[CellStatus, str] = {
 }
 
 PROTOCOL_MARK = "¶"  # of published numbers of another protocol
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")  # that stands alone: no part of a name
 ROUNDING = 1e-12  # of differences of equal values
 ALIKE = 0.9, 1.1  # multiples of the images seen: a last batch that is not full makes a difference of a few per cent
 
@@ -172,6 +178,23 @@ def bytes_text(count: float) -> str:
 def seeds_text(seeds: tuple[str, ...]) -> str:
     """Return "seed 0" or "seeds 0, 1"."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(seeds)}"
+
+
+def alike_texts(texts: Iterable[str]) -> list[str]:
+    """Return texts sorted, those that differ in numbers alone as one with their ranges: "1 to 3 of 9 classes"."""
+    forms: dict[tuple[str, ...], list[list[str]]] = {}
+    for text in sorted(set(texts)):
+        forms.setdefault(tuple(NUMBER.split(text)), []).append(NUMBER.findall(text))
+    merged: list[str] = []
+    for words, numbers in forms.items():
+        ranges = [_number_range(at_one_point) for at_one_point in zip(*numbers, strict=True)]
+        merged.append("".join(part for pair in zip_longest(words, ranges, fillvalue="") for part in pair))
+    return merged
+
+
+def _number_range(numbers: Sequence[str]) -> str:
+    least, most = min(numbers, key=float), max(numbers, key=float)
+    return least if least == most else f"{least} to {most}"
 
 
 def _scaled(value: float, unit: str) -> tuple[float, int]:

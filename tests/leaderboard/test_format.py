@@ -3,7 +3,7 @@
 import pytest
 
 from balancebench.leaderboard.board import Difference
-from balancebench.leaderboard.format import difference_text, gap_text, signed_text, summary_text
+from balancebench.leaderboard.format import alike_texts, difference_text, gap_text, signed_text, summary_text
 from balancebench.leaderboard.intervals import Interval
 from balancebench.leaderboard.statistics import summarise
 
@@ -58,3 +58,19 @@ def test_the_interval_over_seeds_and_images_stands_where_both_are_known():
 def test_a_share_of_the_gap_stands_with_its_interval():
     assert gap_text(0.576) == "58 %"
     assert gap_text(0.576, Interval(low=0.052, high=0.783)) == "58 % [5, 78]"
+
+
+def test_texts_that_differ_in_numbers_alone_are_one_with_their_ranges():
+    flat = [
+        f"flat images in {count} of 9 classes: contrast {share} of the real images'"
+        for count, share in ((3, "0.12"), (1, "0.08"), (2, "0.08"))
+    ]
+    assert alike_texts([*flat, "it is old", flat[0]]) == [
+        "flat images in 1 to 3 of 9 classes: contrast 0.08 to 0.12 of the real images'",
+        "it is old",
+    ]
+
+
+def test_numbers_in_names_are_no_numbers():
+    names = ["weights of resnet18", "weights of resnet50", "weights v1.5-a"]
+    assert alike_texts(names) == names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from balancebench.leaderboard.board import Row, TaskTable
 from balancebench.leaderboard.columns import FEWER_SEEDS
-from balancebench.leaderboard.format import STATUS_WORDS, seeds_text, value_text
+from balancebench.leaderboard.format import STATUS_WORDS, alike_texts, seeds_text, value_text
 from balancebench.leaderboard.page.page_data import Mark, Term
 from balancebench.leaderboard.results import ENDED
 
@@ -80,7 +80,7 @@ def marks(row: Row, table: TaskTable) -> tuple[Mark, ...]:
     told = (
         ("withheld images", row.used_withheld_data, "has seen training images that the imbalancer removed"),
         ("outside data", bool(row.outside_data), "; ".join(row.outside_data)),
-        ("warning", bool(row.warnings), "; ".join(row.warnings)),
+        ("warning", bool(row.warnings), "; ".join(alike_texts(row.warnings))),
         ("failed seeds", bool(ended) and row.done > 0, problem_words(row)),
         ("fewer seeds", fewer and not ended, f"{row.done} of {row.planned} are done: {FEWER_SEEDS}"),
         ("at chance", bool(row.at_chance), "a balanced accuracy that is no better than guessing"),
