@@ -10,6 +10,7 @@ import pytest
 
 from balancebench.leaderboard.page.build import page_html, unpacked_block
 from balancebench.leaderboard.table import build_leaderboard
+from balancebench.leaderboard.training_curves import TrainingCurves
 from balancebench.suite.bound import PublishedNumbers
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`${alert(2)}{{ 7 * 7 }}&lt;\u2028__proto__"
@@ -80,6 +81,19 @@ def right_images(rows, seeds, labels_N, rng):
         name: np.stack([hardness_N + rng.normal(0, 0.8, len(labels_N)) + lift[labels_N] > 0 for _ in range(seeds)])
         for name, lift in rows.items()
     }
+
+
+def names_of(page):
+    return page.locator("#frame tbody th.name > button").all_inner_texts()
+
+
+def column(page, heading):
+    index = page.locator("#frame thead th").all_inner_texts().index(heading)
+    return [row.locator("td, th").nth(index).inner_text() for row in page.locator("#frame tbody tr").all()]
+
+
+def row_ids(data):
+    return {row["name"]: row["id"] for row in data["rows"]}
 
 
 @pytest.fixture(scope="session")
@@ -210,3 +224,20 @@ def browse(chromium, tmp_path):
     assert said == []
     assert [address for address in asked if not address.startswith(("file:", "blob:"))] == []
     assert len([address for address in asked if address.startswith("file:")]) == len(contexts)
+
+
+@pytest.fixture(scope="session")
+def data(measured, parts):
+    return list(parts(measured.html).tables.values())
+
+
+@pytest.fixture(scope="session")
+def with_curves(measured):
+    """A page whose trainings have curves of four epochs, but for those of `worse`; smote's seeds differ by 0.02."""
+    curves = {}
+    for cell in measured.cells:
+        shift = 0.01 * cell.seeds.subset if cell.balancer == "smote" else 0
+        if cell.balancer != "worse":
+            values = {"training loss": (2.0, 0.5 + shift, 0.25, 0.3), "test accuracy": (0.2, 0.5, 0.6 + shift, 0.55)}
+            curves[cell.steps["train"]] = TrainingCurves(epochs=4, values=values)
+    return page_html(measured.board, measured.cells, measured.outcomes, curves)
