@@ -92,7 +92,7 @@ def write_records(
 
     Results made under a profile are no results of the suite: they get a folder NAME.PROFILE, and say so.
     draw(folder, board) writes the pictures that the tables will show. outcomes, curves: those of the cells and of their
-    trainings, kept beside them.
+    trainings, kept beside them; without them what lies there of earlier records goes, as those do.
     """
     header = suite if isinstance(suite, SuiteHeader) else describe_suite(suite)
     path = folder / _folder_name(header) / RECORDS
@@ -103,6 +103,8 @@ def write_records(
         beside[CURVES] = curves_text(curves)
     sealed = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in beside.items()}
     _write(path.parent, {**beside, RECORDS: records_text(header, cells, sealed.get(OUTCOMES), sealed.get(CURVES))})
+    for of_earlier_records in {OUTCOMES, CURVES} - beside.keys():
+        (path.parent / of_earlier_records).unlink(missing_ok=True)
     records = read_records(path)  # the tables are of what was written, without absolute paths
     board = build_leaderboard(records.suite, records.cells, outcomes)
     _write(path.parent, _tables(path.parent, board, records.cells, outcomes, curves))

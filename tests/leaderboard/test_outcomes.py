@@ -74,9 +74,16 @@ def test_the_check_names_missing_outcomes(committed):
         check_leaderboards(committed.root)
 
 
-def test_the_check_names_outcomes_that_records_know_nothing_of(committed, small):
+def test_outcomes_go_with_the_records_that_they_were_of(committed, small):
     write_records(committed.root, small.suite, small.cells)
-    assert committed.path.exists()
+    assert not committed.path.exists()
+    assert check_leaderboards(committed.root) == ["hand_made"]
+
+
+def test_the_check_names_outcomes_that_records_know_nothing_of(committed, small):
+    text = committed.path.read_text(encoding="utf-8")
+    write_records(committed.root, small.suite, small.cells)
+    committed.path.write_text(text, encoding="utf-8")
     with pytest.raises(LeaderboardError, match=r"outcomes\.json is of other records"):
         check_leaderboards(committed.root)
 
