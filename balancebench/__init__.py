@@ -110,8 +110,6 @@ _LATE = {
     "TrainingPlan": "balancebench.training_plan",
 }
 
-__version__ = "0.2.0"
-
 __all__ = [
     "JSON",
     "Advice",
@@ -191,6 +189,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("balancebench")
     if name not in _LATE:
         raise AttributeError(f"module 'balancebench' has no attribute {name!r}")
     return getattr(import_module(_LATE[name]), name)

@@ -75,6 +75,13 @@ def test_every_module_imports_alone_and_has_what_its_all_names(tmp_path):
     assert json.loads(result.stdout.splitlines()[-1]) == {}
 
 
+@pytest.mark.parametrize("folder", [ROOT, *(package.parent for package in PACKAGES[1:])], ids=lambda path: path.name)
+def test_a_distribution_says_its_name_version_and_entry_points_without_being_built(folder):
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"name", "version"} <= project.keys()
+    assert not project.get("dynamic")
+
+
 def test_declaring_validating_and_planning_load_nothing_heavy():
     light = [
         "balancebench.cli.main",

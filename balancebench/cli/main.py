@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from balancebench import __version__
 from balancebench.cli.advise import advise
 from balancebench.cli.balance import balance
 from balancebench.cli.check import check
@@ -50,6 +49,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from balancebench import __version__
+
         PatientStream(sys.stdout).write(f"balancebench {__version__}\n")
         raise typer.Exit
 

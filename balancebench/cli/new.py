@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from balancebench import __version__
 from balancebench.cli.shared import console
 from balancebench.component import KINDS
 from balancebench.errors import BalancebenchError, nearest
@@ -88,6 +87,8 @@ def _imbalance(imbalancer: str) -> str:
 
 
 def _filled(template: str, kind: str, name: str, **more: str) -> str:
+    from balancebench import __version__
+
     text = files("balancebench.cli").joinpath("skeletons", template).read_text(encoding="utf-8")
     return Template(text).substitute(
         name=name,

@@ -43,6 +43,15 @@ def test_a_committed_step_is_read_back_with_its_files_hashes(store):
     assert store.damage(committed) is None
 
 
+@pytest.mark.parametrize(("status", "kept"), [("done", False), ("failed", True), ("timeout", True)])
+def test_a_finished_step_needs_its_checkpoint_no_more_and_one_that_ended_otherwise_goes_on_from_it(store, status, kept):
+    checkpoint = store.root / "checkpoints" / KEY / "state.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("{}", encoding="utf-8")
+    commit(store, status=status)
+    assert checkpoint.exists() == kept
+
+
 @pytest.mark.parametrize("aside_bytes", [0, 2**20], ids=["in a thread", "at once"])
 @pytest.mark.parametrize(("content", "problem"), [(b"resul", "5 bytes instead of 6"), (b"resulT", "was altered")])
 def test_a_truncated_or_altered_file_is_damage(store, monkeypatch, content, problem, aside_bytes):
