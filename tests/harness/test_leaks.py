@@ -108,6 +108,12 @@ def test_shifts_and_mirrors_of_others_are_found(blobs, shift, mirrored):
     assert leak.equal + leak.near >= 18
 
 
+def test_finely_textured_images_with_a_little_noise_are_found_where_they_did_not_move():
+    rng = np.random.default_rng(1)
+    kept, others = rng.integers(0, 250, (2, 50, 1, 8, 8)).astype(np.uint8)
+    assert leaked(others + rng.integers(1, 5, others.shape).astype(np.uint8), kept, others).near == 50
+
+
 def test_flat_images_are_like_everything_and_count_for_nothing():
     flat = np.full((10, 1, 8, 8), 128, dtype=np.uint8)
     assert not leaked(flat + np.arange(10, dtype=np.uint8)[:, None, None, None], flat[:1], flat[:1] + 3)
