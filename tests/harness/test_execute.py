@@ -297,16 +297,6 @@ class EveryoneIsWelcome:
         return True
 
 
-@pytest.mark.parametrize(
-    ("jobs", "most", "words"), [(1, 5, "1 worker on cpu"), (2, 5, "2 workers on cpu"), (4, 3, "3 workers on cpu")]
-)
-def test_a_run_says_how_many_workers_it_has_which_are_no_more_than_there_are_steps(tmp_path, jobs, most, words):
-    store = Store.open(tmp_path / "store")
-    executor = ProcessExecutor(Site(store_root=store.root, data_root=store.root, device="cpu", jobs=jobs, most=most))
-    executor.close()
-    assert executor.description == words
-
-
 def run_in_room(harness, plan, room):
     site = Site(store_root=harness.store.root, data_root=harness.store.root, device="cpu", jobs=2, most=2)
     executor = ProcessExecutor(site, rooms={"cpu": room})
