@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -224,6 +225,9 @@ def test_two_runs_on_one_store_at_once_both_finish(harness, suite_file, tmp_path
     with StoreIndex(harness.store) as index:
         assert index.survey(plan.steps) == (set(plan.steps), {}, {})
     assert not (harness.store.root / "set_aside").exists()  # no step was computed twice
+    said = re.findall(r"(\d+) steps ran in \S+ (\d+) came from the store", "".join(outputs))
+    assert sum(int(ran) for ran, _ in said) == len(plan.steps)
+    assert [int(ran) + int(from_store) for ran, from_store in said] == [len(plan.steps)] * 2
 
 
 def test_ctrl_c_ends_cleanly_and_the_same_command_continues(harness, suite_file, tmp_path):

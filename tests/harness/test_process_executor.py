@@ -1,7 +1,10 @@
-"""The executor of worker processes says how many there are, and never waits longer than it was asked to."""
+"""The executor says how many workers there are and never waits longer than it was asked to; runs are timed."""
+
+from types import SimpleNamespace
 
 import pytest
 
+from balancebench.execution import run_plan
 from balancebench.execution.executor import Site
 from balancebench.execution.processes import ProcessExecutor
 from balancebench.store import Store
@@ -24,3 +27,8 @@ def test_looking_for_what_ended_takes_no_longer_than_it_may_though_a_step_goes_o
     within_the_start_of_a_worker = executor.poll(0.05)
     executor.close()
     assert within_the_start_of_a_worker == []
+
+
+def test_a_run_says_how_long_it_took(harness, monkeypatch):
+    monkeypatch.setattr(run_plan, "time", SimpleNamespace(monotonic=iter([1000.0, 1007.5]).__next__))
+    assert harness.run(harness.plan(), jobs=0).duration_seconds == 7.5
