@@ -21,16 +21,6 @@ from balancebench_imagegen.pipeline import Pipeline
 from balancebench_imagegen.prompts import Prompts, read_prompts
 from balancebench_imagegen.stable_diffusion import StableDiffusion
 from balancebench_imagegen.stable_diffusion_options import StableDiffusionOptions, model_folder, model_identity
-from balancebench_imagegen.tiny_pipeline import save_tiny_pipeline
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pipelines") / "tiny"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_tiny_pipeline(path)
-    return path
 
 
 @pytest.fixture
