@@ -12,6 +12,13 @@ import torch
 from torch import nn
 
 from balancebench import FitContext, LabelledImages
+from balancebench.training.loop import ImageSets, Run
+from balancebench.training.model import build_model
+from balancebench.training.normalise import make_normaliser
+from balancebench.training.options import TrainingOptions
+from balancebench.training.predict import ModelPredictor
+
+CPU = torch.device("cpu")
 
 
 def images(count: int = 40, classes: int = 4, channels: int = 1, size: int = 8, seed: int = 0) -> LabelledImages:
@@ -75,6 +82,14 @@ def make_context(recorded: Recorded | None = None, **changes: Any) -> FitContext
     return FitContext(**{**settings, **changes})
 
 
+def state_of(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
 @pytest.fixture(name="make_images")
 def _make_images():
     return images
@@ -98,3 +113,42 @@ def recorded():
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def make_run(make_context, tiny_backbone, recorded):
+    """A run over phases, with the network in plain sight."""
+
+    def make(phases, options=None, head="linear", dropout=0.2, **changes):
+        torch.manual_seed(0)
+        shape = phases[0].images.images_NCHW.shape
+        model = build_model(
+            tiny_backbone,
+            channels=shape[1],
+            image_size=shape[2:],
+            class_count=phases[0].images.class_count,
+            head=head,
+        )
+        model.backbone.layers[5].p = dropout
+        image_sets = ImageSets(phases, CPU)
+        normaliser = make_normaliser("training_set", torch.from_numpy(phases[0].images.images_NCHW))
+        return Run(
+            model=model,
+            options=options or TrainingOptions(epochs=4, batch_size=10, learning_rate=0.05),
+            context=make_context(recorded, **changes),
+            image_sets=image_sets,
+            normaliser=normaliser,
+            generator=torch.Generator().manual_seed(1),
+            predictor=ModelPredictor(
+                model,
+                normaliser,
+                image_shape=phases[0].images.images_NCHW.shape[1:],
+                device=CPU,
+                precision="fp32",
+                deterministic=True,
+                adjust_head=None,
+                adjust_logits=None,
+            ),
+        )
+
+    return make
