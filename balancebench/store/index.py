@@ -24,7 +24,7 @@ from typing import Any
 from balancebench.errors import StoreError
 from balancebench.store.known_step import KnownStep, known_step
 from balancebench.store.record import Record
-from balancebench.store.step_files import SETTLED_NS, ParsedT, damage_error, unparsable
+from balancebench.store.step_files import SETTLED_NS, ParsedT, unparsable, verified_content
 from balancebench.store.step_folders import Store
 
 __all__ = ["StoreIndex"]
@@ -120,17 +120,9 @@ class StoreIndex:
     def content(self, known: KnownStep, name: str) -> bytes:
         """Return a small file of a finished step; raise StoreError where it is missing or not what the record says."""
         expected = known.sha256_of(name)
-        path = f"{self._folder(known.key)}/{name}"
         if expected is None:
             raise StoreError(f"the step {known.key[:12]} ({known.stage}) left no {name}")
-        try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise damage_error(path)
-        return content
+        return verified_content(f"{self._folder(known.key)}/{name}", expected)
 
     def survey(
         self, keys: Iterable[str], *, verify: bool = True, anew: bool = False

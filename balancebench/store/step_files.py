@@ -18,7 +18,7 @@ from balancebench.store.record import FileEntry, Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SETTLED_NS", "FileState", "StepFiles", "altered_since", "damage_error", "sha256_of", "unparsable"]
+__all__ = ["SETTLED_NS", "FileState", "StepFiles", "altered_since", "sha256_of", "unparsable", "verified_content"]
 
 ParsedT = TypeVar("ParsedT")
 
@@ -106,7 +106,7 @@ class StepFiles:
             state = FileState.of(path)
             if (state, entry.sha256) not in _VERIFIED:
                 if sha256_of(path) != entry.sha256:
-                    raise damage_error(path)
+                    raise _damaged(path)
                 if state.changed_ns < time.time_ns() - SETTLED_NS:
                     _VERIFIED.add((state, entry.sha256))
         except OSError as error:
@@ -120,14 +120,19 @@ class StepFiles:
 
     def content(self, name: str) -> bytes:
         """Return what is in a file."""
-        path, entry = self.folder / name, self._entry(name)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise damage_error(path)
-        return content
+        return verified_content(self.folder / name, self._entry(name).sha256)
+
+
+def verified_content(path: str | Path, sha256: str) -> bytes:
+    """Return what is in a file; raise StoreError where it cannot be read or has not this SHA-256, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise _damaged(path)
+    return content
 
 
 def altered_since(states: Iterable[FileState]) -> Path | None:
@@ -148,7 +153,7 @@ def unparsable(path: Path, error: ValueError) -> StoreError:
     return StoreError(f"{path} cannot be parsed ({reason}): delete its folder")
 
 
-def damage_error(path: str | Path) -> StoreError:
+def _damaged(path: str | Path) -> StoreError:
     """Return the error of a file that is not what its record says, and make the store's index doubt it.
 
     A file whose bits have rotted has the size and times that the index verified; a new time of change of its entry, its
